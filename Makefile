@@ -1,0 +1,52 @@
+# make run    results of every data set that config.yaml names under `run`
+# make test   the tests          make lint   formatting, types, workflow
+# make lock   envs/earmark.yaml and docs/config.md from what they repeat
+# ARGS goes to Snakemake: make run ARGS="--configfile examples/spoken-digits.yaml"
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: run test lint lock clean
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo 0)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+run: .venv/.installed
+	$(BIN)/snakemake $(ARGS) --cores all --resources gpu=$(GPU)
+
+test: .venv/.installed
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: .venv/.installed .venv-snakefmt/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	.venv-snakefmt/bin/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lock: .venv/.installed envs/earmark.yaml
+	$(BIN)/python -m earmark.reference > docs/config.md
+
+envs/earmark.yaml: envs/requirements.lock
+	{ echo "# Made from requirements.lock by \`make lock\`: what conda installs for --software-deployment-method conda."; \
+	  printf '%s\n' 'channels: [conda-forge]' 'dependencies:' '  - python=3.11' '  - pip' '  - pip:'; \
+	  sed -n -E "s/^([^#].*)/      - '\1'/p" $<; } > $@
+
+.venv/.installed: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo "Earmark needs Python 3.11, and '$(PYTHON)' is not one; install it, or name yours: make PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r envs/requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv-snakefmt/.installed: envs/snakefmt.lock
+	$(PYTHON) -m venv .venv-snakefmt
+	.venv-snakefmt/bin/pip install --quiet -r envs/snakefmt.lock
+	touch $@
+
+clean:
+	rm -rf .venv .venv-snakefmt .mypy_cache .ruff_cache .pytest_cache
