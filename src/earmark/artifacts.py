@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+METADATA_KEY = "earmark"
 PACKAGES = ("earmark", "torch", "zennit", "numpy", "scipy", "librosa", "soundfile")
 
 
@@ -155,9 +156,14 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], made: Mapping
     tensors : mapping of str to torch.Tensor
         What to store.
     made : mapping
-        Provenance, stored as JSON under the metadata key ``provenance``.
+        Provenance.
     **metadata
-        Further metadata, each stored as JSON under its own key.
+        Further JSON-serialisable metadata.
+
+    Notes
+    -----
+    Provenance and metadata are one JSON object under the file's metadata key ``earmark``: several keys would be
+    written in an order of chance, and equal results would differ in their bytes.
     """
     from safetensors.torch import save_file
 
@@ -165,7 +171,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], made: Mapping
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             temporary,
-            metadata={key: json.dumps(value) for key, value in {"provenance": made, **metadata}.items()},
+            metadata={METADATA_KEY: json.dumps({"provenance": made, **metadata})},
         )
 
 
@@ -182,5 +188,13 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-        return {name: file.get_tensor(name) for name in file.keys()}, metadata
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    return tensors, read_metadata(path)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read ``provenance`` and whatever else :func:`write_tensors` stored beside the tensors."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()[METADATA_KEY])

@@ -9,14 +9,14 @@ from typing import TextIO
 
 log = logging.getLogger(__name__)
 
-TERMINAL_FD = 3
-"""A rule sends stdout and stderr to its log and hands the terminal on as this descriptor."""
+DESCRIPTOR = "EARMARK_PROGRESS_FD"
+"""A rule sends stdout and stderr to its log; this variable names the descriptor of the terminal."""
 
 
 def _terminal() -> TextIO | None:
     try:
-        return os.fdopen(os.dup(TERMINAL_FD), "w", buffering=1)
-    except OSError:
+        return os.fdopen(os.dup(int(os.environ[DESCRIPTOR])), "w", buffering=1)
+    except (KeyError, ValueError, OSError):
         return None
 
 

@@ -1,0 +1,116 @@
+"""The command line: one sub-command per stage, which the workflow's rule of the same name calls."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from earmark.errors import EarmarkError
+
+STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "generate": ("generate the synthetic recordings", ()),
+    "ingest": ("check, decode and index the recordings of a data set", ()),
+    "train": ("train the classifier of a split", ("split", "gpu")),
+    "collect": ("collect activation and context vectors at a layer", ("split", "layer", "gpu")),
+    "fit": ("fit the subspaces of a layer's concepts", ("split", "layer", "method", "k", "gpu")),
+    "explain": ("compute a heatmap per clip and concept", ("split", "layer", "method", "k", "gpu")),
+    "sonify": ("render the concepts of the gallery's clips as sound", ("split", "layer", "method", "k")),
+    "score": ("score heatmaps by patch flipping", ("split", "layer", "method", "k", "gpu")),
+    "cross": ("score every class with every class's subspaces", ("split", "layer", "method", "k", "gpu")),
+    "compare": ("make the tables and figures of a data set", ("split",)),
+}
+"""What each stage does, and the coordinates that it needs beside the data set."""
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "split": {"help": "main, or cvN"},
+    "layer": {"help": "conv1, conv2, ...; input for methods without subspaces"},
+    "method": {"help": "drsa, dsa, pca, prca, random~SEED; standard, noise~SEED"},
+    "k": {"type": int, "help": "number of concepts"},
+    "gpu": {"type": int, "help": "0 computes on the CPU, 1 on the GPU"},
+}
+
+WITHOUT_TORCH = ("generate",)
+"""Stages that are spared the import of torch."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        Command line without the program's name; None takes the process's own.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after a mistake that one sentence on stderr explains.
+    """
+    options = vars(_parser().parse_args(arguments))
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    try:
+        _run(**options)
+    except EarmarkError as error:
+        print(f"earmark: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="earmark", description="Concept explanations of audio classifiers that you can hear."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+    for stage, (what, coordinates) in STAGES.items():
+        command = stages.add_parser(stage, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
+        command.add_argument("--dataset", required=True, help="name of the data set")
+        for name in coordinates:
+            command.add_argument(f"--{name}", required=name != "gpu", default=0, **OPTIONS[name])
+        command.add_argument("--config", required=True, metavar="JSON", help="sections of the configuration, as JSON")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("earmark")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _run(stage: str, results: Path, dataset: str, config: str, **coordinates: Any) -> None:
+    """Import a stage's module and run it with a fixed number of threads."""
+    sections = _sections(config)
+    threads = sections.get("torch_threads")
+    if threads is not None:
+        # Sums depend on how they are shared out. These are read when a library is loaded, and Snakemake sets the
+        # first to its own {threads}, which shrinks with --cores; OpenBLAS never takes more threads than cores.
+        os.environ.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1")
+    module = importlib.import_module(f"earmark.{stage}")
+    if threads is not None and stage not in WITHOUT_TORCH:
+        import torch
+
+        torch.set_num_threads(threads)
+    module.run(results, dataset, sections, **coordinates)
+
+
+def _sections(text: str) -> dict[str, Any]:
+    """Parse the sections of the configuration that a stage was given."""
+    try:
+        sections = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise EarmarkError(f"--config is not JSON: {error}") from error
+    if not isinstance(sections, dict):
+        raise EarmarkError("--config must be a JSON object")
+    return sections

@@ -1,0 +1,321 @@
+"""The configuration: what may stand in it, what it means, and one clear sentence for every mistake.
+
+``config.schema.yaml`` beside this module is the one place where keys, types and defaults are written down.
+Read while the workflow is being parsed, hence without NumPy or torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from earmark.errors import EarmarkError
+
+SHARED = ("seed", "torch_threads")
+"""Keys of the whole configuration that every stage gets beside its sections of the data set's block."""
+
+FITTED_METHOD = re.compile(r"drsa|dsa|pca|prca|random~\d+")
+"""Methods that split a layer into subspaces."""
+
+METHODS = ("drsa", "dsa", "pca", "prca", "random~SEED")
+
+TYPES_IN_WORDS = {
+    "integer": "an integer",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping of keys to values",
+    "null": "null",
+}
+
+BOUNDS_IN_WORDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "greater than",
+    "exclusiveMaximum": "less than",
+}
+
+
+@functools.cache
+def load_schema() -> dict[str, Any]:
+    """Read the JSON Schema (draft 2020-12) of the configuration; the result is shared, not to be changed."""
+    text = resources.files("earmark").joinpath("config.schema.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def validate(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a whole configuration and complete it.
+
+    Parameters
+    ----------
+    config : mapping
+        As read from ``config.yaml``, with whatever was merged over it.
+
+    Returns
+    -------
+    dict
+        The configuration with every ``extends`` resolved and every default filled in.
+
+    Raises
+    ------
+    EarmarkError
+        If a key is unknown, lacks, or has a value of the wrong type or without meaning.
+    """
+    schema = load_schema()
+    _check(config, schema)
+    full = _filled(config, schema)
+    full["datasets"] = {
+        name: _filled(_resolved(config["datasets"], name), schema["$defs"]["dataset"]) for name in config["datasets"]
+    }
+    for name, block in full["datasets"].items():
+        _check_block(f"datasets.{name}", block)
+    for name in full["run"]:
+        if name not in full["datasets"]:
+            raise EarmarkError(f"config: run names {name}, which is no data set{choices(name, full['datasets'])}")
+        require_root(full, name)
+    return full
+
+
+def fill(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Check one data set's block by itself and fill in every default.
+
+    Parameters
+    ----------
+    block : mapping
+        A raw block, or what a stage gets: some of its sections with ``seed`` and ``torch_threads``.
+
+    Returns
+    -------
+    dict
+        Every section with every key.
+
+    Raises
+    ------
+    EarmarkError
+        If a key is unknown or a value has the wrong type.
+    """
+    if "extends" in block:
+        raise EarmarkError("config: extends can only be resolved within a whole configuration")
+    schema = load_schema()
+    shared = {key: block[key] for key in SHARED if key in block}
+    own = {key: value for key, value in block.items() if key not in SHARED}
+    _check(own, {**schema["$defs"]["dataset"], "$defs": schema["$defs"]})
+    return {**shared, **_filled(own, schema["$defs"]["dataset"])}
+
+
+def require_root(config: Mapping[str, Any], name: str) -> None:
+    """Raise unless the data set `name` of a validated configuration knows where its recordings are.
+
+    Raises
+    ------
+    EarmarkError
+        If it is a folder data set without ``root``.
+    """
+    block = config["datasets"][name]
+    if block["source"] == "folder" and block["root"] is None:
+        raise EarmarkError(f"config: datasets.{name}.root must name the folder that holds the recordings of {name}")
+
+
+def choices(wrong: object, allowed: Iterable[object]) -> str:
+    """End a sentence on a wrong name with the allowed ones, and with the one that was probably meant."""
+    names = [str(name) for name in allowed]
+    close = difflib.get_close_matches(str(wrong), names, n=1)
+    hint = f"; did you mean {close[0]}? Allowed: " if close else "; allowed: "
+    return hint + ", ".join(names)
+
+
+def check_method(where: str, method: str) -> None:
+    """Raise unless `method` is one that splits a layer into subspaces.
+
+    Raises
+    ------
+    EarmarkError
+        Otherwise; `where` says where it was named.
+    """
+    if not FITTED_METHOD.fullmatch(method):
+        raise EarmarkError(f"{where}: there is no method {method}{choices(method, METHODS)}")
+
+
+def channels(where: str, layer: str, filters: list[int]) -> int:
+    """Return the number of channels of a layer.
+
+    Raises
+    ------
+    EarmarkError
+        If the model has no such layer; `where` says where it was named.
+    """
+    layers = {f"conv{number}": width for number, width in enumerate(filters, start=1)}
+    if layer not in layers:
+        raise EarmarkError(f"{where}: the model has no layer {layer}; allowed: {', '.join(layers)}")
+    return layers[layer]
+
+
+def check_k(where: str, k: int, layer: str, width: int) -> None:
+    """Raise unless `k` subspaces of equal dimension fill the `width` channels of `layer`.
+
+    Raises
+    ------
+    EarmarkError
+        Otherwise; `where` says where K was named.
+    """
+    if width % k:
+        allowed = ", ".join(str(n) for n in divisors(width))
+        raise EarmarkError(f"{where}: K = {k} does not divide the {width} channels of {layer}; allowed: {allowed}")
+
+
+def divisors(width: int) -> list[int]:
+    """List the numbers of equal subspaces that `width` channels can be split into."""
+    return [k for k in range(1, width + 1) if width % k == 0]
+
+
+def _resolved(blocks: Mapping[str, Mapping[str, Any]], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a block merged over those that it extends, directly or in turn."""
+    block = blocks[name]
+    if "extends" not in block:
+        return copy.deepcopy(dict(block))
+    parent = block["extends"]
+    if parent not in blocks:
+        others = [other for other in blocks if other != name]
+        raise EarmarkError(
+            f"config: datasets.{name}.extends names {parent}, which is no data set{choices(parent, others)}"
+        )
+    chain = (*seen, name)
+    if parent in chain:
+        raise EarmarkError(f"config: datasets.{name}.extends goes round in a circle: {' -> '.join((*chain, parent))}")
+    own = {key: value for key, value in block.items() if key != "extends"}
+    return _merged(_resolved(blocks, parent, chain), own)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another: mappings merge, everything else replaces."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else copy.deepcopy(value)
+    return merged
+
+
+def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a valid value with the schema's defaults for what it leaves out."""
+    if schema.get("type") == "integer":
+        return int(value)  # JSON Schema takes 4.0 for an integer
+    if "items" in schema:
+        return [_filled(item, schema["items"]) for item in value]
+    if "properties" not in schema:
+        return copy.deepcopy(value)
+    full = {}
+    for key, below in schema["properties"].items():
+        if key in value:
+            full[key] = _filled(value[key], below)
+        elif "default" in below:
+            full[key] = copy.deepcopy(below["default"])
+        elif "properties" in below:
+            full[key] = _filled({}, below)
+    return full
+
+
+def _check_block(where: str, block: Mapping[str, Any]) -> None:
+    """Check what a schema cannot say about one data set."""
+    filters = block["model"]["filters"]
+    grid = f"config: {where}.grid"
+    for layer in block["grid"]["layers"]:
+        width = channels(f"{grid}.layers", layer, filters)
+        for k in block["grid"]["k"]:
+            check_k(f"{grid}.k", k, layer, width)
+    for key in ("grid.methods", "sonify.methods", "evaluate.cross"):
+        section, name = key.split(".")
+        for method in block[section][name]:
+            check_method(f"config: {where}.{key}", method)
+            if method not in block["grid"]["methods"]:
+                raise EarmarkError(f"config: {where}.{key} names {method}, which {where}.grid.methods lacks")
+    _check_sizes(where, block, len(filters))
+    for number, rule in enumerate(block["lrp"]["rules"]):
+        if rule["rule"] == "gamma" and "gamma" not in rule:
+            raise EarmarkError(f"config: {where}.lrp.rules[{number}] lacks gamma, which the rule gamma needs")
+    if block["group"] is not None:
+        try:
+            re.compile(block["group"])
+        except re.error as error:
+            raise EarmarkError(f"config: {where}.group is not a regular expression: {error}") from error
+
+
+def _check_sizes(where: str, block: Mapping[str, Any], depth: int) -> None:
+    """Check that patches tile the spectrogram, and that it survives `depth` poolings by 2."""
+    patch = block["evaluate"]["patch"]
+    for key in ("n_mels", "n_frames"):
+        cells = block["frontend"][key]
+        if cells % patch:
+            raise EarmarkError(f"config: {where}.evaluate.patch = {patch} does not divide {key} = {cells}")
+        if cells < 2**depth:
+            raise EarmarkError(
+                f"config: {where}.frontend.{key} = {cells} is too small for the {depth} poolings by 2 of the model"
+            )
+
+
+def _check(value: object, schema: Mapping[str, Any]) -> None:
+    """Raise the first violation of the schema as a sentence."""
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]
+    )
+    if errors:
+        raise EarmarkError(f"config: {_sentence(errors[0])}")
+
+
+def _dotted(path: Iterable[object]) -> str:
+    """Write a path as ``datasets.synthetic.lrp.rules[1]``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _shown(value: object) -> str:
+    """Write a value as YAML would, text in quotes, cut where it is long."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what is wrong where."""
+    where, rule, value = _dotted(error.absolute_path), error.validator, error.instance
+    subject = where or "the whole"
+    match rule:
+        case "additionalProperties":
+            allowed = list(error.schema["properties"])
+            unknown = next(key for key in value if key not in allowed)
+            key = _dotted([*error.absolute_path, str(unknown)])
+            return f"{key} is not a known key{choices(unknown, allowed)}"
+        case "required":
+            missing = next(key for key in error.validator_value if key not in value)
+            return f"{subject} lacks the key {missing}"
+        case "pattern":  # of the names of data sets
+            return f"{where}.{value} is not a name for a data set: use a-z, 0-9 and -"
+        case "type":
+            kinds = error.validator_value
+            words = " or ".join(TYPES_IN_WORDS[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
+            return f"{subject} must be {words}, not {_shown(value)}{_number_hint(value, kinds)}"
+        case "enum":
+            return f"{subject} cannot be {_shown(value)}{choices(value, error.validator_value)}"
+        case "minItems":
+            return f"{subject} must not be empty"
+        case "uniqueItems":
+            return f"{subject} names something twice: {_shown(value)}"
+    return f"{subject} must be {BOUNDS_IN_WORDS[str(rule)]} {_shown(error.validator_value)}, not {_shown(value)}"
+
+
+def _number_hint(value: object, kinds: object) -> str:
+    """Explain why ``1e-3`` is no number: YAML wants ``1.0e-3``."""
+    if kinds != "number" or not isinstance(value, str):
+        return ""
+    try:
+        return f" (YAML takes that for text; write {float(value)!r})"
+    except ValueError:
+        return ""

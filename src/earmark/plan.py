@@ -1,0 +1,211 @@
+"""What a configuration asks for: classes, splits, each stage's sections, and which paths under results/ there are.
+
+Read while the workflow is being parsed, hence without NumPy or torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, NoReturn
+
+from earmark import folder
+from earmark.config import FITTED_METHOD, METHODS, SHARED, channels, check_k, choices, divisors, require_root
+from earmark.errors import EarmarkError
+from earmark.layout import INPUT_LAYER, slug
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "generate": ("synthetic", "frontend"),
+    "ingest": ("source", "root", "group", "clips_per_recording", "frontend"),
+    "train": ("frontend", "model", "train"),
+    "collect": ("lrp", "pairs"),
+    "fit": ("fit",),
+    "explain": ("lrp", "explain", "frontend"),
+    "sonify": ("sonify", "frontend", "explain"),
+    "score": ("evaluate",),
+    "cross": ("lrp", "evaluate", "explain"),
+    "compare": ("grid", "evaluate", "frontend", "explain", "lrp"),
+}
+"""The sections of a data set's block that each stage uses: a change elsewhere does not make it stale."""
+
+THREADED = ("ingest", "train")
+"""Stages that compute on `torch_threads` threads. The others are many: their jobs run side by side, on one thread each,
+because two jobs of two threads on two cores wait for each other at every operation (30 times slower, measured)."""
+
+SYNTHETIC_CLASSES = ("class1", "class2")
+
+INPUT_METHOD = re.compile(r"standard|noise~\d+")
+"""Heatmaps without subspaces, filed under the layer ``input``."""
+
+INPUT_METHODS = ("standard", "noise~0")
+"""Those that every comparison holds beside the grid."""
+
+DATASET_FILES = ("manifest.csv", "classes.csv", "clips.npy", "clips.csv", "logmel.safetensors", "figures")
+SYNTHETIC_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
+TABLES = ("flipping.csv", "flipping.md", "model.csv", "cross_class.csv", "conservation.csv")
+SPLIT_FILES = ("model.safetensors", "metrics.json", "history.csv", "confusion.csv")
+HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
+CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
+METHOD_FILES = ("scores.csv", "cross_class.csv", "cross_class_clips.csv")
+
+
+def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
+    """Return what a stage gets of a validated configuration, as JSON."""
+    block = config["datasets"][dataset]
+    shared = {**{key: config[key] for key in SHARED}, "torch_threads": threads(config, stage)}
+    return json.dumps({**shared, **{key: block[key] for key in SECTIONS[stage]}})
+
+
+def threads(config: Mapping[str, Any], stage: str) -> int:
+    """Return on how many threads a stage computes."""
+    return config["torch_threads"] if stage in THREADED else 1
+
+
+def class_slugs(block: Mapping[str, Any]) -> list[str]:
+    """List a data set's classes as paths write them, in the order of the model's logits.
+
+    Parameters
+    ----------
+    block : mapping
+        The data set's validated block.
+
+    Raises
+    ------
+    EarmarkError
+        If the folder of recordings is missing or has no classes.
+    """
+    if block["source"] == "synthetic":
+        return list(SYNTHETIC_CLASSES)
+    return [slug(name) for name in folder.classes_in(block["root"])]
+
+
+def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Map every data set whose recordings are there to its classes; the others are left out."""
+    known = {}
+    for name, block in config["datasets"].items():
+        with contextlib.suppress(EarmarkError):
+            known[name] = class_slugs(block)
+    return known
+
+
+def fingerprint(block: Mapping[str, Any]) -> str:
+    """Digest the names and sizes of a folder's recordings; empty for generated data."""
+    if block["source"] == "synthetic":
+        return ""
+    return hashlib.sha256(json.dumps(folder.listing(block["root"])).encode()).hexdigest()
+
+
+def splits(block: Mapping[str, Any]) -> list[str]:
+    """List the splits that a plain call trains: ``main``, and one per fold with ``cross_validation``."""
+    return ["main", *(f"cv{fold}" for fold in range(fold_count(block)) if block["cross_validation"])]
+
+
+def fold_count(block: Mapping[str, Any]) -> int:
+    """Count the folds of a data set, as far as the names of its recordings tell.
+
+    Raises
+    ------
+    EarmarkError
+        If the folder of recordings is missing, lacks those of a class, or allows fewer folds than training needs.
+    """
+    if block["source"] == "synthetic":
+        return folder.MOST_FOLDS
+    paths = [path for path, _ in folder.listing(block["root"])]
+    return folder.fold_count((path.split("/")[0], folder.group_of(path, block["group"])) for path in paths)
+
+
+def check_path(config: Mapping[str, Any], path: str) -> None:
+    """Raise unless a path under results/ can be made.
+
+    Parameters
+    ----------
+    config : mapping
+        The validated configuration. Layers, methods and K outside its grid are welcome as long as
+        the model has them.
+    path : str
+        A path that begins with ``results/``.
+
+    Raises
+    ------
+    EarmarkError
+        With the allowed names in the place of the first one that is wrong.
+    """
+    _, dataset, *rest = PurePosixPath(path).parts
+    if dataset not in config["datasets"]:
+        raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
+    require_root(config, dataset)
+    block = config["datasets"][dataset]
+    folds = [f"cv{fold}" for fold in range(fold_count(block))]
+    files = DATASET_FILES + (SYNTHETIC_FILES if block["source"] == "synthetic" else ())
+    if rest in [[name] for name in files]:
+        return
+    if rest[:1] == ["tables"]:
+        if rest[1:] not in [[name] for name in TABLES]:
+            _reject(path, rest[1:], TABLES)
+        return
+    if not rest or rest[0] not in ("main", *folds):
+        _reject(path, rest, files, ("tables", "main", *folds))
+    _check_below_split(path, rest[1:], block)
+
+
+def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> None:
+    """Check what follows ``results/{dataset}/{split}/``."""
+    if rest in [[name] for name in SPLIT_FILES]:
+        return
+    if len(rest) < 2:
+        layers = [f"conv{number}" for number, _ in enumerate(block["model"]["filters"], start=1)]
+        _reject(path, rest, SPLIT_FILES, (INPUT_LAYER, *layers))
+    classes = class_slugs(block)
+    layer, method, *below = rest
+    if layer == INPUT_LAYER:
+        if not INPUT_METHOD.fullmatch(method):
+            raise EarmarkError(f"{path}: {INPUT_LAYER} has no {method}{choices(method, ('standard', 'noise~SEED'))}")
+        _check_method_folder(path, below, classes, [1], METHOD_FILES[:1], HEATMAP_FILES)
+        return
+    width = channels(path, layer, block["model"]["filters"])
+    if method == "pairs":
+        files = [f"{cls}.safetensors" for cls in classes]
+        if below not in [[name] for name in files]:
+            _reject(path, below, files)
+        return
+    if not FITTED_METHOD.fullmatch(method):
+        raise EarmarkError(f"{path}: there is no method {method}{choices(method, (*METHODS, 'pairs'))}")
+    count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
+    if count:
+        check_k(path, int(count[1]), layer, width)
+    _check_method_folder(path, below, classes, divisors(width), METHOD_FILES, CONCEPT_FILES)
+
+
+def _check_method_folder(
+    path: str,
+    rest: list[str],
+    classes: list[str],
+    counts: list[int],
+    method_files: tuple[str, ...],
+    concept_files: tuple[str, ...],
+) -> None:
+    """Check what follows the method: ``K~k/file`` or ``K~k/class/file``."""
+    folders = [f"K~{count}" for count in counts]
+    if not rest or rest[0] not in folders:
+        _reject(path, rest, (), folders)
+    if rest[1:] in [[name] for name in method_files]:
+        return
+    if not rest[1:] or rest[1] not in classes:
+        _reject(path, rest[1:], method_files, classes)
+    if rest[2:] not in [[name] for name in concept_files]:
+        _reject(path, rest[2:], concept_files)
+
+
+def _reject(path: str, rest: list[str], files: Iterable[str], folders: Iterable[str] = ()) -> NoReturn:
+    """Raise for a path whose next name, the first of `rest`, is wrong, lacks, or is no folder."""
+    files, folders = list(files), list(folders)
+    names = [*files, *(f"{name}/" for name in folders)]
+    if not rest or rest[0] in folders:
+        raise EarmarkError(f"{path}: this is a folder of several results; name one below it: {', '.join(names)}")
+    if rest[0] in files:
+        raise EarmarkError(f"{path}: {rest[0]} is made as a whole; ask for it, without what follows")
+    raise EarmarkError(f"{path}: there is no {rest[0]}{choices(rest[0], names)}")
