@@ -1,0 +1,389 @@
+"""Read recordings: decode them once, divide them into folds and clips, compute their log-mels."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from earmark import artifacts, folder, folds
+from earmark.data import FULL_SCALE, split_folds
+from earmark.errors import EarmarkError
+from earmark.frontend import Frontend
+from earmark.layout import Layout, slug
+from earmark.progress import Progress
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+"""Clips whose log-mels are computed at once; fixed, because the last digits may depend on it."""
+
+NAMED = 5
+"""Excluded recordings that the log names one by one; the manifest has them all."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is known of one recording, a row of the manifest.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the folder of recordings.
+    cls : str
+        Name of the class as the folder has it.
+    group : str
+        What must not be split.
+    kind : str
+        ``main`` or the held-out set it belongs to.
+    seconds, sample_rate : float, int or None
+        As in the file; None where it cannot be read.
+    sha256 : str
+        Of the file.
+    status, reason : str
+        ok, padded, held-out or excluded, and why.
+    sound : bytes
+        Digest of the decoded samples.
+    samples : int
+        At the front end's rate, without padding.
+    offset, stored : int
+        First sample in the decoded audio, and how many lie there.
+    fold : int or None
+        None where excluded.
+    """
+
+    path: str
+    cls: str
+    group: str
+    kind: str = "main"
+    seconds: float | None = None
+    sample_rate: int | None = None
+    sha256: str = ""
+    status: str = "ok"
+    reason: str = ""
+    sound: bytes = b""
+    samples: int = 0
+    offset: int = 0
+    stored: int = 0
+    fold: int | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether its samples are stored."""
+        return self.status != "excluded"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it takes part in the splits."""
+        return self.usable and self.kind == "main"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Content of a file: int16 `samples` ``[n]``, none of them where a `reason` says why it cannot be used."""
+
+    samples: np.ndarray
+    seconds: float | None
+    sample_rate: int | None
+    sha256: str
+    reason: str = ""
+
+
+def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[tuple[str, int]] | None = None) -> None:
+    """Write manifest, classes, decoded audio, evaluation clips and their log-mels.
+
+    Parameters
+    ----------
+    results : Path
+        The results folder.
+    dataset : str
+        Name of the data set.
+    config : dict
+        ``source``, ``root``, ``group``, ``clips_per_recording``, section ``frontend``,
+        ``seed`` and ``torch_threads``.
+    listing : sequence of (str, int), optional
+        Recordings below ``root`` as :func:`earmark.folder.listing` returns them; by default
+        what the folder holds now.
+
+    Raises
+    ------
+    EarmarkError
+        If the folder is no folder of classes, the group pattern names no group for a
+        recording, or a class has too few groups of usable recordings. Nothing is written then.
+    """
+    layout, frontend = Layout(results, dataset), Frontend.from_config({"frontend": config["frontend"]})
+    made = artifacts.provenance(config)
+    if config["source"] == "synthetic":
+        # A generated recording is one clip: its stems cover the first clip_samples samples.
+        found, root, limit = _generated(layout), layout.generated, frontend.clip_samples
+    else:
+        found, root, limit = _in_folder(config, listing), folder.path_of(config["root"]), None
+    with artifacts.replacing(layout.clips) as temporary, temporary.open("wb") as file:
+        recordings = _store(found, root, frontend, limit, file, config["torch_threads"], f"ingest {dataset}: decode")
+        _count_aloud(recordings)
+        recordings = _with_replicas(recordings, one_group=config["group"] is None)
+        recordings = _with_folds(recordings, config["seed"])
+    clips = _clips(recordings, frontend.clip_samples, config["clips_per_recording"])
+    _write_manifest(layout, recordings, made)
+    artifacts.write_csv(layout.clip_index, list(clips[0]), [list(clip.values()) for clip in clips], made)
+    spectrograms = _logmel(layout.clips, [clip["offset"] for clip in clips], frontend, f"ingest {dataset}: log-mels")
+    artifacts.write_tensors(layout.logmel, {"logmel": spectrograms}, made, clip_samples=frontend.clip_samples)
+
+
+def decode(path: Path, sample_rate: int) -> Decoded:
+    """Decode a file to 16-bit mono at `sample_rate`.
+
+    Channels are averaged. Where resampling (or a floating-point file) exceeds full scale, the
+    whole recording is scaled down: nothing is clipped.
+
+    Parameters
+    ----------
+    path : Path
+        An audio file.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    Decoded
+        With a `reason` and no samples if the file cannot be read, is empty, holds values
+        that are not finite or is wholly silent.
+    """
+    nothing = np.empty(0, np.int16)
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return Decoded(nothing, None, None, "", f"cannot be read: {error.strerror}")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [n, channels]
+    except soundfile.LibsndfileError as error:
+        return Decoded(nothing, None, None, sha256, f"cannot be decoded: {error.error_string.strip().rstrip('.')}")
+    except (MemoryError, ValueError):  # a damaged header can claim any length
+        return Decoded(nothing, None, None, sha256, "cannot be decoded: its length is unknown")
+    seconds = len(samples) / rate
+    mono = samples.mean(axis=1)  # [n]
+    if not np.isfinite(mono).all():
+        return Decoded(nothing, seconds, rate, sha256, "holds values that are not finite")
+    converted = _int16(soxr.resample(mono, rate, sample_rate, quality="HQ"))
+    if len(converted) == 0:
+        return Decoded(nothing, seconds, rate, sha256, "empty")
+    if converted.min() == converted.max():
+        return Decoded(nothing, seconds, rate, sha256, "silent")
+    return Decoded(converted, seconds, rate, sha256)
+
+
+def clip_starts(samples: int, clip_samples: int, wanted: int) -> list[int]:
+    """Place evaluation clips in a recording.
+
+    Parameters
+    ----------
+    samples : int
+        Of the recording, at least `clip_samples`.
+    clip_samples : int
+        Of a clip.
+    wanted : int
+        Number of clips of a longer recording.
+
+    Returns
+    -------
+    list of int
+        First samples: evenly spaced from the recording's start to its end, the middle for a
+        single clip; fewer than `wanted` where two would coincide.
+    """
+    room = samples - clip_samples
+    starts = [room // 2] if wanted == 1 else [round(room * number / (wanted - 1)) for number in range(wanted)]
+    return sorted(set(starts))
+
+
+def _int16(samples: np.ndarray) -> np.ndarray:
+    """Round float samples to 16 bits without clipping; exact for what was 16-bit before."""
+    scaled = np.rint(samples * np.float32(FULL_SCALE))
+    if scaled.max(initial=0) > FULL_SCALE - 1 or scaled.min(initial=0) < -FULL_SCALE:
+        scaled = np.rint(samples * np.float32((FULL_SCALE - 1) / np.abs(samples).max()))
+    return scaled.astype("<i2")
+
+
+def _generated(layout: Layout) -> list[Recording]:
+    if not layout.generated_index.exists():
+        raise EarmarkError(
+            f"The recordings of '{layout.dataset}' have not been generated: '{layout.generated_index}' is missing."
+        )
+    with layout.generated_index.open(encoding="utf-8", newline="") as file:
+        return [Recording(row["path"], row["class"], row["path"], row["set"]) for row in csv.DictReader(file)]
+
+
+def _in_folder(config: Mapping[str, Any], listing: Sequence[tuple[str, int]] | None) -> list[Recording]:
+    paths = [path for path, _ in (folder.listing(config["root"]) if listing is None else listing)]
+    return [Recording(path, path.split("/")[0], folder.group_of(path, config["group"])) for path in paths]
+
+
+def _store(
+    found: Sequence[Recording],
+    root: Path,
+    frontend: Frontend,
+    limit: int | None,
+    file: BinaryIO,
+    workers: int,
+    label: str,
+) -> list[Recording]:
+    """Decode recordings, up to `limit` samples of each, and write them to a ``.npy`` file one after the other."""
+    progress = Progress(label, len(found))
+    recordings: list[Recording] = []
+    offset = 0
+    _write_header(file, 0)
+    contents = _in_order(lambda one: decode(root / one.path, frontend.sample_rate), found, workers)
+    for one, content in zip(found, contents, strict=True):
+        samples = content.samples[:limit]
+        recording = _described(one, content, samples, frontend, offset)
+        file.write(samples.tobytes() + bytes((recording.stored - len(samples)) * samples.itemsize))
+        offset += recording.stored
+        recordings.append(recording)
+        progress(len(recordings))
+    file.seek(0)
+    _write_header(file, offset)
+    return recordings
+
+
+def _described(
+    recording: Recording, content: Decoded, samples: np.ndarray, frontend: Frontend, offset: int
+) -> Recording:
+    """Complete a recording by what its file holds."""
+    missing = max(frontend.clip_samples - len(samples), 0)
+    status, reason, stored = "ok", "", len(samples) + missing
+    if content.reason:
+        status, reason, stored = "excluded", content.reason, 0
+    elif recording.kind != "main":
+        status, reason = "held-out", recording.kind
+    elif missing:
+        status, reason = "padded", f"{missing / frontend.sample_rate:.3f} s of silence at the end"
+    return dataclasses.replace(
+        recording,
+        seconds=content.seconds,
+        sample_rate=content.sample_rate,
+        sha256=content.sha256,
+        status=status,
+        reason=reason,
+        sound=hashlib.sha256(samples.tobytes()).digest(),
+        samples=len(samples),
+        offset=offset,
+        stored=stored,
+    )
+
+
+def _in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    """Map over threads, results in the items' order; only a few wait to be fetched."""
+    with ThreadPoolExecutor(workers) as pool:
+        rest = iter(items)
+        waiting = collections.deque(pool.submit(work, item) for item in itertools.islice(rest, 4 * workers))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in itertools.islice(rest, 1))
+
+
+def _write_header(file: BinaryIO, samples: int) -> None:
+    """Write the header of a 1-D array; NumPy pads it, so that its size does not depend on the number of samples."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": (samples,)})
+
+
+def _count_aloud(recordings: Sequence[Recording]) -> None:
+    excluded = [one for one in recordings if not one.usable]
+    if excluded:
+        named = [f"{one.path} ({one.reason})" for one in excluded[:NAMED]]
+        more = [f"{len(excluded) - NAMED} more, see the manifest"] if len(excluded) > NAMED else []
+        log.warning("%d of %d recordings excluded: %s", len(excluded), len(recordings), "; ".join(named + more))
+    padded = sum(one.status == "padded" for one in recordings)
+    if padded:
+        log.warning("%d of %d recordings are shorter than a clip and padded with silence", padded, len(recordings))
+
+
+def _with_replicas(recordings: Sequence[Recording], *, one_group: bool) -> list[Recording]:
+    """Mark recordings that sound exactly like an earlier one; with `one_group` they join its group."""
+    first: dict[bytes, Recording] = {}
+    marked = []
+    for one in recordings:
+        original = first.setdefault(one.sound, one) if one.labelled else one
+        if original is not one:
+            reason = "; ".join(filter(None, (one.reason, f"same sound as {original.path}")))
+            one = dataclasses.replace(one, reason=reason, group=original.group if one_group else one.group)
+        marked.append(one)
+    replicas = sum(one.labelled for one in marked) - len(first)
+    if replicas:
+        log.warning("%d of %d recordings sound exactly like another, see the manifest", replicas, len(marked))
+    return marked
+
+
+def _with_folds(recordings: Sequence[Recording], seed: int) -> list[Recording]:
+    """Divide the labelled recordings into folds; a held-out set gets those of its part of `main`."""
+    labelled = [one for one in recordings if one.labelled]
+    for cls in dict.fromkeys(one.cls for one in recordings):
+        if not any(one.cls == cls for one in labelled):
+            raise EarmarkError(f"The class '{cls}' has no usable recording: all that it has are excluded.")
+    n_folds = folder.fold_count((one.cls, one.group) for one in labelled)
+    assigned = iter(folds.assign([one.cls for one in labelled], [one.group for one in labelled], n_folds, seed))
+    validation, test = map(itertools.cycle, split_folds("main", n_folds))
+    source = {"main": assigned, "all-validation": validation, "all-test": test}
+    return [dataclasses.replace(one, fold=int(next(source[one.kind]))) if one.usable else one for one in recordings]
+
+
+def _clips(recordings: Sequence[Recording], clip_samples: int, wanted: int) -> list[dict[str, Any]]:
+    """List the evaluation clips, a row of ``clips.csv`` each."""
+    rows: list[dict[str, Any]] = []
+    for number, one in enumerate(recordings):
+        for start in clip_starts(one.stored, clip_samples, wanted) if one.usable else ():
+            rows.append(
+                {
+                    "clip": len(rows),
+                    "path": one.path,
+                    "class": slug(one.cls),
+                    "group": one.group,
+                    "fold": one.fold,
+                    "set": one.kind,
+                    "offset": one.offset + start,
+                    "samples": min(one.samples, clip_samples),
+                    "recording_offset": one.offset,
+                    "recording_samples": one.stored,
+                    "recording": number,
+                }
+            )
+    return rows
+
+
+def _write_manifest(layout: Layout, recordings: Sequence[Recording], made: Mapping[str, Any]) -> None:
+    columns = ("path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason")
+    rows = [
+        (one.path, slug(one.cls), one.group, one.fold, one.seconds, one.sample_rate, one.sha256, one.status, one.reason)
+        for one in recordings
+    ]
+    artifacts.write_csv(layout.manifest, columns, rows, made)
+    counts = collections.Counter(one.cls for one in recordings if one.labelled)
+    classes = [(slug(name), name, counts[name]) for name in sorted(counts)]
+    artifacts.write_csv(layout.classes, ("slug", "name", "recordings"), classes, made)
+
+
+def _logmel(path: Path, offsets: Sequence[int], frontend: Frontend, label: str) -> torch.Tensor:
+    """Compute the log-mels of clips: float32 ``[N, 1, F, T]``."""
+    samples = np.load(path, mmap_mode="r")
+    spectrograms = torch.empty(len(offsets), 1, frontend.n_mels, frontend.n_frames)
+    progress = Progress(label, len(offsets))
+    for start in range(0, len(offsets), BATCH):
+        batch = np.stack([samples[first : first + frontend.clip_samples] for first in offsets[start : start + BATCH]])
+        spectrograms[start : start + len(batch)] = frontend.logmel(torch.from_numpy(batch).float() / FULL_SCALE)
+        progress(start + len(batch))
+    return spectrograms
