@@ -1,0 +1,99 @@
+"""Stage ``collect``: activation and context vectors of training clips at one layer (thesis 3.2.2.1)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from earmark import artifacts, data, lrp, model
+from earmark.errors import EarmarkError
+from earmark.layout import Layout
+from earmark.progress import Progress
+from earmark.seeds import derive
+from earmark.selection import recognised, spread
+
+log = logging.getLogger(__name__)
+
+
+def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, layer: str, gpu: int) -> None:
+    """Write ``{layer}/pairs/{cls}.safetensors`` for every class.
+
+    Parameters
+    ----------
+    results, dataset
+        Where the results lie.
+    config : dict
+        ``lrp``, ``pairs``, ``seed``.
+    split, layer : str
+        Which model, and where in it.
+    gpu : int
+        0: on the CPU.
+    """
+    layout = Layout(results, dataset)
+    device = model.device(gpu)
+    network = model.load(layout.model(split))[0].to(device)
+    rules = lrp.rules_from_config(config)
+    source = data.open_dataset(layout)
+    training = source.split(split).train
+    made = artifacts.provenance(config, str(device))
+    progress = Progress(f"collect {dataset}/{split}/{layer}", len(source.classes))
+    for done, cls in enumerate(source.classes, start=1):
+        candidates = training[source.targets(training).numpy() == cls.index]
+        usable = candidates[recognised(network, source, candidates, cls.index, device)[0]]
+        log.info("%s: %d of %d training clips are recognised", cls.slug, len(usable), len(candidates))
+        if not len(usable):
+            raise EarmarkError(
+                f"the model of {dataset}/{split} recognises no training clip of {cls.name}: nothing to explain"
+            )
+        recordings = source.clips["recording"].to_numpy()[usable]
+        clips = usable[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
+        inputs = source.logmel(clips).to(device)
+        targets = torch.full((len(clips),), cls.index, device=device)
+        activations, contexts = lrp.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w]
+        tensors = sample_positions(
+            activations.cpu(),
+            contexts.cpu(),
+            config["pairs"]["positions"],
+            torch.Generator().manual_seed(derive(config["seed"], "positions", cls.slug)),
+        )
+        tensors["clip"] = torch.from_numpy(clips)[tensors["clip"]]
+        artifacts.write_tensors(layout.pairs(split, layer, cls.slug), tensors, made)
+        progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")
+
+
+def sample_positions(
+    activations: torch.Tensor, contexts: torch.Tensor, positions: int, generator: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Draw positions of the layer's grid without replacement, anew for every clip.
+
+    Parameters
+    ----------
+    activations, contexts : torch.Tensor
+        ``[B, D, h, w]``.
+    positions : int
+        How many per clip; all if the grid has fewer.
+    generator : torch.Generator
+        Of the draw.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the batch), ``position`` ``[N, 2]``
+        (row and column of the grid).
+    """
+    count, size, height, width = activations.shape
+    drawn = torch.rand(count, height * width, generator=generator).argsort(dim=1)[:, :positions]  # [B, P]
+    index = drawn.unsqueeze(1).expand(-1, size, -1)  # [B, D, P]
+
+    def picked(grid: torch.Tensor) -> torch.Tensor:
+        return grid.flatten(2).gather(2, index).transpose(1, 2).reshape(-1, size)
+
+    return {
+        "activations": picked(activations),
+        "contexts": picked(contexts),
+        "clip": torch.arange(count).repeat_interleave(drawn.shape[1]),
+        "position": torch.stack([drawn // width, drawn % width], dim=2).view(-1, 2),
+    }

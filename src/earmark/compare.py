@@ -1,0 +1,423 @@
+"""Stage ``compare``: tables and figures of what was computed (thesis, sections 4.1.3, 4.2.3, A.3, C.1)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from earmark import artifacts, data, figures, statistics, tables
+from earmark.frontend import Frontend
+from earmark.layout import INPUT_LAYER, Layout
+from earmark.score import SCORES
+from earmark.seeds import derive
+from earmark.statistics import Clusters, Interval
+from earmark.tables import ALL, RANDOM, At, Clips, Label, Summaries, Values
+
+log = logging.getLogger(__name__)
+
+LEVELS = {At(INPUT_LAYER, "standard", 1): ("standard",), At(INPUT_LAYER, "noise", 1): ("noise~0",)}
+"""Heatmaps without subspaces that every table holds, and the folders they lie in."""
+
+GALLERY = 3
+"""Clips in a figure of concepts, as in Fig. 4.3."""
+
+PANELS = {
+    "thesis": "thesis score [logit]\nconcepts distinct and relevant?",
+    "fair_zero": "fair score, replaced by 0\njoint order faithful?",
+    "fair_floor": "fair score, replaced by the minimum\njoint order faithful?",
+    "overlap": "overlap [mean cosine]\nconcepts on the same cells?",
+}
+FOLDS = 10
+
+CONSERVATION = ("sum_error", "absorbed_share")
+"""What `explain` measured, class by class; see :func:`earmark.explain.conservation`."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the stage works on: a data set, one model of it, and the part of the grid to be compared."""
+
+    layout: Layout
+    source: data.DataSet
+    frontend: Frontend
+    config: Mapping[str, Any]
+    split: str
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods of the grid, the seeds of ``random`` as one."""
+        return tables.methods(self.config["grid"]["methods"])
+
+    @property
+    def layers(self) -> list[str]:
+        """Layers of the grid."""
+        return list(self.config["grid"]["layers"])
+
+    @property
+    def ks(self) -> list[int]:
+        """Numbers of concepts of the grid."""
+        return list(self.config["grid"]["k"])
+
+    @property
+    def crossed(self) -> list[str]:
+        """Methods with cross-class matrices."""
+        return list(self.config["evaluate"]["cross"])
+
+    @property
+    def grid(self) -> list[At]:
+        """All of the grid, K by K and layer by layer."""
+        return [At(layer, method, k) for k in self.ks for layer in self.layers for method in self.methods]
+
+    @property
+    def shown(self) -> list[str]:
+        """Methods whose concepts are drawn: the first, and the first seed of ``random`` for comparison."""
+        names = list(self.config["grid"]["methods"])
+        return names[:1] + [name for name in names[1:] if name.startswith(f"{RANDOM}~")][:1]
+
+    @property
+    def draws(self) -> int:
+        """Resamples behind every interval."""
+        return int(self.config["evaluate"]["bootstrap"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the resampling."""
+        return derive(self.config["seed"], "compare")
+
+    def folders(self, at: At) -> tuple[str, ...]:
+        """Name the method folders that a row of the tables stands for."""
+        if at in LEVELS:
+            return LEVELS[at]
+        seeds = tuple(name for name in self.config["grid"]["methods"] if name.startswith(f"{RANDOM}~"))
+        return seeds if at.method == RANDOM else (at.method,)
+
+    def heatmaps(self, layer: str, method: str, k: int, cls: str) -> Path:
+        """Path of the heatmaps of one class."""
+        return self.layout.concept(self.split, layer, method, k, cls) / "heatmaps.safetensors"
+
+
+def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "main") -> None:
+    """Write ``tables/`` and ``figures/``; what is missing of the grid leaves empty cells and no figure.
+
+    Parameters
+    ----------
+    results, dataset
+        Where the results lie.
+    config : dict
+        ``grid``, ``evaluate``, ``frontend``, ``seed``.
+    split : str
+        The explained model.
+    """
+    layout = Layout(results, dataset)
+    study = Study(layout, data.open_dataset(layout), Frontend.from_config(config), config, split)
+    made = artifacts.provenance(config)
+
+    clips, values = read_scores(study)
+    found = tables.summarise(values, clips, study.draws, study.seed)
+    pairs = tables.comparisons(study.grid)
+    compared = tables.summarise(tables.subtract(pairs, values), clips, study.draws, study.seed, test=True)
+    labels = tables.scores([*LEVELS, *study.grid])
+    rows = [*tables.rows(labels, found, clips), *tables.rows(pairs, compared, clips)]
+    artifacts.write_csv(layout.tables / "flipping.csv", tables.COLUMNS, rows, made)
+    title = f"Patch flipping: {dataset}, {split}"
+    text = tables.flipping_report(title, study.grid, list(LEVELS), clips, found, compared)
+    artifacts.write_text(layout.tables / "flipping.md", text)
+    artifacts.write_csv(layout.tables / "model.csv", ("split", *tables.COLUMNS), model_rows(study), made)
+    artifacts.write_csv(layout.tables / "cross_class.csv", tables.COLUMNS, cross_rows(study, clips), made)
+    artifacts.write_csv(layout.tables / "conservation.csv", tables.COLUMNS, conservation_rows(study), made)
+
+    with artifacts.replacing_directory(layout.figures) as folder:
+        for name, figure in draw(study, found):
+            figures.save(figure, folder / name)
+
+
+def read_scores(study: Study) -> tuple[Clips, dict[Label, Values]]:
+    """Read every ``scores.csv`` of the grid that exists.
+
+    Returns
+    -------
+    clips : Clips
+        The n clips that any of them scores.
+    values : dict
+        Per quantity an array [n]; NaN where it lacks a clip. The seeds of ``random`` are averaged clip by clip.
+    """
+    files = {at: [_scores(study, at, name) for name in study.folders(at)] for at in [*LEVELS, *study.grid]}
+    read = {at: [part for part in parts if part is not None] for at, parts in files.items()}
+    index = pd.concat([part["group"] for parts in read.values() for part in parts] or [_empty_groups()])
+    index = index[~index.index.duplicated()].sort_index()  # group by (class, clip)
+    values = {
+        Label(at, metric): np.mean([part[metric].reindex(index.index).to_numpy(float) for part in parts], axis=0)
+        for at, parts in read.items()
+        for metric in SCORES
+        if parts
+    }
+    slugs = [cls.slug for cls in study.source.classes]
+    cls = index.index.get_level_values("cls").to_numpy(str)
+    return Clips(cls, index.to_numpy(str), {slug: _left_out(study, slug) for slug in slugs}), values
+
+
+def model_rows(study: Study) -> Iterator[tables.Row]:
+    """Yield accuracy and the like of every trained split, and their mean over the folds (first column: split)."""
+    folds: dict[tuple[str, str], list[float]] = {}
+    for split in _splits(study):
+        metrics = json.loads((study.layout.split(split) / "metrics.json").read_text(encoding="utf-8"))
+        numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+        counts = _confusion(study, split)
+        of_class = np.diag(counts) / np.where(counts.sum(axis=1) > 0, counts.sum(axis=1), np.nan)
+        measured = [(ALL, name, float(value), counts.sum()) for name, value in numbers.items()]
+        for cls, value, total in zip(study.source.classes, of_class, counts.sum(axis=1), strict=True):
+            measured.append((cls.slug, "test_accuracy", float(value), total))
+        for cls_name, metric, value, total in measured:
+            n = int(total) if metric.startswith("test_") else ""
+            yield (split, "", "", "", cls_name, metric, tables.number(value), "", "", "", n, "")
+            if split != "main":
+                folds.setdefault((cls_name, metric), []).append(value)
+    for (cls_name, metric), per_fold in folds.items():
+        values = np.array(per_fold)[~np.isnan(per_fold)]
+        (interval,) = statistics.bootstrap(values[:, None], Clusters.of(range(len(values))), study.draws, study.seed)
+        bounds = map(tables.number, (interval.estimate, interval.low, interval.high))
+        yield ("folds", "", "", "", cls_name, metric, *bounds, "", len(values), "")
+
+
+def cross_rows(study: Study, clips: Clips) -> list[tables.Row]:
+    """Compare own with other classes' subspaces, row by row of the cross-class matrices (eq. 4.5)."""
+    asked = [At(layer, method, k) for k in study.ks for layer in study.layers for method in study.crossed]
+    read = {at: _cross_clips(study, at) for at in asked}
+    deltas = {at: frame for at, frame in read.items() if frame is not None}
+    index = pd.concat([frame["group"] for frame in deltas.values()] or [_empty_groups()])
+    index = index[~index.index.duplicated()].sort_index()
+    cls = index.index.get_level_values("cls").to_numpy(str)
+    slugs = np.array([info.slug for info in study.source.classes])
+    values = tables.own_class(
+        {at: (slugs, frame.reindex(index.index)[slugs].to_numpy(float)) for at, frame in deltas.items()}, cls
+    )
+    ours = Clips(cls, index.to_numpy(str), clips.left_out)
+    tested = {label: value for label, value in values.items() if label.metric == tables.ADVANTAGE}
+    found = tables.summarise(values, ours, study.draws, study.seed)
+    found |= tables.summarise(tested, ours, study.draws, study.seed, test=True)
+    labels = [Label(at, metric) for at in asked for metric in tables.OWN_CLASS]
+    return tables.rows(labels, found, ours)
+
+
+def conservation_rows(study: Study) -> Iterator[tables.Row]:
+    """Yield how exactly the concepts sum to the standard heatmap, and what share of the logit biases absorb."""
+    for layer, method, k in [At(INPUT_LAYER, "standard", 1), *study.grid]:
+        for folder in study.folders(At(layer, method, k)):
+            for cls in study.source.classes:
+                path = study.heatmaps(layer, folder, k, cls.slug)
+                metadata = artifacts.read_metadata(path) if path.exists() else {}
+                for metric in CONSERVATION:
+                    value = tables.number(metadata.get(metric, math.nan))
+                    yield (layer, folder, k, cls.slug, metric, value, "", "", "", "", metadata.get("left_out", ""))
+
+
+def draw(study: Study, found: Summaries) -> Iterator[tuple[str, Figure]]:
+    """Yield name and figure of everything whose results exist."""
+    for cls in study.source.classes:
+        yield from _draw_objects(study, cls)
+    for k in study.ks:
+        for cls in study.source.classes:
+            for method in study.shown:
+                yield from _draw_concepts(study, method, k, cls)
+            yield from _draw_layers(study, study.shown[0], k, cls)
+        for method in study.methods:
+            yield from _draw_learning(study, method, k)
+        for method in study.crossed:
+            yield from _draw_cross_class(study, method, k)
+        yield from _draw_flipping(study, k, found)
+    yield from _draw_training(study)
+
+
+def _draw_objects(study: Study, cls: data.ClassInfo) -> Iterator[tuple[str, Figure]]:
+    """Draw a clip with all objects, and each object at its level in it (Fig. 4.1, 4.2, 4.4, C.2)."""
+    clips = study.source.held_out("all-test")
+    clips = clips[study.source.targets(clips).numpy() == cls.index][:1]
+    stems = study.source.stems(clips) if len(clips) else None
+    if stems is None:
+        return
+    sounds = torch.cat([study.source.waveforms(clips), stems[0]])  # [1 + O, S]
+    front = study.frontend
+    # Scaled by the clip's peak, all of them, so that objects keep their level in the clip.
+    logmels = torch.log10(front.mel(sounds / sounds[0].abs().max()) + front.offset).clamp_min(front.floor)
+    truth = json.loads(study.layout.truth.read_text(encoding="utf-8"))
+    names = [described["name"] for described in truth["objects"][cls.name]]
+    title = f"{cls.name}: a clip and the sound objects in it"
+    yield f"objects_{cls.slug}", figures.objects(front, logmels[0], logmels[1:], names, title)
+
+
+def _draw_concepts(study: Study, method: str, k: int, cls: data.ClassInfo) -> Iterator[tuple[str, Figure]]:
+    """Draw concepts of some clips at the middle layer (Fig. 4.3, 4.5, C.1)."""
+    layer = study.layers[len(study.layers) // 2]
+    standard = _gallery(study.heatmaps(INPUT_LAYER, "standard", 1, cls.slug))
+    concepts = _gallery(study.heatmaps(layer, method, k, cls.slug))
+    clips = [clip for clip in standard if clip in concepts][:GALLERY]
+    if clips:
+        figure = figures.explanation_grid(
+            study.frontend,
+            study.source.logmel(clips)[:, 0],
+            torch.stack([standard[clip][0] for clip in clips]),
+            torch.stack([concepts[clip] for clip in clips]),
+            f"{cls.name}: {method} at {layer}, K = {k}",
+        )
+        yield f"concepts_{layer}_{method}_K{k}_{cls.slug}", figure
+
+
+def _draw_layers(study: Study, method: str, k: int, cls: data.ClassInfo) -> Iterator[tuple[str, Figure]]:
+    """Draw concepts of one clip at every layer (Fig. C.3)."""
+    standard = _gallery(study.heatmaps(INPUT_LAYER, "standard", 1, cls.slug))
+    by_layer = {layer: _gallery(study.heatmaps(layer, method, k, cls.slug)) for layer in study.layers}
+    by_layer = {layer: maps for layer, maps in by_layer.items() if maps}
+    common = [clip for clip in standard if all(clip in maps for maps in by_layer.values())]
+    if common and by_layer:
+        clip = common[0]
+        figure = figures.explanation_grid(
+            study.frontend,
+            study.source.logmel([clip] * len(by_layer))[:, 0],
+            standard[clip].expand(len(by_layer), -1, -1),
+            torch.stack([maps[clip] for maps in by_layer.values()]),
+            f"{cls.name}: {method} at every layer, K = {k}, one clip",
+            rows=list(by_layer),
+        )
+        yield f"layers_{method}_K{k}_{cls.slug}", figure
+
+
+def _draw_learning(study: Study, method: str, k: int) -> Iterator[tuple[str, Figure]]:
+    """Draw the objective of every start over the iterations (Fig. B.2)."""
+    histories: dict[tuple[str, str], list[tuple[str, Sequence[float]]]] = {}
+    for cls in study.source.classes:
+        for layer in study.layers:
+            path = study.layout.concept(study.split, layer, method, k, cls.slug) / "fit.json"
+            starts = json.loads(path.read_text(encoding="utf-8"))["restarts"] if path.exists() else []
+            if starts:
+                histories[cls.name, layer] = [(str(start["start"]), start["history"]) for start in starts]
+    if histories:
+        yield f"learning_{method}_K{k}", figures.learning_curves(histories, f"Learning curves of {method}, K = {k}")
+
+
+def _draw_flipping(study: Study, k: int, found: Summaries) -> Iterator[tuple[str, Figure]]:
+    """Draw scores over the layers (Table 4.4)."""
+
+    def interval(at: At, metric: str) -> dict[str, Interval]:
+        summary = found.get((Label(at, metric), ALL))
+        return {} if summary is None else {at.layer: summary.interval}
+
+    panels: dict[str, dict[str, dict[str, Interval]]] = {}
+    levels: dict[str, dict[str, Interval]] = {}
+    for metric, title in PANELS.items():
+        grid = [at for at in study.grid if at.k == k]
+        lines: dict[str, dict[str, Interval]] = {method: {} for method in study.methods}
+        for at in grid:
+            lines[at.method] |= interval(at, metric)
+        if metric == "thesis":
+            first = [at for at in grid if at.method == study.methods[0]]
+            control = {layer: bar for at in first for layer, bar in interval(at, "matched_budget").items()}
+            lines[f"standard, budget of {study.methods[0]}"] = control
+        panels[title] = {method: line for method, line in lines.items() if line}
+        # Noise at K = 1 says nothing about the thesis score at another K, and would flatten the rest.
+        shown = [at for at in LEVELS if metric != "thesis" or at.method != "noise"]
+        across = {at.method: bar for at in shown for bar in interval(at, metric).values()}
+        levels[title] = {f"{method} (K = 1)": bar for method, bar in across.items()}
+    if any(panels.values()):
+        title = f"Patch flipping, K = {k}: lower is better; bars: 95 % intervals"
+        yield f"flipping_K{k}", figures.scores_over_layers(panels, study.layers, levels, title)
+
+
+def _draw_cross_class(study: Study, method: str, k: int) -> Iterator[tuple[str, Figure]]:
+    """Draw the gain over the standard heatmap by attributed class and class of the subspaces (Fig. 4.10)."""
+    slugs = [cls.slug for cls in study.source.classes]
+    matrices = {}
+    for layer in study.layers:
+        path = study.layout.method(study.split, layer, method, k) / "cross_class.csv"
+        if path.exists():
+            matrices[layer] = _labelled(path).set_index("attributed").loc[slugs, slugs].astype(float).to_numpy()
+    if matrices:
+        title = f"Cross-class ΔAUPC of {method}, K = {k}: higher is better"
+        names = [cls.name for cls in study.source.classes]
+        yield f"cross_class_{method}_K{k}", figures.cross_class(matrices, names, title)
+
+
+def _draw_training(study: Study) -> Iterator[tuple[str, Figure]]:
+    """Draw learning curves and confusion matrix, over the folds where there are any (Fig. A.1, A.2)."""
+    splits = _splits(study)
+    folds = [split for split in splits if split != "main"]
+    chosen = folds or splits
+    if not chosen:
+        return
+    of = f"over {len(folds)} folds" if folds else "in main"
+    histories = [pd.read_csv(study.layout.split(split) / "history.csv").to_dict("list") for split in chosen]
+    yield "training", figures.training_curves(histories, f"Training curves {of}")
+    counts = np.sum([_confusion(study, split) for split in chosen], axis=0)
+    names = [cls.name for cls in study.source.classes]
+    yield "confusion", figures.confusion(counts, names, f"Test clips {of}, % of the true class")
+
+
+def _scores(study: Study, at: At, method: str) -> pd.DataFrame | None:
+    """Read one ``scores.csv``, indexed by class and clip."""
+    path = study.layout.method(study.split, at.layer, method, at.k) / "scores.csv"
+    if not path.exists():
+        log.info("%s is missing: its cells stay empty", path)
+        return None
+    frame = _labelled(path).astype({"clip": np.int64})
+    frame[list(SCORES)] = frame[list(SCORES)].astype(float)
+    return frame.set_index(["cls", "clip"])
+
+
+def _cross_clips(study: Study, at: At) -> pd.DataFrame | None:
+    """Read one ``cross_class_clips.csv`` as Delta-AUPC by (class, clip) and class of the subspaces, and ``group``."""
+    path = study.layout.method(study.split, at.layer, at.method, at.k) / "cross_class_clips.csv"
+    if not path.exists():
+        log.info("%s is missing: its cells stay empty", path)
+        return None
+    frame = _labelled(path).astype({"clip": np.int64, "delta": float}).rename(columns={"attributed": "cls"})
+    deltas = frame.pivot(index=["cls", "clip"], columns="subspaces", values="delta")
+    groups = frame.drop_duplicates(["cls", "clip"]).set_index(["cls", "clip"])["group"]
+    return deltas.join(groups)
+
+
+def _labelled(path: Path) -> pd.DataFrame:
+    """Read a table as text: a class may be called ``nan``, a group ``007``."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _empty_groups() -> pd.Series:
+    return pd.Series([], dtype=str, name="group", index=pd.MultiIndex.from_arrays([[], []], names=["cls", "clip"]))
+
+
+def _left_out(study: Study, cls: str) -> int | None:
+    """Read how many test clips of a class were not recognised."""
+    path = study.heatmaps(INPUT_LAYER, "standard", 1, cls)
+    if not path.exists():
+        return None
+    return int(artifacts.read_metadata(path)["left_out"])
+
+
+def _gallery(path: Path) -> dict[int, Tensor]:
+    """Read the heatmaps [K, F, T] of the clips to be shown, by clip; none where there is no file."""
+    if not path.exists():
+        return {}
+    tensors, _ = artifacts.read_tensors(path)
+    shown = tensors["gallery"].bool()
+    return dict(zip(tensors["clips"][shown].tolist(), tensors["heatmaps"][shown][:, :, 0], strict=True))
+
+
+def _splits(study: Study) -> list[str]:
+    """List the splits with a trained model."""
+    names = ["main", *(f"cv{fold}" for fold in range(FOLDS))]
+    return [name for name in names if (study.layout.split(name) / "metrics.json").exists()]
+
+
+def _confusion(study: Study, split: str) -> NDArray[np.int64]:
+    """Read a confusion matrix [C, C], rows true class."""
+    return _labelled(study.layout.split(split) / "confusion.csv").iloc[:, 1:].to_numpy(np.int64)

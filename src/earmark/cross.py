@@ -1,0 +1,117 @@
+"""Stage ``cross``: are concepts of their own class? (thesis, section 4.2.3.2, eq. 4.5, Fig. 4.10).
+
+The explanation of a class is decomposed with the subspaces of every class; what the
+decomposition gains over the standard heatmap should be largest for the class's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from earmark import artifacts, data, explain, lrp, model, subspaces
+from earmark.evaluate import thesis_scores
+from earmark.layout import INPUT_LAYER, Layout
+from earmark.progress import Progress
+from earmark.score import batches, scored, ties_seed
+
+CLIP_COLUMNS = ("attributed", "subspaces", "clip", "path", "group", "standard", "thesis", "delta")
+
+
+def run(
+    results: Path, dataset: str, config: dict[str, Any], *, split: str, layer: str, method: str, k: int, gpu: int
+) -> None:
+    """Write ``cross_class.csv`` (rows attributed class, columns subspaces) and the clips behind it.
+
+    Parameters
+    ----------
+    results, dataset
+        Where the results lie.
+    config : dict
+        ``lrp``, ``evaluate``, ``explain``, ``seed``.
+    split, layer, method, k
+        Coordinates of the subspaces.
+    gpu : int
+        0: on the CPU.
+    """
+    layout = Layout(results, dataset)
+    device = model.device(gpu)
+    network = model.load(layout.model(split))[0].to(device)
+    source = data.open_dataset(layout)
+    slugs = [cls.slug for cls in source.classes]
+    rules = lrp.rules_from_config({"lrp": config["lrp"]})
+    folders = [layout.concept(split, layer, method, k, slug) for slug in slugs]
+    bases = [subspaces.load(folder / "subspaces.safetensors") for folder in folders]
+
+    progress = Progress(f"cross {dataset}/{split}/{layer}/{method}/K~{k}", len(slugs))
+    matrix: list[list[Any]] = []
+    rows: list[list[Any]] = []
+    for cls in source.classes:
+        clips, standard, _ = scored(
+            layout.concept(split, INPUT_LAYER, "standard", 1, cls.slug) / "heatmaps.safetensors"
+        )
+        index = source.clips.iloc[clips]
+        reference, scores = np.empty(len(clips)), np.empty((len(clips), len(slugs)))
+        for part in batches(len(clips)):
+            inputs = source.logmel(clips[part]).to(device)
+            targets = torch.full((len(inputs),), cls.index, device=device)
+            decomposed = explain.decomposed(network, inputs, targets, layer, bases, rules)
+            reference[part], scores[part] = score_row(
+                network, inputs, targets, standard[part].to(device), decomposed, config
+            )
+        deltas = reference[:, None] - scores
+        for column, slug in enumerate(slugs):
+            values = np.stack([reference, scores[:, column], deltas[:, column]], axis=1).tolist()
+            for clip, path, group, triple in zip(clips, index["path"], index["group"], values, strict=True):
+                rows.append([cls.slug, slug, clip, path, group, *triple])
+        matrix.append([cls.slug, *(deltas.mean(axis=0).tolist() if clips else [float("nan")] * len(slugs))])
+        progress(len(matrix), cls.slug)
+
+    folder, made = layout.method(split, layer, method, k), artifacts.provenance(config, str(device))
+    artifacts.write_csv(folder / "cross_class_clips.csv", CLIP_COLUMNS, rows, made)
+    artifacts.write_csv(folder / "cross_class.csv", ["attributed", *slugs], matrix, made)
+
+
+def score_row(
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    standard: Tensor,
+    decomposed: Sequence[Tensor],
+    config: Mapping[str, Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score clips of one class under every class's subspaces.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The explained model.
+    inputs : Tensor [B, 1, F, T]
+        The clips: those that the heatmaps belong to are those that are flipped.
+    targets : Tensor [B]
+        The attributed class.
+    standard : Tensor [B, 1, 1, F, T]
+        Their standard heatmaps.
+    decomposed : sequence of Tensor [B, K, 1, F, T]
+        Their heatmaps under each of C classes' subspaces.
+    config : mapping
+        ``evaluate`` and ``seed``.
+
+    Returns
+    -------
+    standard : array [B]
+        Thesis score of the standard heatmap.
+    scores : array [B, C]
+        Thesis score under each class's subspaces.
+    """
+
+    def flip(heatmaps: Tensor) -> np.ndarray:
+        patch, seed = config["evaluate"]["patch"], ties_seed(config)
+        return thesis_scores(network, inputs, targets, heatmaps, patch, seed).cpu().numpy()
+
+    return flip(standard), np.stack([flip(heatmaps) for heatmaps in decomposed], axis=1)

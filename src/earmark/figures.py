@@ -1,0 +1,458 @@
+"""Drawings: arrays in, figures out. Nothing is read here, and no state is kept between figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from earmark import artifacts
+from earmark.frontend import Frontend
+
+LOGMEL, RELEVANCE, AMOUNT = "magma", "RdBu_r", "viridis"
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#8C8C8C",
+)
+METHODS = {
+    "drsa": (BLUE, "o"),
+    "dsa": (ORANGE, "s"),
+    "random": (GREY, "D"),
+    "pca": (GREEN, "^"),
+    "prca": (PURPLE, "v"),
+    "oracle": (VERMILION, "*"),
+    "standard": (BLACK, ""),
+    "noise": (SKY, ""),
+}
+Bar = tuple[float, float, float]
+"""An estimate with the lower and upper bound of its interval; bounds may be NaN."""
+
+OTHERS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY, BLACK)
+
+TICKS_HZ = (250, 1000, 2000, 4000, 8000)
+DPI = 150
+SMALL, MEDIUM, LARGE = 7, 8.5, 11
+"""Sizes of type in points: ticks, titles of panels, title of the figure."""
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, equal ones to equal bytes.
+
+    Parameters
+    ----------
+    figure : Figure
+        What to write.
+    path : Path
+        With ``.png`` or ``.pdf`` that file; without a suffix of the two, both beside each other.
+    """
+    path = Path(path)
+    paths = [path] if path.suffix in (".png", ".pdf") else [path.with_name(f"{path.name}{s}") for s in (".png", ".pdf")]
+    # The layout is what costs: once for both files. Nothing is rendered at that.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for target in paths:
+        # Neither a date nor the library's version, which would make equal pictures differ.
+        metadata = {"Software": None} if target.suffix == ".png" else {"CreationDate": None, "Producer": None}
+        with artifacts.replacing(target) as temporary:
+            figure.savefig(temporary, metadata=metadata)
+
+
+def explanation_grid(
+    frontend: Frontend,
+    logmels: ArrayLike,
+    standard: ArrayLike,
+    concepts: ArrayLike,
+    title: str,
+    rows: Sequence[str] | None = None,
+) -> Figure:
+    """Draw input, standard heatmap and concept heatmaps, a clip per row (as Fig. 4.3).
+
+    Parameters
+    ----------
+    frontend : Frontend
+        What the axes' units are taken from.
+    logmels, standard : array [R, F, T]
+        Inputs and standard heatmaps.
+    concepts : array [R, K, F, T]
+        Concept heatmaps.
+    title : str
+        Of the figure.
+    rows : sequence of str, optional
+        R labels at the left.
+
+    Returns
+    -------
+    Figure
+        Each heatmap is titled with its sum of relevance; a row's heatmaps share one symmetric scale.
+    """
+    inputs, whole, parts = np.asarray(logmels), np.asarray(standard), np.asarray(concepts)
+    n_rows, n_concepts = parts.shape[:2]
+    figure = _figure(1.45 * (n_concepts + 2) + 1.3, 1.5 * n_rows + 0.9, title)
+    if n_rows == 0:
+        figure.text(0.5, 0.3, "no clip to show", ha="center", fontsize=MEDIUM)
+        return figure
+    axes = figure.subplots(n_rows, n_concepts + 2, squeeze=False)
+    for row in range(n_rows):
+        first = row == 0
+        _spectrogram(axes[row, 0], frontend, inputs[row], LOGMEL, (inputs.min(), inputs.max()))
+        axes[row, 0].set_title("log-mel input" if first else "", fontsize=MEDIUM)
+        maps = np.concatenate([whole[row][None], parts[row]])  # [K + 1, F, T]
+        limit = _limit(maps)
+        for column, heatmap in enumerate(maps):
+            axis = axes[row, column + 1]
+            image = _spectrogram(axis, frontend, heatmap, RELEVANCE, (-limit, limit))
+            name = "standard" if column == 0 else f"concept {column}"
+            axis.set_title((f"{name}\n" if first else "") + _sum(heatmap, column), fontsize=MEDIUM)
+        bar = figure.colorbar(image, ax=list(axes[row]), pad=0.01, aspect=14, extend="both")
+        _style_bar(bar, "relevance")
+        if rows is not None:
+            axes[row, 0].annotate(
+                rows[row],
+                (0, 0.5),
+                xytext=(-42, 0),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                rotation=90,
+                ha="center",
+                va="center",
+                fontsize=MEDIUM,
+                fontweight="bold",
+            )
+    _label_outer(axes)
+    return figure
+
+
+def objects(frontend: Frontend, mixture: ArrayLike, stems: ArrayLike, names: Sequence[str], title: str) -> Figure:
+    """Draw a clip and the sound objects in it (as Fig. 4.1).
+
+    Parameters
+    ----------
+    frontend : Frontend
+        What the axes' units are taken from.
+    mixture : array [F, T]
+        Log-mel spectrogram of the clip.
+    stems : array [O, F, T]
+        Log-mel spectrograms of its objects, at their level in the clip.
+    names : sequence of str
+        O names.
+    title : str
+        Of the figure.
+    """
+    panels = [np.asarray(mixture), *np.asarray(stems)]
+    limits = (min(panel.min() for panel in panels), max(panel.max() for panel in panels))
+    figure = _figure(1.9 * len(panels) + 0.9, 2.5, title)
+    axes = figure.subplots(1, len(panels), squeeze=False)
+    titles = ["clip", *(f"object {number}\n{name}" for number, name in enumerate(names, start=1))]
+    for axis, panel, label in zip(axes[0], panels, titles, strict=True):
+        image = _spectrogram(axis, frontend, panel, LOGMEL, limits)
+        axis.set_title(_wrap(label, 24), fontsize=MEDIUM)
+    _style_bar(figure.colorbar(image, ax=list(axes[0]), pad=0.01, aspect=18), "log10 magnitude")
+    _label_outer(axes)
+    return figure
+
+
+def learning_curves(histories: Mapping[tuple[str, str], Sequence[tuple[str, Sequence[float]]]], title: str) -> Figure:
+    """Draw the objective of every start over the iterations (as Fig. B.2).
+
+    Parameters
+    ----------
+    histories : mapping of (row, column) to a sequence of (name of the start, objectives)
+        Rows are classes, columns layers.
+    title : str
+        Of the figure.
+    """
+    names = list(dict.fromkeys(row for row, _ in histories))
+    layers = list(dict.fromkeys(column for _, column in histories))
+    figure = _figure(1.95 * len(layers) + 0.9, 1.5 * len(names) + 1.2, title)
+    axes = figure.subplots(len(names), len(layers), squeeze=False, sharex=True)
+    lines: dict[str, Any] = {}
+    for (name, layer), starts in histories.items():
+        axis = axes[names.index(name), layers.index(layer)]
+        for number, (start, curve) in enumerate(starts):
+            color = OTHERS[number % len(OTHERS)]
+            (lines[start],) = axis.plot(range(len(curve)), curve, color=color, linewidth=1.1, alpha=0.85)
+            axis.plot(len(curve) - 1, curve[-1], color=color, marker="o", markersize=2.5)
+        _style_lines(axis)
+    axes[0, 0].set_xscale("symlog", linthresh=1)  # all share it; a start counts as iteration 0
+    axes[0, 0].set_xlim(0, 1.1 * max(len(curve) for starts in histories.values() for _, curve in starts))
+    axes[0, 0].xaxis.set_major_formatter(ScalarFormatter())
+    for row, name in enumerate(names):
+        axes[row, 0].set_ylabel(_wrap(name, 16), fontsize=MEDIUM, parse_math=False)
+    for column, layer in enumerate(layers):
+        axes[0, column].set_title(layer, fontsize=MEDIUM)
+        axes[-1, column].set_xlabel("iteration", fontsize=SMALL)
+    figure.supylabel("objective (eq. 2.19)", fontsize=MEDIUM)
+    if lines:
+        figure.legend(lines.values(), lines, loc="outside lower center", ncols=min(len(lines), 6), fontsize=MEDIUM)
+    return figure
+
+
+def scores_over_layers(
+    panels: Mapping[str, Mapping[str, Mapping[str, Bar]]],
+    layers: Sequence[str],
+    levels: Mapping[str, Mapping[str, Bar]],
+    title: str,
+) -> Figure:
+    """Draw scores with their intervals over the layers, a panel per score.
+
+    Parameters
+    ----------
+    panels : mapping of score to mapping of method to mapping of layer to Bar
+        What is drawn; a method's missing layers are skipped.
+    layers : sequence of str
+        From the input upwards.
+    levels : mapping of score to mapping of method to Bar
+        Methods that know no layer, drawn across (``standard``, ``noise``).
+    title : str
+        Of the figure.
+    """
+    figure = _figure(3.1 * len(panels) + 0.3, 3.5, title)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    handles: dict[str, Any] = {}
+    for axis, (score, methods) in zip(axes, panels.items(), strict=True):
+        for place, (method, by_layer) in enumerate(methods.items()):
+            shift = 0.5 * ((place + 0.5) / len(methods) - 0.5)
+            handles[method] = _interval_line(axis, method, by_layer, layers, shift)
+        for method, (estimate, low, high) in levels.get(score, {}).items():
+            color = METHODS.get(method.split()[0], (BLACK, ""))[0]
+            handles[method] = axis.axhline(estimate, color=color, linestyle="--", linewidth=1.2)
+            if math.isfinite(low):
+                axis.axhspan(low, high, color=color, alpha=0.12, linewidth=0)
+        axis.set_title(score, fontsize=MEDIUM)
+        axis.set_xticks(range(len(layers)), layers)
+        axis.set_xlim(-0.5, len(layers) - 0.5)
+        _style_lines(axis)
+        axis.tick_params(axis="x", labelrotation=45 if max(map(len, layers), default=0) * len(layers) > 30 else 0)
+    if handles:
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=9, fontsize=MEDIUM)
+    return figure
+
+
+def cross_class(matrices: Mapping[str, ArrayLike], names: Sequence[str], title: str) -> Figure:
+    """Draw what a decomposition gains, attributed class by class of the subspaces (as Fig. 4.10).
+
+    Parameters
+    ----------
+    matrices : mapping of layer to array [C, C]
+        Rows attributed class, columns class of the subspaces.
+    names : sequence of str
+        C names.
+    title : str
+        Of the figure.
+    """
+    n_columns = min(len(matrices), 3 if len(names) < 6 else 2)
+    n_rows = math.ceil(len(matrices) / n_columns)
+    side = max(2.0, 0.44 * len(names) + 0.4)
+    margin = 1.0 + 0.06 * max(map(len, names))
+    figure = _figure(n_columns * (side + margin), n_rows * (side + 0.75) + 0.9, title)
+    axes = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+    for axis, (layer, matrix) in zip(axes, matrices.items(), strict=False):
+        _table(axis, np.asarray(matrix, dtype=float), names, side)
+        for place in range(len(names)):
+            frame = (place - 0.47, place - 0.47)
+            axis.add_patch(Rectangle(frame, 0.94, 0.94, fill=False, edgecolor=VERMILION, linewidth=1.6))
+        axis.set_title(layer, fontsize=MEDIUM)
+    for axis in axes[len(matrices) :]:
+        axis.set_axis_off()
+    figure.supxlabel("class of the subspaces", fontsize=MEDIUM)
+    figure.supylabel("attributed class", fontsize=MEDIUM)
+    return figure
+
+
+def training_curves(histories: Sequence[Mapping[str, Sequence[float]]], title: str) -> Figure:
+    """Draw accuracy and loss over the epochs, averaged over splits (as Fig. A.1).
+
+    Parameters
+    ----------
+    histories : sequence of mapping
+        Per split the columns ``epoch``, ``train_accuracy``, ``validation_accuracy``, ``train_loss``,
+        ``validation_loss`` and ``best``. Several splits: their mean, and the range between them.
+    title : str
+        Of the figure.
+    """
+    figure = _figure(8.4, 3.2, title)
+    axes = figure.subplots(1, 2)
+    length = min(len(history["epoch"]) for history in histories)
+    epochs = np.asarray(histories[0]["epoch"])[:length]
+    for axis, quantity in zip(axes, ("accuracy", "loss"), strict=True):
+        for part, color in (("train", ORANGE), ("validation", BLUE)):
+            curves = np.array([history[f"{part}_{quantity}"][:length] for history in histories], dtype=float)
+            axis.plot(epochs, curves.mean(axis=0), color=color, linewidth=1.4, label=part)
+            if len(curves) > 1:
+                axis.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.15, linewidth=0)
+        if len(histories) == 1:
+            best = epochs[np.flatnonzero(np.asarray(histories[0]["best"][:length]))]
+            for epoch in best[-1:]:
+                axis.axvline(epoch, color=BLACK, linestyle=":", linewidth=1, label="kept epoch")
+        axis.set_xlabel("epoch", fontsize=MEDIUM)
+        axis.set_ylabel(quantity, fontsize=MEDIUM)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _style_lines(axis)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=MEDIUM)
+    return figure
+
+
+def confusion(counts: ArrayLike, names: Sequence[str], title: str) -> Figure:
+    """Draw a confusion matrix in per cent of each true class (as Fig. A.2).
+
+    Parameters
+    ----------
+    counts : array [C, C]
+        Rows true class, columns predicted class.
+    names : sequence of str
+        C names.
+    title : str
+        Of the figure.
+    """
+    table = np.asarray(counts, dtype=float)
+    totals = table.sum(axis=1, keepdims=True)
+    shares = 100 * np.divide(table, totals, out=np.full_like(table, np.nan), where=totals > 0)
+    side = max(2.2, 0.48 * len(names))
+    margin = 1.0 + 0.06 * max(map(len, names))
+    figure = _figure(side + margin, side + margin, title)
+    axis = figure.subplots()
+    _table(axis, shares, names, side, (0, 100))
+    axis.set_xlabel("predicted class", fontsize=MEDIUM)
+    axis.set_ylabel("true class", fontsize=MEDIUM)
+    return figure
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    """Create a figure of some inches, wide enough for its title."""
+    figure = Figure(figsize=(max(width, 0.088 * len(title) + 0.4), height), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=LARGE, parse_math=False)  # a class may be called "$"
+    return figure
+
+
+def _spectrogram(
+    axis: Axes, frontend: Frontend, values: NDArray[Any], colors: str, limits: tuple[float, float]
+) -> AxesImage:
+    """Draw [F, T] with low frequencies at the bottom, in seconds and Hz."""
+    n_mels, n_frames = values.shape
+    frame = frontend.hop / frontend.sample_rate
+    extent = (-0.5 * frame, (n_frames - 0.5) * frame, -0.5, n_mels - 0.5)
+    image = axis.imshow(
+        values,
+        origin="lower",
+        aspect="auto",
+        cmap=colors,
+        vmin=limits[0],
+        vmax=limits[1],
+        extent=extent,
+        interpolation="nearest",
+    )
+    centres = np.asarray(frontend.mel_frequencies)
+    ticks = [hertz for hertz in TICKS_HZ if centres[0] <= hertz <= centres[-1]]
+    axis.set_yticks(np.interp(ticks, centres, np.arange(n_mels)), [str(hertz) for hertz in ticks])
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    axis.tick_params(labelsize=SMALL, length=2, pad=2)
+    return image
+
+
+def _label_outer(axes: NDArray[Any]) -> None:
+    """Label the outer axes only; all have the same limits (shared axes would be slow in large grids)."""
+    for axis in axes[-1]:
+        axis.set_xlabel("time [s]", fontsize=SMALL)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("frequency [Hz]", fontsize=SMALL)
+    for axis in axes[:-1].flat:
+        axis.tick_params(labelbottom=False)
+    for axis in axes[:, 1:].flat:
+        axis.tick_params(labelleft=False)
+
+
+def _limit(maps: NDArray[Any]) -> float:
+    """Bound of a symmetric colour scale that single extreme cells do not flatten."""
+    limit = float(np.quantile(np.abs(maps[np.isfinite(maps)]), 0.995)) if np.isfinite(maps).any() else 0.0
+    return limit if limit > 0 else 1.0
+
+
+def _sum(heatmap: NDArray[Any], concept: int) -> str:
+    index = "i" if concept == 0 else f"i,k={concept}"
+    return rf"$\Sigma_i\,R_{{{index}}}$ = {heatmap.sum(dtype=float):.2f}"
+
+
+def _table(
+    axis: Axes, values: NDArray[Any], names: Sequence[str], side: float, limits: tuple[float, float] | None = None
+) -> None:
+    """Draw a square matrix with its numbers in the cells, `side` inches wide."""
+    known = values[np.isfinite(values)]
+    low, high = limits or ((known.min(), known.max()) if known.size else (0.0, 1.0))
+    axis.imshow(values, cmap=AMOUNT, vmin=low, vmax=high if high > low else low + 1)
+    digits = 1 if high >= 10 else 2 if high >= 1 else 3
+    for row, column in np.argwhere(np.isfinite(values)):
+        value = values[row, column]
+        color = "black" if value > (low + high) / 2 else "white"
+        axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=SMALL, color=color)
+    turned = max(map(len, names)) * len(names) > 10 * side
+    across: dict[str, Any] = {"rotation": 45, "ha": "right"} if turned else {}
+    axis.set_xticks(range(len(names)), names, parse_math=False, **across)
+    axis.set_yticks(range(len(names)), names, parse_math=False)
+    axis.tick_params(labelsize=SMALL, length=2, pad=2)
+
+
+def _interval_line(axis: Axes, method: str, by_layer: Mapping[str, Bar], layers: Sequence[str], shift: float) -> Any:
+    color, marker = METHODS.get(method, (BLACK, "X"))
+    present = [place for place, layer in enumerate(layers) if layer in by_layer]
+    estimates, low, high = np.array([by_layer[layers[place]] for place in present]).reshape(-1, 3).T
+    errors = np.nan_to_num(np.abs([estimates - low, high - estimates]))
+    return axis.errorbar(
+        np.array(present, dtype=float) + shift,
+        estimates,
+        yerr=errors,
+        color=color,
+        marker=marker,
+        markersize=4.5,
+        linestyle="-" if method in METHODS else ":",
+        linewidth=1,
+        elinewidth=1,
+        capsize=2,
+    )
+
+
+def _style_bar(bar: Any, label: str) -> None:
+    bar.set_label(label, fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL, length=2, pad=2)
+    bar.locator = MaxNLocator(5)
+    bar.update_ticks()
+
+
+def _style_lines(axis: Axes) -> None:
+    axis.tick_params(labelsize=SMALL, length=2, pad=2)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", color="#E5E5E5", linewidth=0.6)
+    axis.set_axisbelow(True)
+
+
+def _wrap(text: str, width: int) -> str:
+    """Break a label at blanks so that no line exceeds `width` where words allow it."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            if line and len(line) + 1 + len(word) > width:
+                lines.append(line)
+                line = word
+            else:
+                line = f"{line} {word}".strip()
+        lines.append(line)
+    return "\n".join(lines)

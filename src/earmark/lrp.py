@@ -1,0 +1,417 @@
+"""Layer-wise relevance propagation by modified gradients.
+
+Every rule here has the form ``R_j = a_j c_j`` with ``c_j = sum_k w'_jk (z_k c_k) / z'_k``, where ``z`` is
+the layer's own pre-activation, ``w'`` and ``z' = sum_j a_j w'_jk + b'`` are the rule's (eq. 3.1, 3.2). So a rule
+needs no backward code: in the forward pass a hook replaces the layer's output by a tensor of the same value
+whose gradient is the rule's, ``z' (z / z')`` with the bracket held constant, and one ordinary backward pass
+yields the contexts ``c`` of any layer, also where ``a = 0``. ReLU, pooling, dropout and flattening pass
+contexts on by their own gradient; for max-pooling that is the winner-takes-all rule.
+
+The first layer's rules do not depend on the input (Flat, w^2: eq. B.2, B.1); there the gradient with
+respect to the input is the relevance itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from zennit.core import Composite, Hook
+
+from earmark import config
+from earmark.errors import EarmarkError
+from earmark.model import split_at
+
+BATCH = 64
+"""Clips propagated at once: bounds the memory, changes no result."""
+
+LINEAR = (nn.Conv1d, nn.Conv2d, nn.Linear)
+PASSED_BY_GRADIENT = (
+    nn.ReLU,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Flatten,
+    nn.Identity,
+)
+"""Modules without parameters whose gradient is what LRP does: nothing, winner takes all, or LRP-0."""
+
+
+def stabilised(denominator: torch.Tensor, stabilizer: float) -> torch.Tensor:
+    """Push a denominator away from 0 by ``sign(z) * stabilizer``, with sign(0) = +."""
+    return denominator + torch.where(denominator < 0, -stabilizer, stabilizer)
+
+
+class _SameValue(torch.autograd.Function):
+    """Return `value` unchanged, and send its gradient to `carrier`."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, carrier: torch.Tensor) -> torch.Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[None, torch.Tensor]:
+        return None, grads[0]
+
+
+class PropagationRule(Hook):
+    """A rule as a zennit hook that acts in the forward pass and leaves the backward pass to autograd."""
+
+    def __init__(self, stabilizer: float) -> None:
+        super().__init__()
+        self.stabilizer = stabilizer
+
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Return a tensor that broadcasts to `output` and whose gradient by `activation` is the rule's."""
+        raise NotImplementedError
+
+    def pre_forward(self, module: nn.Module, input: tuple[torch.Tensor, ...]) -> None:
+        """Leave the input as it is: no backward hook is needed."""
+
+    def post_forward(self, module: nn.Module, input: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        """Leave the output to :meth:`forward`."""
+
+    def forward(self, module: nn.Module, input: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        """Replace the module's output by one of equal value that carries the rule."""
+        return _SameValue.apply(output.detach(), self.carrier(module, input[0], output))
+
+    def copy(self) -> PropagationRule:
+        """Return a rule of the same parameters for another module."""
+        return type(self)(self.stabilizer)
+
+
+class Epsilon(PropagationRule):
+    """LRP-epsilon (eq. 2.11), the stabiliser being its epsilon."""
+
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Scale the layer's own output."""
+        return output * (output / stabilised(output, self.stabilizer)).detach()
+
+
+class Gamma(PropagationRule):
+    """LRP-gamma for non-negative activations: ``w + gamma w+`` in numerator and denominator.
+
+    Eq. 2.12 is misprinted; see Montavon et al. 2019, "Layer-wise relevance propagation: an overview".
+    The bias is a weight of an activation of 1 and is modified like the others.
+    """
+
+    def __init__(self, stabilizer: float, gamma: float) -> None:
+        super().__init__(stabilizer)
+        self.gamma = gamma
+
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Compute the pre-activation of the modified layer once, in the forward pass."""
+        modified = _twin(module, lambda parameter: parameter + self.gamma * parameter.clamp_min(0))(activation)
+        return modified * (output / stabilised(modified, self.stabilizer)).detach()
+
+    def copy(self) -> Gamma:
+        """Return a rule of the same parameters for another module."""
+        return type(self)(self.stabilizer, self.gamma)
+
+
+class _InputIndependent(PropagationRule):
+    """A first layer's rule that shares relevance by weights alone and ignores the bias."""
+
+    @staticmethod
+    def weight(parameter: torch.Tensor) -> torch.Tensor:
+        """Return the weights that relevance is shared by."""
+        raise NotImplementedError
+
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Share the relevance of every output over the inputs that it sees."""
+        shares = _twin(module, self.weight, bias=False)
+        total = shares(torch.ones_like(activation[:1]))  # [1, D or 1, h, w]
+        return shares(activation) * (output / stabilised(total, self.stabilizer)).detach()
+
+
+class Flat(_InputIndependent):
+    """LRP-Flat (eq. B.2): equal shares for all inputs in the receptive field."""
+
+    @staticmethod
+    def weight(parameter: torch.Tensor) -> torch.Tensor:
+        """All ones; equal for all outputs, so that one output channel stands for all."""
+        return torch.ones_like(parameter[:1])
+
+
+class WSquare(_InputIndependent):
+    """LRP-w^2: shares by squared weights. Eq. B.1 is misprinted; see Montavon et al. 2017."""
+
+    @staticmethod
+    def weight(parameter: torch.Tensor) -> torch.Tensor:
+        """Squared weights."""
+        return parameter.square()
+
+
+FIRST_LAYER_RULES = (Flat, WSquare)
+
+
+def _twin(module: nn.Module, modify: Any, bias: bool = True) -> nn.Module:
+    """Return a hook-free copy of a linear module with modified parameters."""
+    twin = copy.copy(module)
+    twin._parameters = {}
+    twin._forward_hooks, twin._forward_pre_hooks = OrderedDict(), OrderedDict()
+    for name, parameter in module._parameters.items():
+        kept = parameter is not None and (bias or name != "bias")
+        twin._parameters[name] = nn.Parameter(modify(parameter), requires_grad=False) if kept else None
+    return twin
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which rule each layer takes, as data.
+
+    Parameters
+    ----------
+    patterns : tuple of (str, str, float)
+        Shell pattern for the layer's name, rule (``flat``, ``wsquare``, ``gamma``, ``epsilon``) and gamma.
+        The first pattern that fits decides.
+    stabilizer : float
+        Of every denominator.
+    context : {"gradient", "ratio"}
+        Context vectors of a hidden layer: the LRP gradient everywhere, or ``R / a`` and 0 where ``a = 0``
+        (thesis 3.2.2.1). Standard heatmaps are the same for both.
+    """
+
+    patterns: tuple[tuple[str, str, float], ...]
+    stabilizer: float
+    context: str = "gradient"
+
+    def hook(self, name: str) -> PropagationRule:
+        """Return the rule of the layer `name`.
+
+        Raises
+        ------
+        EarmarkError
+            If no pattern fits.
+        """
+        for pattern, rule, gamma in self.patterns:
+            if fnmatch.fnmatchcase(name, pattern):
+                match rule:
+                    case "flat":
+                        return Flat(self.stabilizer)
+                    case "wsquare":
+                        return WSquare(self.stabilizer)
+                    case "gamma":
+                        return Gamma(self.stabilizer, gamma)
+                    case "epsilon":
+                        return Epsilon(self.stabilizer)
+                raise EarmarkError(f"unknown LRP rule {rule!r}; there are flat, wsquare, gamma and epsilon")
+        raise EarmarkError(f"no LRP rule covers the module {name!r}; add a pattern for it to lrp.rules")
+
+
+def rules_from_config(block: Mapping[str, Any]) -> Rules:
+    """Read the rules of a data set.
+
+    Parameters
+    ----------
+    block : mapping
+        A data set's block of the configuration; missing keys take the schema's defaults.
+    """
+    section = config.fill(block)["lrp"]
+    return Rules(
+        tuple((entry["layers"], entry["rule"], float(entry.get("gamma", 0.0))) for entry in section["rules"]),
+        float(section["stabilizer"]),
+        section["context"],
+    )
+
+
+def _prepared(model: nn.Sequential) -> nn.Sequential:
+    """Copy a network in evaluation mode, with every batch normalisation fused into the layer before it."""
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    last = ""
+    for name, module in copy.deepcopy(model).eval().named_children():
+        below = modules.get(last)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(below, nn.Conv1d | nn.Conv2d):
+            modules[last] = fuse_conv_bn_eval(below, module)
+        else:
+            modules[name] = module
+            last = name
+    return nn.Sequential(modules).requires_grad_(False)
+
+
+def composite(model: nn.Sequential, rules: Rules) -> Composite:
+    """Map every module of a network to its rule.
+
+    Raises
+    ------
+    EarmarkError
+        If a module is covered by no rule, or by one that does not fit its place.
+    """
+    hooks: dict[str, PropagationRule] = {}
+    for name, module in model.named_modules():
+        if any(True for _ in module.children()):
+            continue
+        if not isinstance(module, LINEAR):
+            if not isinstance(module, PASSED_BY_GRADIENT):
+                raise EarmarkError(f"no LRP rule covers the module {name!r} ({type(module).__name__})")
+            continue
+        hook = rules.hook(name)
+        if isinstance(hook, FIRST_LAYER_RULES) and hooks:
+            raise EarmarkError(f"the rule {type(hook).__name__} of {name!r} is for the first layer only")
+        if isinstance(hook, Gamma) and not hooks:
+            raise EarmarkError(f"the rule Gamma of {name!r} needs non-negative inputs, which a first layer has not")
+        hooks[name] = hook
+    return Composite(module_map=lambda context, name, module: hooks.get(name))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One batch's forward pass, kept so that relevance can be sent down from a layer many times.
+
+    Attributes
+    ----------
+    inputs : torch.Tensor
+        ``[B, 1, F, T]``.
+    activations : torch.Tensor
+        At the layer, ``[B, D, h, w]``.
+    contexts : torch.Tensor
+        LRP gradient of the explained logits by the activations, ``[B, D, h, w]``.
+    logits : torch.Tensor
+        ``[B]``, of the explained classes.
+    times_input : bool
+        Whether the first layer's rule yields contexts, to be multiplied by the input.
+    """
+
+    inputs: torch.Tensor
+    activations: torch.Tensor
+    contexts: torch.Tensor
+    logits: torch.Tensor
+    times_input: bool
+
+    def heatmap(self, contexts: torch.Tensor, last: bool = False) -> torch.Tensor:
+        """Send ``activations * contexts`` from the layer to the input.
+
+        Parameters
+        ----------
+        contexts : torch.Tensor
+            ``[B, D, h, w]``.
+        last : bool
+            Free the forward pass afterwards.
+
+        Returns
+        -------
+        torch.Tensor
+            Relevance ``[B, 1, F, T]``.
+        """
+        (gradient,) = torch.autograd.grad(self.activations, self.inputs, contexts, retain_graph=not last)
+        return gradient * self.inputs.detach() if self.times_input else gradient
+
+
+class Attributor:
+    """A network with its rules, ready to trace batches.
+
+    Works on a copy: the given model keeps its parameters, buffers, mode and hooks whatever happens.
+
+    Parameters
+    ----------
+    model : torch.nn.Sequential
+        The network.
+    rules : Rules
+        Rule of each layer.
+    layer : str or None
+        Where traces are split; None splits above the input, at the logits.
+    """
+
+    def __init__(self, model: nn.Sequential, rules: Rules, layer: str | None = None) -> None:
+        self.model = _prepared(model)
+        self.composite = composite(self.model, rules)
+        first = next(name for name, module in self.model.named_children() if isinstance(module, LINEAR))
+        self.ratio = rules.context == "ratio" and layer is not None
+        self.times_input = not isinstance(rules.hook(first), FIRST_LAYER_RULES)
+        self.lower, self.upper = (self.model, nn.Sequential()) if layer is None else split_at(self.model, layer)
+
+    def trace(self, inputs: torch.Tensor, targets: torch.Tensor, down: bool = True) -> Trace:
+        """Run the network forward once and relevance from the logits down to the layer.
+
+        Parameters
+        ----------
+        inputs : torch.Tensor
+            ``[B, 1, F, T]``.
+        targets : torch.Tensor
+            Explained class per clip, ``[B]``.
+        down : bool
+            Whether the trace must be able to go on to the input.
+        """
+        with self.composite.context(self.model), torch.enable_grad():
+            inputs = inputs.detach().requires_grad_(down)
+            activations = self.lower(inputs)
+            leaf = activations.detach().requires_grad_()
+            logits = self.upper(leaf).gather(1, targets.view(-1, 1)).squeeze(1)  # [B]
+            (contexts,) = torch.autograd.grad(logits.sum(), leaf)
+        if self.ratio:
+            contexts = contexts * (leaf.detach() != 0)
+        return Trace(inputs, activations, contexts, logits.detach(), self.times_input)
+
+
+def standard_heatmaps(model: nn.Sequential, inputs: torch.Tensor, targets: torch.Tensor, rules: Rules) -> torch.Tensor:
+    """Relevance of every input cell for one logit per clip (thesis 3.2.1).
+
+    Parameters
+    ----------
+    model : torch.nn.Sequential
+        The network, on the device of `inputs`.
+    inputs : torch.Tensor
+        Log-mel spectrograms ``[B, 1, F, T]``.
+    targets : torch.Tensor
+        Explained class per clip, integers ``[B]``.
+    rules : Rules
+        From :func:`rules_from_config`.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[B, 1, F, T]``; sums to the clip's logit, less what biases absorb.
+
+    Raises
+    ------
+    EarmarkError
+        If a module of the network is covered by no rule.
+    """
+    attributor = Attributor(model, rules)
+    maps = []
+    for batch, wanted in zip(inputs.split(BATCH), targets.split(BATCH), strict=True):
+        trace = attributor.trace(batch, wanted)
+        maps.append(trace.heatmap(trace.contexts, last=True))
+    return torch.cat(maps) if maps else torch.zeros_like(inputs)
+
+
+def pairs_at(
+    model: nn.Sequential, inputs: torch.Tensor, targets: torch.Tensor, layer: str, rules: Rules
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activations and context vectors at a layer (eq. 2.18, 3.2).
+
+    Parameters
+    ----------
+    model, inputs, targets, rules
+        As in :func:`standard_heatmaps`.
+    layer : str
+        Name of a convolutional layer; "at" it means the output of its ReLU, before pooling.
+
+    Returns
+    -------
+    activations, contexts : torch.Tensor
+        ``[B, D, h, w]`` each; their product is the relevance of the layer's units.
+
+    Raises
+    ------
+    EarmarkError
+        If the network has no such layer, or a module is covered by no rule.
+    """
+    attributor = Attributor(model, rules, layer)
+    traces = [
+        attributor.trace(batch, wanted, down=False)
+        for batch, wanted in zip(inputs.split(BATCH), targets.split(BATCH), strict=True)
+    ]
+    return torch.cat([trace.activations for trace in traces]), torch.cat([trace.contexts for trace in traces])

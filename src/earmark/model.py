@@ -1,0 +1,166 @@
+"""The convolutional network of the thesis (3.1, Fig. 3.1) and its file format."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from earmark import artifacts
+from earmark.errors import EarmarkError
+
+
+def build(
+    filters: Sequence[int],
+    dense: Sequence[int],
+    n_classes: int,
+    input_shape: Sequence[int],
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """Build blocks of conv 3x3 'same' + ReLU + max-pool 2x2, then dense layers.
+
+    Parameters
+    ----------
+    filters : sequence of int
+        Channels of ``conv1`` ... ``convN``.
+    dense : sequence of int
+        Units of the hidden dense layers ``dense1`` ...; the output layer comes on top.
+    n_classes : int
+        Number of logits.
+    input_shape : sequence of int
+        Mel bands and frames ``(F, T)`` of the input.
+    dropout : float
+        Probability of dropout after every hidden dense layer.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        Maps ``[B, 1, F, T]`` to logits ``[B, n_classes]``; modules are named ``conv1``, ``relu_conv1``,
+        ``pool1``, ..., ``flatten``, ``dense1``, ``relu_dense1``, ....
+
+    Raises
+    ------
+    EarmarkError
+        If the input is too small for that many poolings.
+    """
+    rows, columns = input_shape
+    shrink = 2 ** len(filters)
+    if rows < shrink or columns < shrink:
+        raise EarmarkError(f"an input of {rows} x {columns} is too small for {len(filters)} poolings by 2")
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 1
+    for number, width in enumerate(filters, start=1):
+        modules[f"conv{number}"] = nn.Conv2d(channels, width, kernel_size=3, padding="same")
+        modules[f"relu_conv{number}"] = nn.ReLU()
+        modules[f"pool{number}"] = nn.MaxPool2d(2)
+        channels = width
+    modules["flatten"] = nn.Flatten()
+    units = channels * (rows // shrink) * (columns // shrink)
+    for number, width in enumerate(dense, start=1):
+        modules[f"dense{number}"] = nn.Linear(units, width)
+        modules[f"relu_dense{number}"] = nn.ReLU()
+        if dropout > 0:
+            modules[f"dropout{number}"] = nn.Dropout(dropout)
+        units = width
+    modules[f"dense{len(dense) + 1}"] = nn.Linear(units, n_classes)
+    return nn.Sequential(modules)
+
+
+def split_at(model: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """Split a network at the output of a layer's ReLU, before pooling (spec of "at layer convN").
+
+    Parameters
+    ----------
+    model : torch.nn.Sequential
+        The network.
+    layer : str
+        Name of a module that a ReLU follows.
+
+    Returns
+    -------
+    lower, upper : torch.nn.Sequential
+        ``upper(lower(x)) == model(x)``; the modules are shared with `model`, not copied.
+
+    Raises
+    ------
+    EarmarkError
+        If there is no such layer.
+    """
+    names = [name for name, _ in model.named_children()]
+    candidates = [name for name, after in pairwise(names) if isinstance(model.get_submodule(after), nn.ReLU)]
+    if layer not in candidates:
+        raise EarmarkError(f"the model has no layer {layer!r} to explain; it has {', '.join(candidates)}")
+    children = OrderedDict(model.named_children())
+    cut = names.index(layer) + 2
+    lower = nn.Sequential(OrderedDict((name, children[name]) for name in names[:cut]))
+    upper = nn.Sequential(OrderedDict((name, children[name]) for name in names[cut:]))
+    return lower, upper
+
+
+def layer_names(model: nn.Sequential) -> list[str]:
+    """Names of the convolutional layers, from the input upwards."""
+    return [name for name, module in model.named_children() if isinstance(module, nn.Conv2d)]
+
+
+def save(
+    path: Path,
+    model: nn.Module,
+    architecture: Mapping[str, Any],
+    classes: Sequence[str],
+    frontend: Mapping[str, Any],
+    made: Mapping[str, Any],
+) -> None:
+    """Write weights with everything needed to rebuild and feed the network.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.safetensors`` file.
+    model : torch.nn.Module
+        The network.
+    architecture : mapping
+        Arguments of :func:`build`.
+    classes : sequence of str
+        Slugs of the classes, in the order of the logits.
+    frontend : mapping
+        The ``frontend`` section that the inputs are made with.
+    made : mapping
+        Provenance.
+    """
+    artifacts.write_tensors(
+        path, model.state_dict(), made, architecture=dict(architecture), classes=list(classes), frontend=dict(frontend)
+    )
+
+
+def load(path: Path) -> tuple[nn.Sequential, dict[str, Any]]:
+    """Read a network written by :func:`save`.
+
+    Returns
+    -------
+    model : torch.nn.Sequential
+        On the CPU, in evaluation mode.
+    meta : dict
+        ``architecture``, ``classes``, ``frontend`` and ``provenance``.
+    """
+    weights, meta = artifacts.read_tensors(Path(path))
+    model = build(**meta["architecture"])
+    model.load_state_dict(weights)
+    return model.eval(), meta
+
+
+def device(gpu: int) -> torch.device:
+    """Return the device for a rule's ``gpu`` resource.
+
+    Raises
+    ------
+    EarmarkError
+        If a GPU is asked for and there is none.
+    """
+    if gpu and not torch.cuda.is_available():
+        raise EarmarkError(f"gpu={gpu} asks for a GPU, but CUDA finds none on this machine; gpu=0 computes on the CPU")
+    return torch.device("cuda" if gpu else "cpu")

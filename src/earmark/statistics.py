@@ -1,0 +1,193 @@
+"""Intervals and tests for clips that come in groups (tracks, artists, speakers).
+
+Clips of one group are alike, so groups are what is resampled and what changes sign. Everything
+is a mean over clips within a class and then over classes (as in Table 4.4 of the thesis), so
+that a class with many clips left out does not weigh less; without classes it is the plain mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+CHUNK = 2**22
+"""Random numbers held at once."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which group, and which class, each of n clips belongs to.
+
+    Attributes
+    ----------
+    group : array of int [n]
+        Group of each clip, 0 .. G - 1.
+    stratum : array of int [n]
+        Class of each clip, 0 .. C - 1.
+    """
+
+    group: NDArray[np.int64]
+    stratum: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, groups: ArrayLike, strata: ArrayLike | None = None) -> Clusters:
+        """Build from labels of groups [n] and, where given, of classes [n], both of any sortable kind."""
+        group = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+        if strata is None:
+            return cls(group, np.zeros_like(group))
+        return cls(group, np.unique(np.asarray(strata), return_inverse=True)[1].astype(np.int64))
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups, G."""
+        return int(self.group.max(initial=-1)) + 1
+
+    @property
+    def n_strata(self) -> int:
+        """Number of classes, C."""
+        return int(self.stratum.max(initial=-1)) + 1
+
+    def sums(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Sum values [n, ...] per group and class: [G, C, ...]."""
+        values = np.asarray(values, dtype=float)
+        total = np.zeros((self.n_groups, self.n_strata, *values.shape[1:]))
+        np.add.at(total, (self.group, self.stratum), values)
+        return total
+
+
+class Interval(NamedTuple):
+    """A mean with the bounds of its interval; the bounds are NaN where fewer than two groups speak."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def mean(values: ArrayLike, clusters: Clusters) -> NDArray[np.float64]:
+    """Mean over clips within each class, then over classes.
+
+    Parameters
+    ----------
+    values : array [n] or [n, m]
+        Finite values per clip.
+    clusters : Clusters
+        Of the n clips.
+
+    Returns
+    -------
+    array [] or [m]
+        NaN where there are no clips.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) == 0:
+        return np.full(values.shape[1:], np.nan)
+    return (values.T * _weights(clusters)).T.sum(axis=0)
+
+
+def bootstrap(
+    values: ArrayLike, clusters: Clusters, draws: int = 2000, seed: int = 0, level: float = 0.95
+) -> list[Interval]:
+    """Percentile interval of the mean under resampling of whole groups.
+
+    Parameters
+    ----------
+    values : array [n, m]
+        m quantities per clip, finite; all are resampled with the same draws.
+    clusters : Clusters
+        Of the n clips.
+    draws : int
+        Number of resamples.
+    seed : int
+        Of the resampling.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    list of Interval
+        One per quantity.
+    """
+    values = np.asarray(values, dtype=float)
+    estimates = mean(values, clusters)
+    n_groups = clusters.n_groups
+    if n_groups < 2:
+        return [Interval(float(estimate), np.nan, np.nan) for estimate in estimates]
+    resampled = _resampled_means(values, clusters, draws, seed)
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [Interval(*map(float, bounds)) for bounds in zip(estimates, low, high, strict=True)]
+
+
+def sign_flip(differences: ArrayLike, clusters: Clusters, draws: int = 2000, seed: int = 0) -> NDArray[np.float64]:
+    """Test paired differences: could their signs, group by group, be a coin's? Two-sided p-values.
+
+    Parameters
+    ----------
+    differences : array [n, m]
+        m paired differences per clip, finite.
+    clusters : Clusters
+        Of the n clips; all clips of a group change sign together.
+    draws : int
+        Number of random sign patterns, the same for all m.
+    seed : int
+        Of the signs.
+
+    Returns
+    -------
+    array [m]
+        (1 + patterns at least as extreme) / (1 + draws); NaN where there are no clips.
+    """
+    differences = np.asarray(differences, dtype=float)
+    if len(differences) == 0:
+        return np.full(differences.shape[1], np.nan)
+    # A group's part in the mean; its sign is all that the flips change.
+    parts = np.zeros((clusters.n_groups, differences.shape[1]))
+    np.add.at(parts, clusters.group, (differences.T * _weights(clusters)).T)
+    # Sums of equal terms in another order may differ in the last digits: they are ties.
+    threshold = np.abs(parts.sum(axis=0)) - 1e-9 * np.abs(parts).sum(axis=0)
+    rng = np.random.default_rng(seed)
+    extreme = np.zeros(differences.shape[1], dtype=np.int64)
+    step = max(1, CHUNK // max(parts.shape))
+    for start in range(0, draws, step):
+        signs = 2.0 * rng.integers(0, 2, (min(step, draws - start), len(parts)), dtype=np.int8) - 1.0
+        extreme += (np.abs(signs @ parts) >= threshold).sum(axis=0)
+    return (1 + extreme) / (1 + draws)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust p-values [m] for their number (Holm 1979); NaN stays NaN and does not count."""
+    p_values = np.asarray(p_values, dtype=float)
+    adjusted = np.full(p_values.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    ascending = known[np.argsort(p_values[known], kind="stable")]
+    factors = np.arange(len(ascending), 0, -1)
+    adjusted[ascending] = np.minimum(np.maximum.accumulate(p_values[ascending] * factors), 1.0)
+    return adjusted
+
+
+def _weights(clusters: Clusters) -> NDArray[np.float64]:
+    """Weight of each clip [n] in the mean over classes of the mean over clips."""
+    counts = np.bincount(clusters.stratum, minlength=clusters.n_strata)
+    return 1.0 / (np.count_nonzero(counts) * counts[clusters.stratum])
+
+
+def _resampled_means(values: NDArray[np.float64], clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
+    """Means [draws, m] of resampled groups."""
+    n_groups, n_strata, n_values = clusters.n_groups, clusters.n_strata, values.shape[1]
+    sums = clusters.sums(values).reshape(n_groups, n_strata * n_values)
+    counts = clusters.sums(np.ones(len(values)))  # [G, C]
+    rng = np.random.default_rng(seed)
+    even = np.full(n_groups, 1.0 / n_groups)
+    means = np.empty((draws, n_values))
+    step = max(1, CHUNK // max(n_groups, n_strata * n_values))
+    for start in range(0, draws, step):
+        stop = min(start + step, draws)
+        times = rng.multinomial(n_groups, even, size=stop - start).astype(float)  # [draws, G]
+        total = (times @ sums).reshape(-1, n_strata, n_values)
+        drawn = (times @ counts)[:, :, None]  # [draws, C, 1]
+        # A class of which no group was drawn has no mean; the other classes speak for this draw.
+        by_class = np.divide(total, drawn, out=np.zeros_like(total), where=drawn > 0)
+        means[start:stop] = by_class.sum(axis=1) / (drawn > 0).sum(axis=1)
+    return means

@@ -1,0 +1,388 @@
+"""Summary tables: values per clip in, rows with intervals and corrected p-values out.
+
+All comparisons are paired per clip; clips of one group (track, artist, speaker) are resampled
+and change sign together. Cells of the grid without results stay in the tables, empty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earmark import statistics
+from earmark.layout import INPUT_LAYER
+from earmark.score import SCORES
+from earmark.statistics import Clusters, Interval
+
+COLUMNS = ("layer", "method", "k", "cls", "metric", "estimate", "low", "high", "p", "n", "left_out")
+
+ALL = "all"
+"""Stands in the column ``cls`` for the mean over classes (Table 4.4: first over clips, then over classes)."""
+
+RANDOM = "random"
+"""The seeds ``random~SEED``, averaged clip by clip."""
+
+FLIPS_PER_TEST, FLIPS = 100, 1_000_000
+"""Sign patterns drawn per test of a table, and at most: of m tests, no corrected p-value is below m / patterns."""
+
+OWN_CLASS = ("own", "others", "own - others")
+"""Delta-AUPC with a clip's own class's subspaces, with those of the other classes, and their difference."""
+
+ADVANTAGE = OWN_CLASS[-1]
+
+DIGITS = 6
+"""Significant digits written: what lies below is rounding, and differs between machines."""
+
+Values = NDArray[np.float64]
+Row = tuple[Any, ...]
+
+
+class At(NamedTuple):
+    """Where a set of heatmaps lies."""
+
+    layer: str
+    method: str
+    k: int
+
+
+class Label(NamedTuple):
+    """What a quantity per clip is."""
+
+    at: At
+    metric: str
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The n clips that values are given of.
+
+    Attributes
+    ----------
+    cls, group : array of str [n]
+        Class slug and group of each clip.
+    left_out : dict of str to int or None
+        For every class the test clips that are not recognised and hence not scored; None: unknown.
+    """
+
+    cls: NDArray[Any]
+    group: NDArray[Any]
+    left_out: dict[str, int | None]
+
+    def of(self, cls: str) -> NDArray[np.bool_]:
+        """Which clips [n] belong to a class, or to ``all``."""
+        return np.full(len(self.cls), True) if cls == ALL else self.cls == cls
+
+    @property
+    def names(self) -> list[str]:
+        """``all`` and every class."""
+        return [ALL, *self.left_out]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A mean over n clips; bounds and p-value are NaN where there are none."""
+
+    interval: Interval
+    n: int
+    p: float = math.nan
+
+
+Summaries = dict[tuple[Label, str], Summary]
+"""Summaries by quantity and class (or ``all``)."""
+
+
+def methods(names: Sequence[str]) -> list[str]:
+    """List the grid's methods with the seeds of ``random`` as one, the last."""
+    fitted = [name for name in names if not name.startswith(f"{RANDOM}~")]
+    return fitted + [RANDOM] * (len(fitted) < len(names))
+
+
+def scores(grid: Iterable[At]) -> list[Label]:
+    """List the scores of a grid of heatmaps."""
+    return [Label(at, metric) for at in grid for metric in SCORES]
+
+
+def comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
+    """List the paired differences: each method against those after it, the standard heatmap and noise.
+
+    Parameters
+    ----------
+    grid : sequence of At
+        Of the concepts, methods in their order.
+
+    Returns
+    -------
+    dict
+        Maps a difference, such as ``thesis - random`` at the coordinates of DRSA, to its two terms.
+    """
+    standard, noise = At(INPUT_LAYER, "standard", 1), At(INPUT_LAYER, "noise", 1)
+    found: dict[Label, tuple[Label, Label]] = {}
+
+    def add(at: At, metric: str, other: At, name: str, other_metric: str | None = None) -> None:
+        found[Label(at, f"{metric} - {name}")] = (Label(at, metric), Label(other, other_metric or metric))
+
+    for metric in ("thesis", "fair_zero", "fair_floor"):
+        add(standard, metric, noise, "noise")
+    for first, second in combinations(grid, 2):
+        if (first.layer, first.k) == (second.layer, second.k):
+            for metric in ("thesis", "fair_zero", "fair_floor", "overlap"):
+                add(first, metric, second, second.method)
+    for at in grid:
+        add(at, "thesis", at, "matched_budget", "matched_budget")
+        for metric in ("thesis", "fair_zero", "fair_floor"):
+            add(at, metric, standard, "standard")
+        for metric in ("fair_zero", "fair_floor"):
+            add(at, metric, noise, "noise")
+    return {label: found[label] for label in sorted(found, key=lambda label: _place(label, [standard, *grid]))}
+
+
+def subtract(pairs: Mapping[Label, tuple[Label, Label]], values: Mapping[Label, Values]) -> dict[Label, Values]:
+    """Compute the differences [n] whose two terms exist."""
+    return {
+        label: values[first] - values[second]
+        for label, (first, second) in pairs.items()
+        if first in values and second in values
+    }
+
+
+def summarise(values: Mapping[Label, Values], clips: Clips, draws: int, seed: int, *, test: bool = False) -> Summaries:
+    """Compute mean and interval of every quantity, per class and over all.
+
+    Parameters
+    ----------
+    values : mapping of Label to array [n]
+        Quantities per clip; NaN where a clip has none.
+    clips : Clips
+        The n clips.
+    draws : int
+        Resamples behind an interval.
+    seed : int
+        Of resampling and sign flips.
+    test : bool
+        Also compute p-values: is the mean 0? Corrected (Holm) over all quantities and classes.
+
+    Returns
+    -------
+    Summaries
+        Without the quantities that a class has no clip of.
+    """
+    labels = list(values)
+    matrix = np.stack([values[label] for label in labels], axis=1) if labels else np.empty((len(clips.cls), 0))
+    blocks = [(cls, *block) for cls in clips.names for block in _blocks(matrix, clips.of(cls))]
+    n_tests = sum(len(columns) for _, _, columns in blocks)
+    flips = min(max(draws, FLIPS_PER_TEST * n_tests), FLIPS)
+    found: Summaries = {}
+    for cls, rows, columns in blocks:
+        clusters = Clusters.of(clips.group[rows], clips.cls[rows])
+        part = matrix[np.ix_(rows, columns)]
+        intervals = statistics.bootstrap(part, clusters, draws, seed)
+        p_values = statistics.sign_flip(part, clusters, flips, seed) if test else np.full(len(columns), np.nan)
+        for column, interval, p in zip(columns, intervals, p_values, strict=True):
+            found[labels[column], cls] = Summary(interval, len(rows), float(p))
+    adjusted = statistics.holm([summary.p for summary in found.values()])
+    return {
+        key: Summary(summary.interval, summary.n, float(p))
+        for (key, summary), p in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def rows(labels: Iterable[Label], summaries: Summaries, clips: Clips) -> list[Row]:
+    """Write one row per quantity and class in the order of ``COLUMNS``; what is missing is empty."""
+    return [
+        (*label.at, cls, label.metric, *cells(summaries.get((label, cls))), _count(clips.left_out, cls))
+        for label in labels
+        for cls in clips.names
+    ]
+
+
+def cells(summary: Summary | None) -> Row:
+    """Write estimate, low, high, p and n; empty where missing."""
+    if summary is None:
+        return ("", "", "", "", 0)
+    interval = summary.interval
+    return (*map(number, (interval.estimate, interval.low, interval.high, summary.p)), summary.n)
+
+
+def number(value: float) -> str:
+    """Write with the digits that tables hold; empty for what is not a number."""
+    return f"{value:.{DIGITS}g}" if math.isfinite(value) else ""
+
+
+def own_class(
+    scores_by_class: Mapping[At, tuple[NDArray[Any], Values]], attributed: NDArray[Any]
+) -> dict[Label, Values]:
+    """Compare each clip's own class's subspaces with those of the others (eq. 4.5).
+
+    Parameters
+    ----------
+    scores_by_class : mapping of At to (classes [C], Delta-AUPC [n, C])
+        Columns are the classes of the subspaces.
+    attributed : array of str [n]
+        The clips' own classes.
+
+    Returns
+    -------
+    dict
+        The quantities named in ``OWN_CLASS``: on the diagonal, mean of the rest of the row, the diagonal's
+        advantage.
+    """
+    found: dict[Label, Values] = {}
+    for at, (classes, deltas) in scores_by_class.items():
+        own = attributed[:, None] == classes[None]  # [n, C]
+        n_others = (~own).sum(axis=1)
+        diagonal = np.where(own, deltas, 0.0).sum(axis=1)
+        others = np.where(own, 0.0, deltas).sum(axis=1) / np.where(n_others > 0, n_others, np.nan)
+        found |= {
+            Label(at, name): value for name, value in zip(OWN_CLASS, (diagonal, others, diagonal - others), strict=True)
+        }
+    return found
+
+
+def flipping_report(
+    title: str, grid: Sequence[At], levels: Sequence[At], clips: Clips, found: Summaries, compared: Summaries
+) -> str:
+    """Write the flipping table for people, with what each score can and cannot show.
+
+    Parameters
+    ----------
+    title : str
+        Heading.
+    grid, levels : sequence of At
+        Concept heatmaps, and heatmaps without subspaces.
+    clips : Clips
+        The scored clips.
+    found, compared : Summaries
+        Of the scores and of their differences.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    lines = [f"# {title}", NOTES]
+    lines += ["Clips, by class: " + "; ".join(_counted(clips, cls) for cls in clips.left_out) + ".", ""]
+    pairs = comparisons(grid)
+    for k in sorted({at.k for at in grid}):
+        of_k = [at for at in grid if at.k == k]
+        for cls in clips.names:
+            lines += [f"## K = {k}, {'all classes' if cls == ALL else cls}", ""]
+            lines += _table(
+                ["layer", "method", *SCORES],
+                [
+                    [at.layer, at.method, *(_cell(found, Label(at, metric), cls) for metric in SCORES)]
+                    for at in [*levels, *of_k]
+                ],
+            )
+            if cls == ALL:
+                lines += _difference_tables(of_k, [label for label in pairs if label.at in of_k], compared)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+NOTES = """
+Patches of the input are replaced from most to least relevant, and the logit of the clip's class is
+followed. Every score is better the lower it is. Scored are test clips that the model classifies
+correctly with a positive logit; means are taken over clips, then over classes. Brackets hold 95 %
+intervals (groups of clips resampled), `p` is the sign-flip test over groups, corrected by Holm over
+the whole of `flipping.csv`, which also holds the differences class by class. `random` is the mean
+over its seeds. A dash: not computed, or not defined.
+
+What the scores can and cannot show:
+
+- `thesis` (eq. 4.4): each step flips the next patches of *every* concept at once, but is weighted
+  as if one concept's had been flipped. It falls when concepts point to different patches that
+  matter. **Compare it between methods of equal K only.** Across K, or against the standard heatmap
+  (K = 1), it mostly measures how many more patches were flipped: pure noise gains from a larger K
+  as well. It is in units of the logit, and it does not show that a concept means anything.
+- `matched_budget`: the standard heatmap with, at each step, as many different patches flipped as
+  the concepts' union held. `thesis - matched_budget` is what is left of an advantage over the
+  standard heatmap once both flip equally much.
+- `fair_zero`, `fair_floor`: the concepts' rankings merged into one order, flipped in equal steps
+  for every K and method, as a share of the clip's own logit; flipped cells become 0, or the clip's
+  smallest value. They ask whether the joint order is faithful, and may be compared across K and
+  with the standard heatmap: decomposing must not make them worse. They do not reward distinct
+  concepts. A clip whose own logit is close to 0 weighs heavily in their mean; the interval shows it.
+- `overlap`: mean cosine between the concepts' positive relevance, 0 for concepts that share no
+  cell. It knows nothing of the model: distinct concepts may still be meaningless.
+- `standard` has one map per clip (K = 1); `noise` is a random map, which every explanation must
+  beat.
+"""
+
+
+def _blocks(matrix: Values, chosen: NDArray[np.bool_]) -> Iterable[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield clips and columns that are wholly there: columns that lack the same clips go together."""
+    if matrix.size == 0:
+        return
+    present = ~np.isnan(matrix) & chosen[:, None]  # [n, m]
+    patterns, member = np.unique(present, axis=1, return_inverse=True)
+    for number_of, pattern in enumerate(patterns.T):
+        if pattern.any():
+            yield np.flatnonzero(pattern), np.flatnonzero(member.reshape(-1) == number_of)
+
+
+def _place(label: Label, grid: Sequence[At]) -> int:
+    return grid.index(label.at)
+
+
+def _count(left_out: Mapping[str, int | None], cls: str) -> int | str:
+    counts = list(left_out.values()) if cls == ALL else [left_out[cls]]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else ""
+
+
+def _counted(clips: Clips, cls: str) -> str:
+    inside = clips.of(cls)
+    left_out = clips.left_out[cls]
+    unknown = "" if left_out is None else f", {left_out} left out"
+    return f"{cls} {inside.sum()} scored in {len(set(clips.group[inside]))} groups{unknown}"
+
+
+def _cell(summaries: Summaries, label: Label, cls: str) -> str:
+    summary = summaries.get((label, cls))
+    if summary is None:
+        return "–"
+    interval = summary.interval
+    bounds = f" [{interval.low:.3f}, {interval.high:.3f}]" if math.isfinite(interval.low) else ""
+    p = f", p {_p(summary.p)}" if math.isfinite(summary.p) else ""
+    return f"{interval.estimate:.3f}{bounds}{p}"
+
+
+def _p(p: float) -> str:
+    return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".")
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(head)} |",
+        f"| {' | '.join('---' for _ in head)} |",
+        *(f"| {' | '.join(line)} |" for line in body),
+        "",
+    ]
+
+
+def _difference_tables(grid: Sequence[At], labels: Sequence[Label], compared: Summaries) -> list[str]:
+    """One table of differences per score, a column per reference."""
+    lines: list[str] = []
+    for metric in ("thesis", "fair_zero", "fair_floor", "overlap"):
+        of_metric = [label for label in labels if label.metric.startswith(f"{metric} - ")]
+        names = list(dict.fromkeys(label.metric for label in of_metric))
+        if names:
+            known = set(of_metric)
+            lines += _table(
+                ["layer", "method", *names],
+                [
+                    [
+                        at.layer,
+                        at.method,
+                        *(_cell(compared, Label(at, name), ALL) if Label(at, name) in known else "" for name in names),
+                    ]
+                    for at in grid
+                    if any(label.at == at for label in of_metric)
+                ],
+            )
+    return lines

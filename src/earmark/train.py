@@ -1,0 +1,321 @@
+"""Stage ``train``: fit the network of one split and keep its best epoch (thesis 3.1, A.2).
+
+Only validation clips choose the epoch; test clips are looked at once, afterwards. After every epoch a side
+checkpoint is written, so that a training that was killed goes on where it stopped and ends with the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from earmark import artifacts, data, model
+from earmark.frontend import Frontend
+from earmark.layout import Layout
+from earmark.progress import Progress
+from earmark.seeds import derive
+
+log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 256
+HISTORY = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best")
+
+TrainingClips = Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]
+"""Draws one epoch's log-mel spectrograms ``[N, 1, F, T]`` and targets ``[N]`` in recording order."""
+
+
+def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu: int) -> None:
+    """Train a split's network; write ``model.safetensors``, ``metrics.json``, ``history.csv``, ``confusion.csv``.
+
+    Parameters
+    ----------
+    results, dataset
+        Where the results lie.
+    config : dict
+        ``frontend``, ``model``, ``train``, ``seed``, ``torch_threads``.
+    split : str
+        ``main`` or ``cvN``.
+    gpu : int
+        0: on the CPU.
+    """
+    layout = Layout(results, dataset)
+    device = model.device(gpu)
+    source = data.open_dataset(layout)
+    chosen = source.split(split)
+    frontend = Frontend.from_config(config)
+    architecture = {
+        **config["model"],
+        "n_classes": len(source.classes),
+        "input_shape": [frontend.n_mels, frontend.n_frames],
+    }
+    made = artifacts.provenance(config, str(device))
+    checkpoint = layout.split(split) / ".train"
+    trainer = Trainer(architecture, config["train"], config["seed"], device)
+    trainer.resume(checkpoint / "checkpoint.safetensors", _fingerprint(layout, made))
+    log.info(
+        "%d training recordings, %d validation and %d test clips",
+        len(source.training_recordings(chosen)),
+        len(chosen.validation),
+        len(chosen.test),
+    )
+    validation = source.logmel(chosen.validation).to(device), source.targets(chosen.validation).to(device)
+    trainer.train(_training_clips(source, chosen, frontend), validation, f"train {dataset}/{split}")
+
+    network = trainer.best_network()
+    logits = logits_of(network, source.logmel(chosen.test), device)  # [N, C]
+    write_results(layout, split, source, chosen, trainer, logits, made)
+    model.save(
+        layout.model(split), network, architecture, [cls.slug for cls in source.classes], config["frontend"], made
+    )
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _training_clips(source: data.DataSet, split: data.Split, frontend: Frontend) -> TrainingClips:
+    """Choose between the stored spectrograms and random crops of longer recordings."""
+    recordings = source.training_recordings(split)
+    slack = recordings["recording_samples"].to_numpy() - frontend.clip_samples  # [N]
+    targets = torch.tensor(recordings["class_index"].to_numpy())
+    rows = recordings["recording"].to_numpy()
+    if not slack.any():  # every recording is one clip: nothing to crop, so nothing to compute twice
+        stored = source.logmel(split.train)
+        return lambda generator: (stored, source.targets(split.train))
+
+    def crops(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        starts = (torch.rand(len(rows), generator=generator, dtype=torch.float64) * torch.from_numpy(slack + 1)).long()
+        parts = [
+            frontend.logmel(source.crop(rows[part], starts[part]))
+            for part in torch.arange(len(rows)).split(EVALUATION_BATCH)
+        ]
+        return torch.cat(parts), targets
+
+    return crops
+
+
+def masked(logmels: torch.Tensor, time_mask: int, mel_mask: int, generator: torch.Generator) -> torch.Tensor:
+    """Set one random block of frames and one of bands to 0 in every clip (thesis A.1, A.2).
+
+    Parameters
+    ----------
+    logmels : torch.Tensor
+        ``[B, 1, F, T]``.
+    time_mask, mel_mask : int
+        Largest width of the two masks; the width is uniform from 0, the place uniform.
+    generator : torch.Generator
+        On the CPU, so that the draw is the same on every device.
+    """
+    for axis, widest in ((3, time_mask), (2, mel_mask)):
+        length = logmels.shape[axis]
+        draw = torch.rand(2, len(logmels), generator=generator)
+        width = (draw[0] * (min(widest, length) + 1)).long()  # [B]
+        start = (draw[1] * (length - width + 1)).long()  # [B]
+        cells = torch.arange(length)
+        hidden = (cells >= start[:, None]) & (cells < (start + width)[:, None])  # [B, length]
+        shape = (-1, 1, 1, length) if axis == 3 else (-1, 1, length, 1)
+        logmels = logmels.masked_fill(hidden.view(shape).to(logmels.device), 0.0)
+    return logmels
+
+
+def logits_of(network: nn.Module, logmels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Evaluate a network in evaluation mode: ``[N, 1, F, T]`` to logits ``[N, C]`` on the CPU."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(part.to(device)).cpu() for part in logmels.split(EVALUATION_BATCH)])
+
+
+class Trainer:
+    """The training loop with everything that a resumed run must restore.
+
+    Parameters
+    ----------
+    architecture : dict
+        Arguments of :func:`earmark.model.build`.
+    settings : dict
+        The ``train`` section.
+    seed : int
+        Of the weights, and of every epoch's draws.
+    device : torch.device
+        Where to compute.
+    """
+
+    def __init__(self, architecture: dict[str, Any], settings: dict[str, Any], seed: int, device: torch.device) -> None:
+        self.architecture, self.settings, self.seed, self.device = architecture, settings, seed, device
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(seed, "weights"))
+            self.network = model.build(**architecture).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
+        )
+        self.history: list[list[float]] = []
+        self.best: dict[str, torch.Tensor] = {}
+        self.save: Callable[[], None] = lambda: None
+
+    def train(self, clips: TrainingClips, validation: tuple[torch.Tensor, torch.Tensor], label: str = "train") -> None:
+        """Run the remaining epochs and remember the best by validation accuracy, then loss."""
+        progress = Progress(label, self.settings["epochs"])
+        for epoch in range(len(self.history), self.settings["epochs"]):
+            loss, accuracy = self._epoch(clips, epoch)
+            held_loss, held_accuracy = self._validate(*validation)
+            past = [(row[4], -row[3]) for row in self.history]
+            best = not past or (held_accuracy, -held_loss) > max(past)
+            if best:
+                self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+            self.history.append([epoch + 1, loss, accuracy, held_loss, held_accuracy, int(best)])
+            self.save()
+            progress(epoch + 1, f"loss {loss:.4f}, validation accuracy {held_accuracy:.2%}")
+
+    def _epoch(self, clips: TrainingClips, epoch: int) -> tuple[float, float]:
+        generator = torch.Generator().manual_seed(derive(self.seed, "epoch", epoch))
+        inputs, targets = clips(generator)
+        total, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        self.network.train()
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(self.seed, "dropout", epoch))
+            for batch, wanted in self._batches(inputs, targets, generator):
+                logits = self.network(batch)
+                loss = nn.functional.cross_entropy(logits, wanted)
+                self.optimizer.zero_grad()
+                loss.backward()
+                self.optimizer.step()
+                total += loss.detach() * len(batch)
+                correct += (logits.argmax(dim=1) == wanted).sum()
+        return float(total) / len(inputs), float(correct) / len(inputs)
+
+    def _batches(
+        self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        order = torch.randperm(len(inputs), generator=generator)
+        for rows in order.split(self.settings["batch_size"]):
+            batch = inputs[rows].to(self.device)
+            yield (
+                masked(batch, self.settings["time_mask"], self.settings["mel_mask"], generator),
+                targets[rows].to(self.device),
+            )
+
+    def _validate(self, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
+        logits, targets = logits_of(self.network, inputs, self.device), targets.cpu()
+        loss = nn.functional.cross_entropy(logits, targets)
+        return float(loss), float((logits.argmax(dim=1) == targets).double().mean())
+
+    def best_network(self) -> nn.Sequential:
+        """Return the network of the best epoch."""
+        self.network.load_state_dict(self.best)
+        return self.network.eval()
+
+    def resume(self, path: Path, fingerprint: str) -> None:
+        """Write checkpoints to `path` from now on, and go on from the one that lies there if it is of this training.
+
+        Parameters
+        ----------
+        path : Path
+            A ``.safetensors`` file.
+        fingerprint : str
+            Says what the training depends on; a checkpoint with another one is ignored.
+        """
+        self.save = lambda: self._save(path, fingerprint)
+        if not path.exists():
+            return
+        tensors, metadata = artifacts.read_tensors(path)
+        if metadata["fingerprint"] != fingerprint:
+            log.info("the checkpoint in %s belongs to another training and is ignored", path.parent)
+            return
+        part: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "adam": {}}
+        for name, tensor in tensors.items():
+            kind, rest = name.split("/", 1)
+            part[kind][rest] = tensor
+        self.network.load_state_dict(part["network"])
+        self.best = part["best"]
+        state = self.optimizer.state_dict()
+        state["state"] = {}
+        for name, tensor in part["adam"].items():
+            index, key = name.split("/")
+            state["state"].setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict(state)
+        self.history = metadata["history"]
+        log.info("resumed after epoch %d", len(self.history))
+
+    def _save(self, path: Path, fingerprint: str) -> None:
+        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam/{index}/{key}": tensor for key, tensor in state.items()}
+        artifacts.write_tensors(path, tensors, {}, fingerprint=fingerprint, history=self.history)
+
+
+def _fingerprint(layout: Layout, made: dict[str, Any]) -> str:
+    """Hash what a training depends on: configuration, versions, code and data."""
+    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
+    for path in (*(Path(module.__file__ or "") for module in (data, model)), Path(__file__), layout.clip_index):
+        digest.update(path.read_bytes())
+    digest.update(layout.manifest.read_bytes())
+    return digest.hexdigest()
+
+
+def recording_accuracy(logits: torch.Tensor, targets: torch.Tensor, recordings: np.ndarray) -> float:
+    """Accuracy of the majority vote over each recording's clips; ties go to the larger summed logit.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        ``[N, C]``.
+    targets : torch.Tensor
+        ``[N]``.
+    recordings : numpy.ndarray
+        Recording of every clip, ``[N]``.
+    """
+    names, member = np.unique(recordings, return_inverse=True)
+    rows = torch.from_numpy(member)
+    votes = torch.zeros(len(names), logits.shape[1], dtype=torch.float64)
+    votes.index_add_(0, rows, nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).double())
+    summed = torch.zeros_like(votes).index_add_(0, rows, logits.double())
+    tie_break = summed / (4 * summed.abs().max().clamp_min(1e-300))  # below one vote
+    truth = torch.zeros(len(names), dtype=torch.long).index_copy_(0, rows, targets)
+    return float(((votes + tie_break).argmax(dim=1) == truth).double().mean())
+
+
+def write_results(
+    layout: Layout,
+    split: str,
+    source: data.DataSet,
+    chosen: data.Split,
+    trainer: Trainer,
+    logits: torch.Tensor,
+    made: dict[str, Any],
+) -> None:
+    """Write accuracy, learning curves and confusion matrix from the test clips' logits ``[N, C]``."""
+    folder = layout.split(split)
+    targets = source.targets(chosen.test)
+    predicted = logits.argmax(dim=1)
+    best = next(row for row in reversed(trainer.history) if row[5])
+    metrics = {
+        "test_accuracy": float((predicted == targets).double().mean()),
+        "test_recording_accuracy": recording_accuracy(
+            logits, targets, source.clips["recording"].to_numpy()[chosen.test]
+        ),
+        "test_loss": float(nn.functional.cross_entropy(logits, targets)),
+        "test_clips": len(targets),
+        "validation_accuracy": best[4],
+        "validation_loss": best[3],
+        "best_epoch": best[0],
+        "epochs": len(trainer.history),
+    }
+    log.info("test accuracy %.2f %% of %d clips", 100 * metrics["test_accuracy"], len(targets))
+    slugs = [cls.slug for cls in source.classes]
+    counts = torch.zeros(len(slugs), len(slugs), dtype=torch.long)
+    counts.index_put_((targets, predicted), torch.ones_like(targets), accumulate=True)
+    artifacts.write_csv(
+        folder / "confusion.csv",
+        ["true", *slugs],
+        ([slug, *row] for slug, row in zip(slugs, counts.tolist(), strict=True)),
+        made,
+    )
+    artifacts.write_csv(folder / "history.csv", HISTORY, trainer.history, made)
+    artifacts.write_json(folder / "metrics.json", metrics, made)
