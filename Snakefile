@@ -1,0 +1,23 @@
+# Earmark: concept explanations of audio classifiers that you can hear.
+# This file is the table of contents; the steps are in workflow/rules, the arithmetic is in src/earmark.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/subspaces.smk"
+include: "workflow/rules/explain.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [wanted(dataset) for dataset in config["run"]],

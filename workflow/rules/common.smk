@@ -1,0 +1,144 @@
+# What all rules share: the checked configuration, the classes, and helpers for inputs, params and resources.
+import ast
+import functools
+import os
+import re
+import shlex
+import sys
+from pathlib import Path, PurePosixPath
+
+from snakemake.settings.types import DeploymentMethod
+
+SOURCE = Path(workflow.basedir) / "src"
+sys.path.insert(0, str(SOURCE))
+
+from earmark import plan
+from earmark.config import validate
+from earmark.errors import EarmarkError
+from earmark.layout import INPUT_LAYER
+
+
+def checked(function, *arguments):
+    """Call a function; a mistake of the user's ends Snakemake with its one sentence."""
+    try:
+        return function(*arguments)
+    except EarmarkError as error:
+        sys.exit(f"earmark: {error}")
+
+
+config = checked(validate, config)
+for path in sys.argv[1:]:
+    if PurePosixPath(path).parts[:1] == ("results",):
+        checked(plan.check_path, config, path)
+for dataset in config["run"]:
+    checked(plan.fold_count, config["datasets"][dataset])
+
+CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
+SYNTHETIC = [dataset for dataset in CLASSES if config["datasets"][dataset]["source"] == "synthetic"]
+DATASET = "results/{dataset}"
+MODEL = "results/{dataset}/{split}"
+METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
+INDEX = [f"{DATASET}/{name}" for name in ("manifest.csv", "classes.csv", "clips.csv")]
+LOGMEL = f"{DATASET}/logmel.safetensors"
+
+
+def one_of(names):
+    """Return a wildcard constraint that only the given names meet."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(CLASSES),
+    split=r"main|cv\d",
+    layer=rf"{INPUT_LAYER}|conv\d+",
+    method=rf"{plan.FITTED_METHOD.pattern}|{plan.INPUT_METHOD.pattern}",
+    k=r"\d+",
+
+
+# Jobs run the package beside this file, by the Python that runs Snakemake or by that of the rule's conda environment,
+# and report their progress on the terminal although their output goes to the log.
+own_python = DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
+shell.prefix(
+    "set -euo pipefail; "
+    + (f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; " if own_python else "")
+    + f"export PYTHONPATH={shlex.quote(str(SOURCE))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    'earmark() {{ python -m earmark "$@"; }}; '
+    "exec 3>&2; export EARMARK_PROGRESS_FD=3; "
+)
+
+
+def imports(tree):
+    """Yield the names of the package's modules that a syntax tree imports when it runs."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module == "earmark":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("earmark."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("earmark."))
+        yield from imports(node)
+
+
+@functools.cache
+def imported(module):
+    """Return the modules that a module of the package imports directly."""
+    tree = ast.parse((SOURCE / "earmark" / f"{module}.py").read_text(encoding="utf-8"))
+    return frozenset(imports(tree))
+
+
+@functools.cache
+def code(stage):
+    """List the files of the package that a stage runs: as inputs, an edit of one makes the stage's results stale."""
+    found, waiting = set(), {stage}
+    while waiting:
+        found |= waiting
+        waiting = set().union(*(imported(module) for module in waiting)) - found
+    return sorted(os.path.relpath(SOURCE / "earmark" / f"{module}.py") for module in found)
+
+
+def config_of(stage, dataset=None):
+    """Return a params function: the sections of the configuration that a stage uses, as JSON."""
+    return lambda wildcards: plan.stage_config(config, dataset or wildcards.dataset, stage)
+
+
+def of(pattern, **known):
+    """Fill in some wildcards of a path and leave the others."""
+    return expand(pattern, **known, allow_missing=True)
+
+
+def of_classes(pattern):
+    """Return an input function: a path with {cls} for every class of the data set."""
+    return lambda wildcards: expand(pattern, cls=CLASSES[wildcards.dataset], **wildcards)
+
+
+def of_synthetic(*names):
+    """Return an input function: files that only generated data have."""
+    return lambda wildcards: [f"results/{wildcards.dataset}/{name}" for name in names if wildcards.dataset in SYNTHETIC]
+
+
+def below_input(paths):
+    """Return an input function: paths with wildcards that maps of the layer `input` do without."""
+    return lambda wildcards: [] if wildcards.layer == INPUT_LAYER else expand(paths, **wildcards)
+
+
+def growing(amount):
+    """Return a resource that grows when a job is tried again."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def grid(dataset, pattern, methods=None, maps_of_input=()):
+    """List a path for every layer, method and K of a data set's grid, and for methods without subspaces."""
+    block = config["datasets"][dataset]["grid"]
+    methods = block["methods"] if methods is None else methods
+    known = {"dataset": dataset, "split": "main", "cls": CLASSES[dataset]}
+    return expand(pattern, layer=block["layers"], method=methods, k=block["k"], **known) + expand(
+        pattern, layer=INPUT_LAYER, method=maps_of_input, k=1, **known
+    )
+
+
+def wanted(dataset):
+    """List what a plain call makes of a data set; the rest comes with it."""
+    sounds = grid(dataset, f"{METHOD}/{{cls}}/sounds", config["datasets"][dataset]["sonify"]["methods"])
+    return expand(rules.compare.output, dataset=dataset) + sounds

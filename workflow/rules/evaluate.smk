@@ -1,0 +1,66 @@
+# How good the explanations are, clip by clip.
+
+
+rule score:
+    input:
+        index=INDEX,
+        logmel=LOGMEL,
+        model=f"{MODEL}/model.safetensors",
+        heatmaps=of_classes(f"{METHOD}/{{cls}}/heatmaps.safetensors"),
+        standard=of_classes(f"{MODEL}/{INPUT_LAYER}/standard/K~1/{{cls}}/heatmaps.safetensors"),
+        code=code("score"),
+    output:
+        f"{METHOD}/scores.csv",
+    log:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/score.log",
+    benchmark:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/score.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: plan.threads(config, "score")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=1,
+    params:
+        config=config_of("score"),
+    message:
+        "Scoring {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k}"
+    shell:
+        "earmark score --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
+        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
+        " --config {params.config:q} > {log} 2>&1"
+
+
+rule cross:
+    input:
+        index=INDEX,
+        logmel=LOGMEL,
+        model=f"{MODEL}/model.safetensors",
+        subspaces=of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+        standard=of_classes(f"{MODEL}/{INPUT_LAYER}/standard/K~1/{{cls}}/heatmaps.safetensors"),
+        code=code("cross"),
+    output:
+        matrix=f"{METHOD}/cross_class.csv",
+        clips=f"{METHOD}/cross_class_clips.csv",
+    log:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/cross.log",
+    benchmark:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/cross.tsv"
+    wildcard_constraints:
+        layer=r"conv\d+",
+    conda:
+        "../../envs/earmark.yaml"
+    threads: plan.threads(config, "cross")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(120),
+        gpu=1,
+    params:
+        config=config_of("cross"),
+    message:
+        "Crossing classes of {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k}"
+    shell:
+        "earmark cross --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
+        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
+        " --config {params.config:q} > {log} 2>&1"

@@ -1,0 +1,45 @@
+# What it all comes to: tables and figures of a data set.
+
+
+rule compare:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        logmel=LOGMEL,
+        truth=of_synthetic("stems.npy", "truth.json"),
+        models=lambda wildcards: expand(
+            f"{MODEL}/{{name}}",
+            dataset=wildcards.dataset,
+            split=plan.splits(config["datasets"][wildcards.dataset]),
+            name=plan.SPLIT_FILES,
+        ),
+        scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", maps_of_input=plan.INPUT_METHODS),
+        heatmaps=lambda wildcards: grid(
+            wildcards.dataset, f"{METHOD}/{{cls}}/heatmaps.safetensors", maps_of_input=plan.INPUT_METHODS
+        ),
+        fits=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/fit.json"),
+        cross=lambda wildcards: grid(
+            wildcards.dataset,
+            [f"{METHOD}/cross_class.csv", f"{METHOD}/cross_class_clips.csv"],
+            config["datasets"][wildcards.dataset]["evaluate"]["cross"],
+        ),
+        code=code("compare"),
+    output:
+        tables=of(f"{DATASET}/tables/{{name}}", name=plan.TABLES),
+        figures=directory(f"{DATASET}/figures"),
+    log:
+        "logs/{dataset}/compare.log",
+    benchmark:
+        "logs/{dataset}/compare.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: plan.threads(config, "compare")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        config=config_of("compare"),
+    message:
+        "Comparing the explanations of {wildcards.dataset}"
+    shell:
+        "earmark compare --dataset {wildcards.dataset} --split main --config {params.config:q} > {log} 2>&1"
