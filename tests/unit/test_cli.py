@@ -1,0 +1,88 @@
+"""The command line: stages, coordinates, and mistakes in one line."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from earmark import cli
+from earmark.errors import EarmarkError
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """Put a recorder in the place of the stage `fit`."""
+    calls = []
+    module = types.ModuleType("earmark.fit")
+    module.run = lambda *arguments, **coordinates: calls.append((arguments, coordinates))
+    monkeypatch.setitem(sys.modules, "earmark.fit", module)
+    return module, calls
+
+
+FIT = "fit --dataset synthetic --split main --layer conv3 --method drsa --k 4".split()
+
+
+def test_a_stage_gets_its_coordinates(stage):
+    assert cli.main([*FIT, "--gpu", "0", "--results", "out", "--config", '{"fit": {}}']) == 0
+    coordinates = {"split": "main", "layer": "conv3", "method": "drsa", "k": 4, "gpu": 0}
+    assert stage[1] == [((Path("out"), "synthetic", {"fit": {}}), coordinates)]
+
+
+def test_the_cpu_is_the_default(stage):
+    assert cli.main([*FIT, "--config", "{}"]) == 0
+    assert stage[1][0][1]["gpu"] == 0
+
+
+def test_threads_are_fixed(stage, monkeypatch):
+    import torch
+
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "7")
+    before = torch.get_num_threads()
+    try:
+        assert cli.main([*FIT, "--config", '{"torch_threads": 3}']) == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert cli.os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_mistake_is_one_line(stage, capsys):
+    def fail(*arguments, **coordinates):
+        raise EarmarkError("there is no such thing")
+
+    stage[0].run = fail
+    assert cli.main([*FIT, "--config", "{}"]) == 1
+    assert capsys.readouterr().err == "earmark: there is no such thing\n"
+
+
+@pytest.mark.parametrize(("text", "sentence"), [("{", "is not JSON"), ("[]", "must be a JSON object")])
+def test_a_configuration_that_is_none(stage, capsys, text, sentence):
+    assert cli.main([*FIT, "--config", text]) == 1
+    assert capsys.readouterr().err.startswith(f"earmark: --config {sentence}")
+
+
+def test_a_missing_coordinate_is_named(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["train", "--dataset", "synthetic", "--config", "{}"])
+    assert caught.value.code == 2
+    assert "--split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage_name", cli.STAGES)
+def test_every_stage_is_a_module_that_takes_its_coordinates(stage_name):
+    import importlib
+    import inspect
+
+    parameters = inspect.signature(importlib.import_module(f"earmark.{stage_name}").run).parameters
+    assert list(parameters)[:3] == ["results", "dataset", "config"]
+    assert set(cli.STAGES[stage_name][1]) <= set(parameters)
+    required = {name for name, one in list(parameters.items())[3:] if one.default is one.empty}
+    assert required <= set(cli.STAGES[stage_name][1])
+
+
+def test_the_package_is_a_command():
+    shown = subprocess.run([sys.executable, "-m", "earmark", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("earmark ")

@@ -1,0 +1,372 @@
+"""Tables and figures of a small made-up results tree whose means are known."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from earmark import artifacts, compare, figures, statistics, tables
+from earmark.frontend import Frontend
+from earmark.layout import Layout
+from earmark.score import COLUMNS, SCORES
+from earmark.tables import ALL, At, Clips, Label
+
+FRONTEND = {"sample_rate": 16000, "n_fft": 256, "hop": 64, "n_mels": 16, "n_frames": 16, "offset": 1e-7, "floor": -4.0}
+CONFIG = {
+    "frontend": FRONTEND,
+    "grid": {"layers": ["conv1", "conv2"], "methods": ["drsa", "dsa", "random~0", "random~1"], "k": [2]},
+    "evaluate": {"patch": 4, "cross": ["drsa"], "bootstrap": 200},
+    "explain": {"clips": 6, "gallery": 1},
+    "lrp": {},
+    "seed": 0,
+    "torch_threads": 1,
+}
+CLASSES = ["nan", "wind"]  # names that a careless reader of CSV files loses
+PER_CLASS = 6
+LEFT_OUT = {"nan": 3, "wind": 1}
+
+
+def write_csv(path, columns, rows):
+    artifacts.write_csv(path, columns, rows, {})
+
+
+def read_csv(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def ingested(layout):
+    """The files of a data set: two classes, two clips per group."""
+    columns = [
+        "clip",
+        "path",
+        "class",
+        "group",
+        "fold",
+        "set",
+        "offset",
+        "samples",
+        "recording_offset",
+        "recording_samples",
+        "recording",
+    ]
+    samples = (FRONTEND["n_frames"] - 1) * FRONTEND["hop"]
+    rows = []
+    for clip in range(2 * PER_CLASS):
+        cls, group = CLASSES[clip // PER_CLASS], f"{clip // 2:03d}"
+        path = f"{cls}/{clip}.wav"
+        rows.append([clip, path, cls, group, 0, "main", clip * samples, samples, clip * samples, samples, clip])
+    write_csv(layout.clip_index, columns, rows)
+    write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls.title(), PER_CLASS] for cls in CLASSES])
+    manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
+    write_csv(layout.manifest, manifest, [[row[1], row[2], row[3], 0, 1.0, 16000, "", "ok", ""] for row in rows])
+    artifacts.write_array(layout.clips, np.zeros(len(rows) * samples, np.int16))
+    logmel = torch.randn(len(rows), 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    artifacts.write_tensors(layout.logmel, {"logmel": logmel}, {}, clip_samples=samples)
+
+
+def value(at, metric, clip):
+    """A score that any test can compute again."""
+    rng = np.random.default_rng([sum(map(ord, "".join(map(str, at)) + metric)), clip])
+    if metric == "overlap" and at[2] == 1:
+        return float("nan")
+    return float(rng.uniform(0, 1) + (0.5 if "random" in at[1] else 0.0))
+
+
+def scores(layout, at):
+    rows = []
+    for clip in range(2 * PER_CLASS):
+        cls = CLASSES[clip // PER_CLASS]
+        numbers = [value(at, metric, clip) for metric in SCORES]
+        rows.append([cls, clip, f"{cls}/{clip}.wav", f"{clip // 2:03d}", 1.0, *numbers])
+    write_csv(layout.method("main", at.layer, at.method, at.k) / "scores.csv", COLUMNS, rows)
+
+
+def heatmaps(layout, at):
+    for number, cls in enumerate(CLASSES):
+        clips = torch.arange(number * PER_CLASS, (number + 1) * PER_CLASS)
+        first = torch.arange(PER_CLASS) == 0
+        content = {
+            "heatmaps": torch.randn(PER_CLASS, at.k, 1, 16, 16, generator=torch.Generator().manual_seed(1)),
+            "clips": clips,
+            "logits": torch.ones(PER_CLASS),
+            "gallery": first,
+            "scored": torch.ones(PER_CLASS, dtype=torch.bool),
+        }
+        path = layout.concept("main", at.layer, at.method, at.k, cls) / "heatmaps.safetensors"
+        artifacts.write_tensors(path, content, {}, left_out=LEFT_OUT[cls])
+
+
+def cross(layout, at):
+    """Own subspaces gain 0.3 more than the other class's."""
+    rows = []
+    for clip in range(2 * PER_CLASS):
+        cls = CLASSES[clip // PER_CLASS]
+        for other in CLASSES:
+            delta = 0.01 * clip + (0.3 if other == cls else 0.0)
+            rows.append([cls, other, clip, f"{cls}/{clip}.wav", f"{clip // 2:03d}", 1.0, 1.0 - delta, delta])
+    folder = layout.method("main", at.layer, at.method, at.k)
+    names = ["attributed", "subspaces", "clip", "path", "group", "standard", "thesis", "delta"]
+    write_csv(folder / "cross_class_clips.csv", names, rows)
+    write_csv(folder / "cross_class.csv", ["attributed", *CLASSES], [[CLASSES[0], 0.5, 0.1], [CLASSES[1], 0.2, 0.6]])
+
+
+def trained(layout, split, accuracy):
+    folder = layout.split(split)
+    artifacts.write_json(folder / "metrics.json", {"test_accuracy": accuracy, "best_epoch": 2, "test_clips": 12}, {})
+    names = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best"]
+    write_csv(folder / "history.csv", names, [[1, 0.9, 0.5, 0.8, 0.6, 0], [2, 0.5, 0.8, 0.6, 0.7, 1]])
+    write_csv(folder / "confusion.csv", ["true", *CLASSES], [[CLASSES[0], 5, 1], [CLASSES[1], 2, 4]])
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Results of a grid whose `dsa` at conv2 was never computed, compared."""
+    results = tmp_path_factory.mktemp("results")
+    layout = Layout(results, "demo")
+    ingested(layout)
+    for name, accuracy in (("main", 0.75), ("cv0", 0.6), ("cv1", 0.8)):
+        trained(layout, name, accuracy)
+    for at in (At("input", "standard", 1), At("input", "noise~0", 1)):
+        scores(layout, at)
+        heatmaps(layout, at)
+    for layer in CONFIG["grid"]["layers"]:
+        for method in CONFIG["grid"]["methods"]:
+            if (layer, method) == ("conv2", "dsa"):
+                continue
+            scores(layout, At(layer, method, 2))
+            if method != "dsa":
+                heatmaps(layout, At(layer, method, 2))
+        cross(layout, At(layer, "drsa", 2))
+        for cls in CLASSES:
+            starts = [{"start": "data", "objective": 1.0, "iterations": 2, "history": [0.1, 0.5, 1.0]}]
+            artifacts.write_json(layout.concept("main", layer, "drsa", 2, cls) / "fit.json", {"restarts": starts}, {})
+    compare.run(results, "demo", CONFIG, split="main")
+    return layout
+
+
+def row(table, **labels):
+    (found,) = (line for line in table if all(line[name] == str(wanted) for name, wanted in labels.items()))
+    return found
+
+
+def expected(at, metric, cls, methods=None):
+    clips = range(CLASSES.index(cls) * PER_CLASS, (CLASSES.index(cls) + 1) * PER_CLASS)
+    variants = [At(at.layer, method, at.k) for method in methods or [at.method]]
+    return np.array([np.mean([value(variant, metric, clip) for variant in variants]) for clip in clips])
+
+
+def test_flipping_table_holds_the_means(tree):
+    table = read_csv(tree.tables / "flipping.csv")
+    at = At("conv1", "drsa", 2)
+    for cls in CLASSES:
+        line = row(table, layer="conv1", method="drsa", k=2, cls=cls, metric="thesis")
+        assert float(line["estimate"]) == pytest.approx(expected(at, "thesis", cls).mean(), rel=1e-5)
+        assert float(line["low"]) < float(line["estimate"]) < float(line["high"])
+        assert (line["n"], line["left_out"], line["p"]) == ("6", str(LEFT_OUT[cls]), "")
+    line = row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="fair_floor")
+    over_classes = np.mean([expected(at, "fair_floor", cls).mean() for cls in CLASSES])
+    assert float(line["estimate"]) == pytest.approx(over_classes, rel=1e-5)
+    assert (line["n"], line["left_out"]) == ("12", "4")
+
+
+def test_random_is_the_mean_of_its_seeds_and_differences_are_paired(tree):
+    table = read_csv(tree.tables / "flipping.csv")
+    at, seeds = At("conv2", "random", 2), ["random~0", "random~1"]
+    line = row(table, layer="conv2", method="random", k=2, cls="wind", metric="overlap")
+    assert float(line["estimate"]) == pytest.approx(expected(at, "overlap", "wind", seeds).mean(), rel=1e-5)
+    difference = expected(At("conv2", "drsa", 2), "thesis", "wind") - expected(at, "thesis", "wind", seeds)
+    line = row(table, layer="conv2", method="drsa", k=2, cls="wind", metric="thesis - random")
+    assert float(line["estimate"]) == pytest.approx(difference.mean(), rel=1e-5)
+    assert 0 < float(line["p"]) <= 1
+    assert not [line for line in table if line["method"].startswith("random~")]
+
+
+def test_every_agreed_quantity_is_there(tree):
+    table = read_csv(tree.tables / "flipping.csv")
+    metrics = {line["metric"] for line in table if line["method"] == "drsa"}
+    pairs = {f"{score} - {other}" for score in ("thesis", "fair_zero", "fair_floor") for other in ("random", "dsa")}
+    standard = {"thesis - standard", "thesis - matched_budget", "fair_zero - standard", "fair_floor - standard"}
+    assert metrics >= {*SCORES, *pairs, *standard, "overlap - random", "fair_zero - noise"}
+    for method in ("standard", "noise"):
+        assert row(table, layer="input", method=method, k=1, cls=ALL, metric="fair_zero")["estimate"]
+    own = row(table, layer="input", method="standard", k=1, cls=ALL, metric="thesis - noise")
+    assert own["p"]
+
+
+def test_what_was_not_computed_is_an_empty_labelled_cell(tree):
+    table = read_csv(tree.tables / "flipping.csv")
+    for metric in ("thesis", "fair_zero - standard"):
+        line = row(table, layer="conv2", method="dsa", k=2, cls=ALL, metric=metric)
+        assert (line["estimate"], line["low"], line["p"], line["n"]) == ("", "", "", "0")
+    assert row(table, layer="conv2", method="drsa", k=2, cls=ALL, metric="thesis - dsa")["estimate"] == ""
+    assert row(table, layer="input", method="standard", k=1, cls=ALL, metric="overlap")["estimate"] == ""
+    names = {path.name for path in tree.figures.iterdir()}
+    assert not [name for name in names if "dsa" in name.replace("drsa", "")]
+
+
+def test_markdown_says_what_the_scores_can_show(tree):
+    text = (tree.tables / "flipping.md").read_text(encoding="utf-8")
+    table = read_csv(tree.tables / "flipping.csv")
+    assert "between methods of equal K only" in " ".join(text.split())
+    assert "nan 6 scored in 3 groups, 3 left out" in text
+    for cls in CLASSES:
+        assert f"## K = 2, {cls}" in text
+    line = row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="thesis")
+    assert f"| conv1 | drsa | {float(line['estimate']):.3f} [{float(line['low']):.3f}, " in text
+    widths = {
+        len(line.split("|")) for line in text.split("\n## K = 2, nan")[1].split("\n## ")[0].splitlines()[2:] if line
+    }
+    assert len(widths) == 1  # one table, all rows equally wide
+
+
+def test_model_table_averages_the_folds(tree):
+    table = read_csv(tree.tables / "model.csv")
+    assert float(row(table, split="main", cls=ALL, metric="test_accuracy")["estimate"]) == 0.75
+    assert float(row(table, split="main", cls="nan", metric="test_accuracy")["estimate"]) == pytest.approx(
+        5 / 6, rel=1e-5
+    )
+    folds = row(table, split="folds", cls=ALL, metric="test_accuracy")
+    assert (float(folds["estimate"]), float(folds["low"]), float(folds["high"])) == pytest.approx((0.7, 0.6, 0.8))
+    assert folds["n"] == "2"  # folds, and never the main split among them
+
+
+def test_cross_class_table_holds_the_diagonals_advantage(tree):
+    table = read_csv(tree.tables / "cross_class.csv")
+    for cls, clips in (("nan", range(6)), ("wind", range(6, 12))):
+        line = row(table, layer="conv1", method="drsa", k=2, cls=cls, metric="own - others")
+        bounds = [float(line[name]) for name in ("estimate", "low", "high")]
+        assert bounds == pytest.approx([0.3, 0.3, 0.3])
+        own = row(table, layer="conv1", method="drsa", k=2, cls=cls, metric="own")
+        assert float(own["estimate"]) == pytest.approx(0.3 + 0.01 * np.mean(clips), rel=1e-5)
+    assert row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="own - others")["p"]
+
+
+def test_figures_are_those_of_the_thesis(tree):
+    names = {path.stem for path in tree.figures.iterdir()}
+    assert names == {
+        *(f"concepts_conv2_{method}_K2_{cls}" for method in ("drsa", "random~0") for cls in CLASSES),
+        *(f"layers_drsa_K2_{cls}" for cls in CLASSES),
+        "learning_drsa_K2",
+        "flipping_K2",
+        "cross_class_drsa_K2",
+        "training",
+        "confusion",
+    }
+    assert {path.suffix for path in tree.figures.iterdir()} == {".png", ".pdf"}
+
+
+def test_a_data_set_without_any_result_gives_empty_tables(tmp_path):
+    layout = Layout(tmp_path, "demo")
+    ingested(layout)
+    compare.run(tmp_path, "demo", CONFIG, split="main")
+    table = read_csv(layout.tables / "flipping.csv")
+    assert table and all(line["estimate"] == "" and line["left_out"] == "" for line in table)
+    assert read_csv(layout.tables / "model.csv") == []
+    assert list(layout.figures.iterdir()) == []
+
+
+def test_p_values_of_a_table_are_corrected_for_their_number():
+    rng = np.random.default_rng(0)
+    clips = Clips(np.repeat(["a", "b"], 20), np.arange(40).astype(str), {"a": 0, "b": 0})
+    at = At("conv1", "drsa", 4)
+    values = {Label(at, str(number)): rng.normal(0.6 * (number == 0), 1, 40) for number in range(30)}
+    together = tables.summarise(values, clips, 200, 0, test=True)
+    alone = tables.summarise({Label(at, "0"): values[Label(at, "0")]}, clips, 18000, 0, test=True)
+    raw = statistics.sign_flip(
+        values[Label(at, "0")][:, None], statistics.Clusters.of(clips.group, clips.cls), 200 * 90, 0
+    )
+    assert together[Label(at, "0"), ALL].p == pytest.approx(min(1.0, 90 * raw[0]), rel=0.35)
+    assert alone[Label(at, "0"), ALL].p <= 3 * raw[0] + 1e-12
+    # Draws grow with the table: a clear effect stays significant however long the table is.
+    values[Label(at, "0")] = 5 + values[Label(at, "0")]
+    assert tables.summarise(values, clips, 200, 0, test=True)[Label(at, "0"), ALL].p < 0.01
+
+
+def test_quantities_that_lack_clips_are_summarised_over_the_others():
+    clips = Clips(np.array(["a", "a", "b"]), np.array(["1", "2", "3"]), {"a": 0, "b": 0})
+    label, full = Label(At("conv1", "drsa", 2), "thesis"), Label(At("conv1", "dsa", 2), "thesis")
+    values = {label: np.array([1.0, np.nan, np.nan]), full: np.array([1.0, 3.0, 4.0])}
+    found = tables.summarise(values, clips, 100, 0)
+    assert (found[label, ALL].interval.estimate, found[label, ALL].n) == (1.0, 1)
+    assert (label, "b") not in found
+    assert found[full, ALL].interval.estimate == pytest.approx(3.0)
+
+
+@pytest.fixture
+def front():
+    return Frontend(**FRONTEND)
+
+
+def test_explanation_grid_shows_what_it_says(front):
+    rng = np.random.default_rng(0)
+    concepts = rng.normal(size=(2, 3, 16, 16))
+    standard = concepts.sum(axis=1)
+    figure = figures.explanation_grid(front, rng.normal(size=(2, 16, 16)), standard, concepts, "title", ["x", "y"])
+    panels = [axis for axis in figure.axes if axis.images]
+    assert len(panels) == 2 * 5
+    for line in range(2):
+        images = [axis.images[0] for axis in panels[5 * line : 5 * line + 5]]
+        limits = {image.get_clim() for image in images[1:]}
+        assert len(limits) == 1  # one scale per row
+        (low, high) = limits.pop()
+        assert low == -high
+        np.testing.assert_array_equal(images[1].get_array(), standard[line])
+        assert all(image.origin == "lower" for image in images)
+        assert panels[5 * line + 3].get_title().endswith(f"{concepts[line, 1].sum():.2f}")
+    axis = panels[0]
+    labels = {label.get_text(): tick for label, tick in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
+    centres = front.mel_frequencies.numpy()
+    assert np.interp(labels["1000"], np.arange(16), centres) == pytest.approx(1000, rel=1e-6)
+    left, right, bottom, top = axis.images[0].get_extent()
+    assert (bottom, top) == (-0.5, 15.5)
+    assert right - left == pytest.approx(16 * 64 / 16000)
+
+
+def test_explanation_grid_without_clips_or_relevance(front, tmp_path):
+    empty = figures.explanation_grid(
+        front, torch.zeros(0, 16, 16), torch.zeros(0, 16, 16), torch.zeros(0, 2, 16, 16), "none"
+    )
+    blank = figures.explanation_grid(
+        front, torch.zeros(1, 16, 16), torch.zeros(1, 16, 16), torch.zeros(1, 2, 16, 16), "blank"
+    )
+    for name, figure in (("empty", empty), ("blank", blank)):
+        figures.save(figure, tmp_path / f"{name}.png")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_any_class_name_can_be_drawn(tmp_path):
+    names = ["$x$ \\frac", "a_b^c", "naïve & wild"]
+    matrix = np.array([[1.0, np.nan, 0.2], [0.3, 0.5, 0.1], [np.nan, np.nan, np.nan]])
+    drawn = [
+        figures.cross_class({"conv1": matrix}, names, names[0]),
+        figures.confusion(np.array([[5, 1, 0], [0, 0, 0], [2, 2, 2]]), names, names[0]),
+        figures.learning_curves({(name, "conv1"): [("data", [0.0, 1.0])] for name in names}, names[0]),
+    ]
+    for number, figure in enumerate(drawn):
+        figures.save(figure, tmp_path / f"{number}.png")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_equal_figures_are_equal_bytes(front, tmp_path):
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(1, 2, 16, 16))
+    for folder in ("first", "second"):
+        figure = figures.explanation_grid(front, maps[:, 0], maps.sum(axis=1), maps, "title")
+        figures.save(figure, tmp_path / folder / "grid")
+    for suffix in (".png", ".pdf"):
+        first, second = ((tmp_path / folder / f"grid{suffix}").read_bytes() for folder in ("first", "second"))
+        assert first == second
+        assert b"CreationDate" not in first and b"Software" not in first
+
+
+def test_metrics_file_is_plain_json(tree):
+    """The table reads numbers only: provenance beside them must not become a row."""
+    assert "provenance" in json.loads((tree.split("main") / "metrics.json").read_text(encoding="utf-8"))
+    assert {line["metric"] for line in read_csv(tree.tables / "model.csv")} == {
+        "test_accuracy",
+        "best_epoch",
+        "test_clips",
+    }

@@ -1,0 +1,131 @@
+"""What a configuration makes possible: classes, splits, sections, paths."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from earmark import cli, config, plan
+from earmark.errors import EarmarkError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def full():
+    return config.validate(yaml.safe_load((ROOT / "config.yaml").read_text()))
+
+
+def block_of(root, **keys):
+    return config.fill({"source": "folder", "root": str(root), **keys})
+
+
+@pytest.fixture
+def speakers(tmp_path):
+    """Two classes of six recordings by three speakers."""
+    for number, name in enumerate(["Two Hands", "one"]):
+        for speaker in ("ann", "bob", "cyd"):
+            for take in range(2):
+                path = tmp_path / name / f"{number}_{speaker}_{take}.wav"
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"")
+    return tmp_path
+
+
+def test_every_stage_has_its_sections():
+    assert list(plan.SECTIONS) == list(cli.STAGES)
+
+
+def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
+    assert json.loads(plan.stage_config(full, "synthetic", "fit")) == {
+        "seed": 0,
+        "torch_threads": 1,
+        "fit": full["datasets"]["synthetic"]["fit"],
+    }
+    assert json.loads(plan.stage_config(full, "synthetic", "train"))["torch_threads"] == 2
+
+
+def test_classes_are_slugs(full, speakers):
+    assert plan.class_slugs(full["datasets"]["synthetic"]) == ["class1", "class2"]
+    assert plan.class_slugs(block_of(speakers)) == ["two-hands", "one"]
+    assert set(plan.known_classes(full)) == {"synthetic"}  # spoken-digits has no root yet
+
+
+def test_splits_follow_the_groups(full, speakers):
+    assert plan.splits(full["datasets"]["synthetic"]) == ["main"]
+    assert plan.splits(block_of(speakers, cross_validation=True)) == ["main", *(f"cv{n}" for n in range(6))]
+    by_speaker = block_of(speakers, cross_validation=True, group="_([a-z]+)_")
+    assert plan.splits(by_speaker) == ["main", "cv0", "cv1", "cv2"]
+
+
+def test_a_folder_is_told_by_names_and_sizes(full, speakers):
+    before = plan.fingerprint(block_of(speakers))
+    assert plan.fingerprint(block_of(speakers)) == before
+    (speakers / "one" / "1_dan_0.wav").write_bytes(b"RIFF")
+    assert plan.fingerprint(block_of(speakers)) != before
+    assert plan.fingerprint(full["datasets"]["synthetic"]) == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "manifest.csv",
+        "generated",
+        "tables/flipping.csv",
+        "figures",
+        "main/model.safetensors",
+        "cv9/metrics.json",
+        "main/conv5/pairs/class2.safetensors",
+        "main/conv1/drsa/K~8/class1/subspaces.safetensors",  # not in the grid, but the model has it
+        "main/conv5/random~7/K~16/class2/sounds",
+        "main/conv2/pca/K~1/cross_class_clips.csv",
+        "main/input/standard/K~1/class1/heatmaps.png",
+        "main/input/noise~3/K~1/scores.csv",
+    ],
+)
+def test_paths_that_can_be_made(full, path):
+    plan.check_path(full, f"results/synthetic/{path}")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("syntetic/manifest.csv", "there is no data set syntetic; did you mean synthetic?"),
+        ("spoken-digits/manifest.csv", "datasets.spoken-digits.root must name the folder"),
+        ("synthetic/manifests.csv", "there is no manifests.csv; did you mean manifest.csv?"),
+        ("synthetic", "this is a folder of several results; name one below it: manifest.csv"),
+        ("synthetic/cv10/metrics.json", "there is no cv10; did you mean"),
+        ("synthetic/tables/flippin.csv", "there is no flippin.csv; did you mean flipping.csv?"),
+        ("synthetic/generated/class1", "generated is made as a whole; ask for it, without what follows"),
+        ("synthetic/main/model.pt", "there is no model.pt; allowed: model.safetensors"),
+        ("synthetic/main/conv3", "this is a folder of several results"),
+        (
+            "synthetic/main/conv9/drsa/K~4/class1/heatmaps.safetensors",
+            "the model has no layer conv9; allowed: conv1, conv2, conv3, conv4, conv5",
+        ),
+        ("synthetic/main/conv9/pairs/class1.safetensors", "the model has no layer conv9; allowed: conv1"),
+        (
+            "synthetic/main/conv3/drso/K~4/class1/fit.json",
+            "there is no method drso; did you mean drsa? Allowed: drsa, dsa, pca, prca, random~SEED, pairs",
+        ),
+        (
+            "synthetic/main/conv3/drsa/K~3/class1/fit.json",
+            "K = 3 does not divide the 16 channels of conv3; allowed: 1, 2, 4, 8, 16",
+        ),
+        ("synthetic/main/conv3/drsa/4/class1/fit.json", "there is no 4; allowed: K~1/, K~2/, K~4/, K~8/, K~16/"),
+        ("synthetic/main/conv3/drsa/K~4/class3/fit.json", "there is no class3; did you mean class"),
+        ("synthetic/main/conv3/drsa/K~4/class1/fits.json", "there is no fits.json; did you mean fit.json?"),
+        ("synthetic/main/conv3/drsa/K~4/class1/sounds/000", "sounds is made as a whole; ask for it"),
+        ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
+        ("synthetic/main/input/drsa/K~1/scores.csv", "input has no drsa; allowed: standard, noise~SEED"),
+        ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
+        ("synthetic/main/input/standard/K~1/class1/sounds", "there is no sounds; allowed: heatmaps.safetensors"),
+        ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),
+    ],
+)
+def test_a_wrong_path_is_one_sentence_with_the_allowed_names(full, path, sentence):
+    with pytest.raises(EarmarkError, match=re.escape(sentence)) as caught:
+        plan.check_path(full, f"results/{path}")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,114 @@
+"""Sonification: sounds that sum, keep the clip's phases and hold what the heatmap shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from earmark import sonify
+from earmark.frontend import Frontend
+
+FRONTEND = Frontend(16000, 480, 240, 64, 64, 1e-7, -4.0)
+
+
+def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019)."""
+    estimate, reference = estimate.double(), reference.double()
+    target = (estimate @ reference) / (reference @ reference) * reference
+    return float(10 * torch.log10(target.square().sum() / (estimate - target).square().sum()))
+
+
+@pytest.fixture(scope="module")
+def scene() -> dict[str, torch.Tensor]:
+    """Two tones at once, and heatmaps that point at each."""
+    times = torch.arange(FRONTEND.clip_samples) / 16000
+    low, high = 0.4 * torch.sin(2 * np.pi * 300 * times), 0.3 * torch.sin(2 * np.pi * 3000 * times)
+    maps = torch.zeros(2, 64, 64)
+    for concept, hz in enumerate((300, 3000)):
+        band = int((FRONTEND.mel_frequencies - hz).abs().argmin())
+        maps[concept, band - 3 : band + 4] = 1.0
+    return {"low": low, "high": high, "clip": low + high, "maps": maps, "standard": maps.sum(dim=0)}
+
+
+def random_maps(seed: int, count: int = 4) -> torch.Tensor:
+    return torch.randn(count, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_masks_follow_their_definition() -> None:
+    maps = random_maps(0)
+    standard = maps.sum(dim=0)
+    positive = np.maximum(standard.numpy(), 0)
+    kept = positive * (positive >= np.quantile(positive[positive > 0], 0.9))
+
+    def blur(image: np.ndarray) -> np.ndarray:
+        return gaussian_filter(image.astype(float), 1.0, mode="nearest", radius=2)
+
+    shape = blur(kept)
+    shares = np.stack([blur(np.maximum(one.numpy(), 0)) for one in maps])
+    expected = shape / shape.max() * shares / shares.sum(axis=0)
+    np.testing.assert_allclose(sonify.masks(standard, maps).numpy(), expected, atol=1e-5)
+
+
+def test_masks_share_one_scale_and_sum_to_that_of_the_standard_heatmap() -> None:
+    maps = random_maps(1)
+    standard = maps.sum(dim=0)
+    whole = sonify.masks(standard, standard.unsqueeze(0))[0]
+    parts = sonify.masks(standard, maps)
+    assert torch.allclose(parts.sum(dim=0), whole, atol=1e-6)
+    assert float(whole.max()) == pytest.approx(1)
+    assert float(parts.min()) >= 0
+
+
+def test_an_all_ones_mask_returns_the_clip() -> None:
+    clip = torch.randn(FRONTEND.clip_samples, generator=torch.Generator().manual_seed(3))
+    assert si_sdr(sonify.apply_masks(FRONTEND, clip, torch.ones(1, 64, 64))[0], clip) > 60
+
+
+def test_lifting_gives_uncovered_bins_their_neighbours_value() -> None:
+    assert torch.allclose(sonify.lifted(FRONTEND, torch.ones(1, 64, 64)), torch.ones(1, 241, 64), atol=1e-6)
+    rising = torch.arange(64.0).view(1, 64, 1).expand(1, 64, 64)
+    lifted = sonify.lifted(FRONTEND, rising)[0, :, 0]
+    assert lifted[0] == lifted[1]
+    assert lifted[-1] == lifted[-2]
+    assert (lifted.diff() >= -1e-4).all()
+
+
+def test_concept_sounds_sum_to_the_sound_of_the_standard_heatmap() -> None:
+    clip = torch.randn(FRONTEND.clip_samples, generator=torch.Generator().manual_seed(4))
+    maps = random_maps(4)
+    sounds = sonify.render(FRONTEND, clip, maps.sum(dim=0), maps)
+    whole = sonify.render(FRONTEND, clip, maps.sum(dim=0), maps.sum(dim=0).unsqueeze(0))[0]
+    assert si_sdr(sounds.sum(dim=0), whole) > 60
+
+
+@pytest.mark.parametrize("inverse", ["additive", "mel-nnls"])
+def test_each_concept_sounds_like_what_it_points_at(scene, inverse: str) -> None:
+    sounds = sonify.render(FRONTEND, scene["clip"], scene["standard"], scene["maps"], percentile=0, inverse=inverse)
+    assert si_sdr(sounds[0], scene["low"]) > si_sdr(scene["clip"], scene["low"]) + 10
+    assert si_sdr(sounds[1], scene["high"]) > si_sdr(scene["clip"], scene["high"]) + 10
+
+
+def test_without_positive_relevance_there_is_silence(scene) -> None:
+    silent = sonify.render(FRONTEND, scene["clip"], -scene["standard"], -scene["maps"])
+    assert torch.equal(silent, torch.zeros_like(silent))
+
+
+def test_level_follows_the_clip(scene) -> None:
+    loud = sonify.render(FRONTEND, scene["clip"], scene["standard"], scene["maps"])
+    soft = sonify.render(FRONTEND, scene["clip"] / 8, scene["standard"], scene["maps"])
+    assert torch.allclose(loud, 8 * soft, atol=1e-6)
+
+
+def test_explanation_is_complete_and_matched_to_the_clips_loudness(scene) -> None:
+    settings = {"percentile": 90, "inverse": "additive"}
+    sounds = sonify.explanation_sounds(FRONTEND, scene["clip"], scene["standard"], scene["maps"], settings)
+    assert list(sounds) == ["input", "standard", "concept1", "concept2", "rest"]
+    assert torch.allclose(sounds["standard"] + sounds["rest"], scene["clip"], atol=1e-6)
+    loud = sonify.matched(torch.stack(list(sounds.values())), scene["clip"])
+    rms = loud.square().mean(dim=1).sqrt() / scene["clip"].square().mean().sqrt()
+    assert rms[0] == pytest.approx(1, rel=1e-5)
+    assert float(rms.max()) <= 1 + 1e-5
+    assert float(loud.abs().max()) <= float(scene["clip"].abs().max()) + 1e-6
+    assert torch.equal(sonify.matched(torch.zeros(1, 100), torch.ones(100)), torch.zeros(1, 100))

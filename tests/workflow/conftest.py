@@ -1,0 +1,98 @@
+"""A project folder of its own for every test, and Snakemake as a user calls it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+TINY = {
+    "datasets": {
+        "synthetic": {
+            "synthetic": {"clips_per_class": 80, "all_objects_clips": 4},
+            "train": {"epochs": 40, "batch_size": 16, "learning_rate": 3e-3, "time_mask": 8, "mel_mask": 8},
+            "pairs": {"clips": 20},
+            "fit": {"restarts": 1, "max_iterations": 50},
+            "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0"], "k": [2, 4]},
+            "explain": {"clips": 10, "gallery": 2},
+            "evaluate": {"bootstrap": 50},
+        }
+    }
+}
+"""A grid of 2 layers x 2 methods x 2 K that runs within minutes."""
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a call of Snakemake came to."""
+
+    status: int
+    output: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Number of jobs per rule, from the table that Snakemake prints."""
+        table = re.search(r"^Job stats:\njob +count\n[- ]+\n(.*?)\n\n", self.output, re.DOTALL | re.MULTILINE)
+        rows = [row.split() for row in table[1].splitlines()] if table else []
+        return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder that Snakemake runs in."""
+
+    folder: Path
+
+    def configure(self, changes: dict) -> None:
+        """Write the file that the calls merge over config.yaml."""
+        (self.folder / "changes.yaml").write_text(yaml.safe_dump(changes))
+
+    def snakemake(self, *arguments: str) -> Called:
+        """Call Snakemake with the changes and return what it printed."""
+        command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", *arguments]
+        done = subprocess.run(command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return Called(done.returncode, done.stdout)
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """Return how many jobs of each rule a call would run."""
+        called = self.snakemake("--dry-run", *arguments)
+        assert called.status == 0, called.output
+        return called.jobs
+
+
+def new_project(folder: Path) -> Project:
+    """Copy what a project holds, and configure the tiny grid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("src", "workflow", "profiles", "envs", "examples"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    project = Project(folder)
+    project.configure(TINY)
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return a project without results."""
+    return new_project(tmp_path / "project")
+
+
+@pytest.fixture
+def digits(project: Project) -> Project:
+    """Add recordings to the project, as far as a dry-run looks at them: 10 digits by 4 speakers, 3 times."""
+    for number, name in enumerate("zero one two three four five six seven eight nine".split()):
+        for speaker in ("ann", "bob", "cyd", "dee"):
+            for take in range(3):
+                path = project.folder / f"recordings/spoken-digits/{name}/{number}_{speaker}_{take}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"")
+    return project

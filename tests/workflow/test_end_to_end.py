@@ -1,0 +1,150 @@
+"""The whole workflow on a tiny grid: what it leaves behind, and what it does when called again."""
+
+import json
+
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from earmark.artifacts import read_tensors
+
+from .conftest import TINY, new_project
+
+pytestmark = pytest.mark.xdist_group("end to end")
+
+CLASSES = ("class1", "class2")
+LAYERS, METHODS, KS = TINY["datasets"]["synthetic"]["grid"].values()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Run everything once."""
+    project = new_project(tmp_path_factory.mktemp("finished") / "project")
+    called = project.snakemake("--cores", "2")
+    assert called.status == 0, called.output
+    return project
+
+
+@pytest.fixture
+def changed(finished):
+    """Yield the finished project, and take back what a test configures or edits."""
+    sources = {path: path.read_bytes() for path in (finished.folder / "src").rglob("*.py")}
+    yield finished
+    finished.configure(TINY)
+    for path, content in sources.items():
+        if path.read_bytes() != content:
+            path.write_bytes(content)
+
+
+def results(project):
+    return project.folder / "results/synthetic"
+
+
+def test_everything_is_there(finished):
+    root = results(finished)
+    for name in ("manifest.csv", "classes.csv", "clips.npy", "logmel.safetensors", "tables/flipping.csv"):
+        assert (root / name).stat().st_size > 0
+    assert 0 <= json.loads((root / "main/metrics.json").read_text())["test_accuracy"] <= 1
+    assert list((root / "figures").glob("*.png"))
+    for layer in LAYERS:
+        for method in METHODS:
+            for k in KS:
+                folder = root / "main" / layer / method / f"K~{k}"
+                scores = pd.read_csv(folder / "scores.csv")
+                assert set(scores["cls"]) == set(CLASSES)
+                assert (
+                    scores[["thesis", "fair_zero", "fair_floor", "overlap", "matched_budget"]].notna().to_numpy().all()
+                )
+                assert (folder / "cross_class.csv").exists() == (method == "drsa")
+                for cls in CLASSES:
+                    assert (folder / cls / "heatmaps.png").stat().st_size > 0
+                    assert (folder / cls / "sounds").is_dir() == (method == "drsa")
+
+
+def test_every_job_leaves_a_log_and_its_cost(finished):
+    logs = finished.folder / "logs/synthetic"
+    for name in ("generate", "main/train", "main/conv2/collect", "main/conv4/drsa/K~4/fit", "compare"):
+        assert (logs / f"{name}.log").exists()
+        assert (logs / f"{name}.tsv").stat().st_size > 0
+
+
+def test_concepts_add_up_to_the_standard_heatmap(finished):
+    for cls in CLASSES:
+        standard, _ = read_tensors(results(finished) / f"main/input/standard/K~1/{cls}/heatmaps.safetensors")
+        row_of = {clip: row for row, clip in enumerate(standard["clips"].tolist())}
+        for layer in LAYERS:
+            for method in METHODS:
+                concepts, _ = read_tensors(results(finished) / f"main/{layer}/{method}/K~4/{cls}/heatmaps.safetensors")
+                rows = [row_of[clip] for clip in concepts["clips"].tolist()]
+                wanted = standard["heatmaps"][rows, 0]  # [B, 1, F, T]
+                error = (concepts["heatmaps"].sum(dim=1) - wanted).abs().max() / wanted.abs().max()
+                assert error < 1e-5, (cls, layer, method)
+
+
+def test_sounds_of_concepts_are_audible(finished):
+    for cls in CLASSES:
+        for name in ("input", "standard", "concept1", "concept4", "rest"):
+            path = results(finished) / f"main/conv4/drsa/K~4/{cls}/sounds/000/{name}.wav"
+            samples, rate = soundfile.read(path)
+            assert rate == 16000
+            assert len(samples) == 15120
+        assert abs(soundfile.read(path.with_name("input.wav"))[0]).max() > 0.01
+
+
+def test_a_second_call_does_nothing(finished):
+    called = finished.snakemake("--cores", "2")
+    assert called.status == 0
+    assert "Nothing to be done" in called.output
+
+
+def test_a_touch_does_nothing(finished):
+    for path in (finished.folder / "src").rglob("*.py"):
+        path.touch()
+    assert finished.plan() == {}
+
+
+def test_another_layer_trains_nothing_again(finished):
+    jobs = finished.plan("results/synthetic/main/conv3/drsa/K~8/scores.csv")
+    assert jobs == {"collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 1, "score": 1}
+
+
+AFTER_FIT = {
+    "fit_synthetic": 8,
+    "explain_synthetic": 8,
+    "sonify_synthetic": 4,
+    "score": 8,
+    "cross": 4,
+    "compare": 1,
+}
+
+
+def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
+    path = changed.folder / "src/earmark/drsa.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+    assert changed.plan() == AFTER_FIT
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "jobs"),
+    [
+        ("fit", {"restarts": 2}, AFTER_FIT),
+        ("evaluate", {"bootstrap": 60}, {"score": 10, "cross": 4, "compare": 1}),
+        ("sonify", {"percentile": 80}, {"sonify_synthetic": 4}),
+    ],
+)
+def test_a_changed_parameter_makes_stale_what_uses_it(changed, section, change, jobs):
+    block = TINY["datasets"]["synthetic"]
+    changed.configure({"datasets": {"synthetic": block | {section: block.get(section, {}) | change}}})
+    assert changed.plan() == jobs
+
+
+def test_from_scratch_on_one_core_the_scores_are_the_same(finished, tmp_path):
+    again = new_project(tmp_path / "again")
+    target = "results/synthetic/main/conv4/drsa/K~4/scores.csv"
+    called = again.snakemake("--cores", "1", target)
+    assert called.status == 0, called.output
+    assert (again.folder / target).read_bytes() == (finished.folder / target).read_bytes()
+    maps = "results/synthetic/main/conv4/drsa/K~4/class1/subspaces.safetensors"
+    first, second = (read_tensors(project.folder / maps)[0] for project in (finished, again))
+    assert all(torch.equal(first[name], second[name]) for name in first)

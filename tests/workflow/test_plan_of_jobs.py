@@ -1,0 +1,97 @@
+"""Which jobs a call leads to, seen by dry-runs."""
+
+import re
+
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+CHAIN = {"generate": 1, "ingest": 1, "train": 1}
+
+
+def test_a_plain_call_builds_the_grid(project):
+    assert project.plan() == {
+        **CHAIN,
+        "collect_synthetic": 2,
+        "fit_synthetic": 2 * 2 * 2,
+        "explain_synthetic": 2 * 2 * 2 + 2,
+        "sonify_synthetic": 2 * 2,
+        "score": 2 * 2 * 2 + 2,
+        "cross": 2 * 2,
+        "compare": 1,
+    }
+
+
+def test_the_configuration_as_it_comes(project):
+    project.configure({})
+    grid = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]["synthetic"]["grid"]
+    combinations = len(grid["layers"]) * len(grid["methods"]) * len(grid["k"])
+    jobs = project.plan()
+    assert jobs["collect_synthetic"] == len(grid["layers"])
+    assert jobs["fit_synthetic"] == combinations
+    assert jobs["score"] == combinations + 2
+
+
+@pytest.mark.parametrize(
+    ("target", "jobs"),
+    [
+        ("manifest.csv", {"generate": 1, "ingest": 1}),
+        ("cv3/metrics.json", CHAIN),
+        ("main/conv3/pairs/class2.safetensors", {**CHAIN, "collect_synthetic": 1}),
+        ("main/conv3/pca/K~8/class1/fit.json", {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1}),
+        ("main/input/standard/K~1/class1/heatmaps.safetensors", {**CHAIN, "explain_synthetic": 1}),
+        (
+            "main/conv4/drsa/K~4/class1/sounds",
+            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "sonify_synthetic": 1},
+        ),
+        (
+            "main/conv1/random~5/K~2/scores.csv",
+            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "score": 1},
+        ),
+        (
+            "main/conv1/dsa/K~2/cross_class.csv",
+            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 1, "cross": 1},
+        ),
+    ],
+)
+def test_a_path_pulls_its_chain_only(project, target, jobs):
+    assert project.plan(f"results/synthetic/{target}") == jobs
+
+
+def test_cross_validation_adds_a_training_per_fold(project):
+    project.configure({"datasets": {"synthetic": {"cross_validation": True}}})
+    assert project.plan()["train"] == 11
+
+
+@pytest.mark.parametrize(("example", "trainings"), [("spoken-digits", 1), ("spoken-digits-by-speaker", 5)])
+def test_examples_only_need_their_recordings(digits, example, trainings):
+    digits.configure(yaml.safe_load((ROOT / f"examples/{example}.yaml").read_text()))
+    jobs = digits.plan()
+    assert jobs["train"] == trainings
+    assert jobs["ingest"] == 1
+    assert "generate" not in jobs
+    called = digits.snakemake("--dry-run", f"results/{example}/main/conv4/drsa/K~4/class1/fit.json")
+    assert "there is no class1; allowed: scores.csv" in called.output
+
+
+def test_a_variant_has_rules_of_its_own(project):
+    project.configure({"run": ["wide"], "datasets": {"wide": {"extends": "synthetic", "model": {"filters": [16] * 5}}}})
+    assert project.plan("results/wide/main/conv1/drsa/K~16/class1/fit.json")["fit_wide"] == 1
+
+
+def test_a_stage_is_given_its_own_sections_and_the_gpus_that_are_there(project):
+    target = "results/synthetic/main/model.safetensors"
+    shown = project.snakemake("--dry-run", target).output
+    command = next(line for line in shown.splitlines() if "earmark train" in line)
+    assert "--gpu 0 " in command
+    sections = re.search(r"--config '(.*)' >", command)
+    assert set(yaml.safe_load(sections[1])) == {"seed", "torch_threads", "frontend", "model", "train"}
+    assert "--gpu 1 " in project.snakemake("--dry-run", "--resources", "gpu=1", "--", target).output
+
+
+def test_reading_the_workflow_imports_nothing_heavy(project):
+    """Modules of these names that fail on import stand in the way of every rule file."""
+    for name in ("torch", "torchaudio", "librosa", "soundfile", "sklearn", "zennit"):
+        (project.folder / "src" / f"{name}.py").write_text("raise RuntimeError('imported while parsing')\n")
+    assert project.plan()["compare"] == 1

@@ -1,0 +1,107 @@
+"""What every rule must have, and what keeps the workflow and its environment in order."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from earmark import cli
+
+from .conftest import ROOT
+
+LISTING = """
+include: "Snakefile"
+
+import json
+
+for one in workflow.rules:
+    print("RULE", json.dumps({
+        "name": one.name,
+        "log": bool(one.log),
+        "benchmark": bool(one.benchmark),
+        "conda": bool(one.conda_env),
+        "message": bool(one.message),
+        "resources": sorted(one.resources),
+        "params": sorted(one.params.keys()),
+        "code": [str(path) for path in getattr(one.input, "code", [])],
+        "shell": one.shellcmd,
+    }))
+"""
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory):
+    from .conftest import new_project
+
+    project = new_project(tmp_path_factory.mktemp("rules") / "project")
+    (project.folder / "listing.smk").write_text(LISTING)
+    output = project.snakemake("--snakefile", "listing.smk", "--list-rules").output
+    listed = [json.loads(line.removeprefix("RULE ")) for line in output.splitlines() if line.startswith("RULE ")]
+    return {rule["name"]: rule for rule in listed if rule["name"] != "all"}
+
+
+def test_a_rule_bears_the_name_of_its_stage(rules):
+    assert {name.removesuffix("_synthetic") for name in rules} == set(cli.STAGES)
+    for name, rule in rules.items():
+        assert rule["shell"].startswith(f"earmark {name.removesuffix('_synthetic')} ")
+
+
+def test_every_rule_has_what_it_must_have(rules):
+    for name, rule in rules.items():
+        assert rule["log"], name
+        assert rule["benchmark"], name
+        assert rule["conda"], name
+        assert rule["message"], name
+        assert {"_cores", "mem_mb", "runtime"} <= set(rule["resources"]), name
+        assert "config" in rule["params"], name
+        assert rule["shell"].endswith("> {log} 2>&1"), name
+
+
+def test_rules_that_compute_on_a_gpu_ask_for_one(rules):
+    for name, rule in rules.items():
+        takes = "gpu" in cli.STAGES[name.removesuffix("_synthetic")][1]
+        assert ("gpu" in rule["resources"]) == takes, name
+        assert ("--gpu {resources.gpu}" in rule["shell"]) == takes, name
+
+
+def test_rules_declare_the_code_that_they_run(rules):
+    def code(stage):
+        return {re.sub(r"src/earmark/(.*)\.py", r"\1", path) for path in rules[stage]["code"]}
+
+    for name in rules:
+        assert name.removesuffix("_synthetic") in code(name)
+        assert not code(name) & {"cli", "plan", "__init__", "__main__"}
+    assert {"drsa", "subspaces"} <= code("fit_synthetic")
+    assert "lrp" in code("collect_synthetic")
+    for stage in ("generate", "ingest", "train", "collect_synthetic"):
+        assert "drsa" not in code(stage)
+
+
+def test_the_linter_is_content():
+    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_snakefile_is_a_table_of_contents():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) < 60
+
+
+def locked(path):
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def test_the_conda_environment_is_the_lock():
+    environment = yaml.safe_load((ROOT / "envs/earmark.yaml").read_text())
+    assert environment["dependencies"][-1]["pip"] == locked(ROOT / "envs/requirements.lock"), "run `make lock`"
+
+
+def test_the_lock_pins_everything_that_the_package_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = project["dependencies"] + project["optional-dependencies"]["dev"]
+    pinned = {line.split("==")[0].lower() for line in locked(ROOT / "envs/requirements.lock")}
+    assert all("==" in line for line in locked(ROOT / "envs/requirements.lock"))
+    assert set(asked) <= pinned
