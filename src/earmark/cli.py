@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.errors import EarmarkError
+from earmark.progress import terminal
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "generate": ("generate the synthetic recordings", ()),
@@ -55,15 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 1 after a mistake that one sentence on stderr explains.
     """
     options = vars(_parser().parse_args(arguments))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
+    _log()
     try:
         _run(**options)
     except EarmarkError as error:
         print(f"earmark: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _log() -> None:
+    """Log to stderr, which a rule sends to its log; warnings to the terminal as well."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    screen = terminal()
+    if screen is not None:
+        aloud = logging.StreamHandler(screen)
+        aloud.setLevel(logging.WARNING)
+        aloud.setFormatter(logging.Formatter("  warning: %(message)s"))
+        logging.getLogger().addHandler(aloud)
 
 
 def _parser() -> argparse.ArgumentParser:

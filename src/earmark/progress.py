@@ -13,7 +13,8 @@ DESCRIPTOR = "EARMARK_PROGRESS_FD"
 """A rule sends stdout and stderr to its log; this variable names the descriptor of the terminal."""
 
 
-def _terminal() -> TextIO | None:
+def terminal() -> TextIO | None:
+    """Open the terminal that a rule hands on, None where there is none."""
     try:
         return os.fdopen(os.dup(int(os.environ[DESCRIPTOR])), "w", buffering=1)
     except (KeyError, ValueError, OSError):
@@ -47,7 +48,7 @@ class Progress:
         line = f"{self.label}: {done}/{self.total} ({done / max(self.total, 1):.0%}), {left:.0f} s left"
         line += f", {note}" if note else ""
         log.info("%s", line)
-        terminal = _terminal()
-        if terminal is not None:
-            with terminal:
-                print(f"  {line}", file=terminal)
+        screen = terminal()
+        if screen is not None:
+            with screen:
+                print(f"  {line}", file=screen)
