@@ -16,7 +16,7 @@ def terminal(monkeypatch):
     """Hand on a pipe in the place of the terminal."""
     reading, writing = os.pipe()
     monkeypatch.setenv(DESCRIPTOR, str(writing))
-    yield lambda: (os.close(writing), os.fdopen(reading).read())[1]
+    return lambda: (os.close(writing), os.fdopen(reading).read())[1]
 
 
 def test_first_reports_come_in_time_and_the_last_always(terminal) -> None:
