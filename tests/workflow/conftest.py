@@ -15,6 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 TINY = {
+    "torch_threads": 1,  # other tests run beside these
     "datasets": {
         "synthetic": {
             "synthetic": {"clips_per_class": 80, "all_objects_clips": 4},
