@@ -46,6 +46,7 @@ Bar = tuple[float, float, float]
 
 OTHERS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY, BLACK)
 
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 TICKS_HZ = (250, 1000, 2000, 4000, 8000)
 DPI = 150
 SMALL, MEDIUM, LARGE = 7, 8.5, 11
@@ -64,9 +65,10 @@ def save(figure: Figure, path: Path) -> None:
     """
     path = Path(path)
     paths = [path] if path.suffix in (".png", ".pdf") else [path.with_name(f"{path.name}{s}") for s in (".png", ".pdf")]
-    # The layout is what costs: once for both files. Nothing is rendered at that.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    if figure.get_layout_engine() is not None:
+        # The layout is what costs: once for both files. Nothing is rendered at that.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     for target in paths:
         # Neither a date nor the library's version, which would make equal pictures differ.
         metadata = {"Software": None} if target.suffix == ".png" else {"CreationDate": None, "Producer": None}
@@ -108,7 +110,7 @@ def explanation_grid(
     if n_rows == 0:
         figure.text(0.5, 0.3, "no clip to show", ha="center", fontsize=MEDIUM)
         return figure
-    axes = figure.subplots(n_rows, n_concepts + 2, squeeze=False)
+    axes, bars = _panels(figure, n_rows, n_concepts + 2)
     for row in range(n_rows):
         first = row == 0
         _spectrogram(axes[row, 0], frontend, inputs[row], LOGMEL, (inputs.min(), inputs.max()))
@@ -120,8 +122,7 @@ def explanation_grid(
             image = _spectrogram(axis, frontend, heatmap, RELEVANCE, (-limit, limit))
             name = "standard" if column == 0 else f"concept {column}"
             axis.set_title((f"{name}\n" if first else "") + _sum(heatmap, column), fontsize=MEDIUM)
-        bar = figure.colorbar(image, ax=list(axes[row]), pad=0.01, aspect=14, extend="both")
-        _style_bar(bar, "relevance")
+        _style_bar(figure.colorbar(image, cax=bars[row], extend="both"), "relevance")
         if rows is not None:
             axes[row, 0].annotate(
                 rows[row],
@@ -342,6 +343,28 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
+def _panels(figure: Figure, n_rows: int, n_columns: int) -> tuple[NDArray[Any], list[Axes]]:
+    """Place panels, and a colour bar beside each row, at fixed inches.
+
+    A grid of equal panels needs no solver, which would take longer than the drawing.
+    """
+    figure.set_layout_engine("none")
+    width, height = figure.get_size_inches()
+    grid = figure.add_gridspec(
+        n_rows,
+        n_columns + 1,
+        width_ratios=[1.0] * n_columns + [0.07],
+        left=0.75 / width,
+        right=1 - 0.62 / width,
+        bottom=0.42 / height,
+        top=1 - 0.75 / height,
+        wspace=0.1,
+        hspace=0.24,
+    )
+    axes = np.array([[figure.add_subplot(grid[row, column]) for column in range(n_columns)] for row in range(n_rows)])
+    return axes, [figure.add_subplot(grid[row, n_columns]) for row in range(n_rows)]
+
+
 def _spectrogram(
     axis: Axes, frontend: Frontend, values: NDArray[Any], colors: str, limits: tuple[float, float]
 ) -> AxesImage:
@@ -387,8 +410,9 @@ def _limit(maps: NDArray[Any]) -> float:
 
 
 def _sum(heatmap: NDArray[Any], concept: int) -> str:
-    index = "i" if concept == 0 else f"i,k={concept}"
-    return rf"$\Sigma_i\,R_{{{index}}}$ = {heatmap.sum(dtype=float):.2f}"
+    # Plain text: a formula per panel takes as long to set as the panel to draw.
+    index = "" if concept == 0 else ",ₖ₌" + str(concept).translate(SUBSCRIPTS)
+    return f"Σᵢ Rᵢ{index} = {heatmap.sum(dtype=float):.2f}"
 
 
 def _table(

@@ -26,7 +26,7 @@ TINY = {
             "explain": {"clips": 10, "gallery": 2},
             "evaluate": {"bootstrap": 50},
         }
-    }
+    },
 }
 """A grid of 2 layers x 2 methods x 2 K that runs within minutes."""
 
