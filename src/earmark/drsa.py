@@ -3,15 +3,18 @@
 The objective (eq. 2.19) is maximised over orthogonal matrices. Instead of autograd with a fixed step,
 the gradient is taken in closed form and the step is quasi-Newton: limited-memory BFGS in the Lie algebra
 of the rotations, ``U <- polar(U (I + W))`` with skew-symmetric ``W``, where directions of earlier
-iterations need no transport. All starts run in one batched computation, each with its own line search.
+iterations need no transport. All starts run in one batched computation, each with its own line search,
+first on a sample of the pairs, where there are many, then on all.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch.nn.grad import conv2d_weight
 
 from earmark.errors import EarmarkError
 from earmark.seeds import derive
@@ -21,7 +24,7 @@ OBJECTIVES = ("drsa", "dsa")
 RELATIVE_EPSILON = 1e-12
 """Added inside both roots of eq. 2.19, relative to the pairs' scale: finite gradients without relevance."""
 ABSOLUTE_EPSILON = 1e-30
-MEMORY = 10
+MEMORY = 5
 """Pairs of steps and gradient changes that the quasi-Newton direction is built from."""
 SUFFICIENT = 1e-4
 """Fraction of the predicted gain that a step must reach (Armijo)."""
@@ -29,6 +32,18 @@ LONGEST_STEP = 1.0
 """Largest Frobenius norm of a step per square root of the dimension, in radians."""
 PATIENCE = 10
 """Iterations over which the gain is measured for convergence."""
+TURNS = 10
+"""Iterations between two choices of the axes inside the subspaces."""
+FLATTEST = 1e-3
+"""Smallest curvature that the search starts from, as a fraction of the greatest."""
+PADDING = 64
+CACHED_NUMBERS = 2**18
+"""Components computed at once, for all starts together: a megabyte in single precision."""
+SAMPLED = 4
+"""One pair in so many is enough to begin with, where that leaves SAMPLE_PER_CHANNEL pairs per channel."""
+SAMPLE_PER_CHANNEL = 16
+SAMPLE_TOLERANCE = 10.0
+"""How much sooner, in gain per iteration, the search on the sample stops."""
 CLUSTERED_PAIRS = 2000
 CLUSTERINGS = 8
 
@@ -53,13 +68,13 @@ def _epsilon(activations: torch.Tensor, contexts: torch.Tensor) -> float:
     return RELATIVE_EPSILON * float(scale) + ABSOLUTE_EPSILON
 
 
-def _soft_min(relevance: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pool positive relevances ``[S, N, K]`` to the objective ``[S]``, and weights ``[S, K]`` for its gradient.
+def _soft_min(squares: torch.Tensor, n_pairs: int, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pool squared positive relevances, summed over the pairs, ``[S, K]`` to the objective ``[S]``.
 
-    ``dJ / dR_nk = weight_k R_nk+``.
+    Beside it weights ``[S, K]`` for its gradient: ``dJ / dR_nk = weight_k R_nk+``.
     """
-    n_pairs, n_subspaces = relevance.shape[-2:]
-    quadratic = (relevance.square().sum(dim=-2) / n_pairs + epsilon).sqrt()  # [S, K], M^2 over the pairs
+    n_subspaces = squares.shape[-1]
+    quadratic = (squares / n_pairs + epsilon).sqrt()  # [S, K], M^2 over the pairs
     rooted = (quadratic + math.sqrt(epsilon)).sqrt()  # [S, K]
     mean = rooted.mean(dim=-1)  # [S]
     weights = mean.unsqueeze(-1) / (n_subspaces * n_pairs) / (rooted * quadratic)
@@ -100,7 +115,8 @@ def objective(
     if objective == "dsa":
         contexts = activations
     relevance = Subspaces(basis, n_subspaces).relevance(activations, contexts)  # [N, K]
-    return _soft_min(relevance.clamp_min(0).unsqueeze(0), _epsilon(activations, contexts))[0].squeeze(0)
+    squares = relevance.clamp_min(0).square().sum(dim=0, keepdim=True)  # [1, K]
+    return _soft_min(squares, len(relevance), _epsilon(activations, contexts))[0].squeeze(0)
 
 
 def normalise(vectors: torch.Tensor) -> torch.Tensor:
@@ -110,40 +126,152 @@ def normalise(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def polar(matrices: torch.Tensor) -> torch.Tensor:
-    """Orthogonalise ``[..., D, D]`` by ``U (U'U)^(-1/2)`` (eq. 3.6) in float64."""
-    left, _, right = torch.linalg.svd(matrices.double())
-    return left @ right
+    """Orthogonalise ``[..., D, D]`` by ``U (U'U)^(-1/2)`` (eq. 3.6) in float64.
+
+    Near an orthogonal matrix Newton's iteration, which squares the error each time, is quicker than singular values.
+    """
+    found = matrices.double()
+    identity = torch.eye(found.shape[-1], dtype=found.dtype, device=found.device)
+    error = 0.9  # bounds the largest |eigenvalue| of I - U'U; the iteration converges below 1
+    while error > 1e-8:
+        defect = identity - found.transpose(-2, -1) @ found
+        previous, error = error, float(defect.abs().sum(dim=-1).amax())
+        if not error <= previous:
+            left, _, right = torch.linalg.svd(matrices.double())
+            return left @ right
+        found = found + found @ defect / 2
+    return found
+
+
+@dataclass
+class _Point:
+    """The objective's local model at one basis, in coordinates of that basis (float64).
+
+    A step of the search is a skew-symmetric ``W``: columns of one subspace turn towards those of another.
+    """
+
+    basis: torch.Tensor  # [D, D]
+    value: float
+    gradient: torch.Tensor  # [D, D], skew-symmetric
+    curvature: torch.Tensor  # [D, D], minus the diagonal of the Hessian, roughly; positive
+    inside: torch.Tensor  # [K, d, d], relevance weighted by its slope, inside each subspace
+
+    @property
+    def axes(self) -> torch.Tensor:
+        """Rotation ``[D, D]`` within the subspaces to axes in which the curvature is nearly diagonal."""
+        return torch.block_diag(*torch.linalg.eigh(self.inside)[1])
+
+
+def _pixels(rows: torch.Tensor) -> torch.Tensor:
+    """View rows ``[n, C]`` as pixels of 16 images ``[16, C, 4, n / 64]``, without a copy."""
+    return rows.view(16, 4, len(rows) // 64, rows.shape[1]).permute(0, 3, 1, 2)
+
+
+def _components(vectors: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
+    """Multiply vectors ``[n, D]`` by axes ``[E, D]`` to components ``[n, E]``.
+
+    In single precision on a CPU as a 1 x 1 convolution: the convolutions' library uses AMD's wide vector units,
+    torch's matrix products do not, and take twice as long.
+    """
+    if vectors.device.type != "cpu" or vectors.dtype != torch.float32:
+        return vectors @ axes.T
+    images = torch.nn.functional.conv2d(_pixels(vectors), axes[:, :, None, None])
+    return images.permute(0, 2, 3, 1).reshape(len(vectors), -1)
+
+
+def _correlations(vectors: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
+    """Multiply components ``[n, E]`` by vectors ``[n, D]`` to ``[E, D]``: the gradient of :func:`_components`."""
+    if vectors.device.type != "cpu" or vectors.dtype != torch.float32:
+        return components.T @ vectors
+    shape = (components.shape[1], vectors.shape[1], 1, 1)
+    return conv2d_weight(_pixels(vectors), shape, _pixels(components))[:, :, 0, 0]
 
 
 @dataclass
 class _Problem:
-    """Normalised pairs of one fit; ``stacked`` holds activations over contexts."""
+    """Normalised pairs of one fit, filled up with zeros, which change nothing, to a multiple of `PADDING`."""
 
-    stacked: torch.Tensor  # [2 N, D]
+    activations: torch.Tensor  # [N', D]
+    contexts: torch.Tensor  # [N', D]
+    n_pairs: int
     n_subspaces: int
     epsilon: float
 
     @classmethod
     def of(cls, activations: torch.Tensor, contexts: torch.Tensor, n_subspaces: int) -> _Problem:
-        return cls(torch.cat([activations, contexts]), n_subspaces, _epsilon(activations, contexts))
+        missing = (0, 0, 0, -len(activations) % PADDING)
+        first, second = (torch.nn.functional.pad(part, missing).contiguous() for part in (activations, contexts))
+        return cls(first, second, len(activations), n_subspaces, _epsilon(activations, contexts))
+
+    def _chunks(self, n_starts: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Cut the pairs so that what is computed of them stays in a processor's cache."""
+        rows, size = self.activations.shape
+        if self.activations.device.type == "cpu":
+            rows = max(1, CACHED_NUMBERS // (n_starts * size * PADDING)) * PADDING
+        return zip(self.activations.split(rows), self.contexts.split(rows), strict=True)
+
+    def _pooled(self, bases: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Objective ``[S]``, its gradient ``[S, D, D]`` by the basis, and relevances ``[S, K, D]``.
+
+        The latter are those of each column, weighted by every subspace's slope. A slope is a pair's positive relevance
+        times a weight of its subspace that is known at the end only: one pass over the pairs is enough.
+        """
+        n_starts, size, _ = bases.shape
+        axes = bases.transpose(1, 2).reshape(n_starts * size, size)
+        # sums over a subspace's columns, and copies to them, as products: quick however narrow the subspaces are
+        members = torch.eye(self.n_subspaces).to(bases).repeat_interleave(size // self.n_subspaces, dim=0)  # [D, K]
+        squares = bases.new_zeros(n_starts, self.n_subspaces)
+        gradient = torch.zeros_like(axes)  # [S D, D]
+        columns = bases.new_zeros(n_starts, self.n_subspaces, size)
+        for activations, contexts in self._chunks(n_starts):
+            ours, theirs = _components(activations, axes), _components(contexts, axes)  # [n, S D]
+            products = (ours * theirs).view(-1, size)  # [n S, D]
+            positive = (products @ members).clamp_min_(0)  # [n S, K]
+            slopes = (positive @ members.T).view_as(ours)
+            by_start = positive.view(-1, n_starts, self.n_subspaces)
+            squares += by_start.square().sum(dim=0)
+            columns += torch.matmul(by_start.permute(1, 2, 0), products.view(-1, n_starts, size).transpose(0, 1))
+            gradient += _correlations(activations, theirs.mul_(slopes))
+            gradient += _correlations(contexts, ours.mul_(slopes))
+        values, weights = _soft_min(squares, self.n_pairs, self.epsilon)  # [S], [S, K]
+        by_column = weights.repeat_interleave(size // self.n_subspaces, dim=1)  # [S, D]
+        gradient = gradient.view_as(bases).transpose(1, 2) * by_column.unsqueeze(1)
+        return values, gradient, columns * weights.unsqueeze(2)
+
+    def points(self, bases: torch.Tensor) -> list[_Point]:
+        """Evaluate bases ``[S, D, D]`` (float64)."""
+        bases_as_pairs = bases.to(self.activations.dtype)
+        values, gradients, columns = self._pooled(bases_as_pairs)
+        turned = torch.matmul(bases_as_pairs.transpose(1, 2), gradients).double()  # [S, D, D]
+        count, size = turned.shape[:2]
+        width = size // self.n_subspaces
+        blocks = turned.view(count, self.n_subspaces, width, self.n_subspaces, width)
+        inside = torch.diagonal(blocks, dim1=1, dim2=3).permute(0, 3, 1, 2)  # [S, K, d, d]
+        # u'(M_k - M_l)u for a column u of subspace k that turns towards subspace l, M the weighted relevance
+        towards = columns.double().repeat_interleave(width, dim=1)  # [S, D, D]: subspace of the row, column u
+        own = torch.diagonal(towards, dim1=1, dim2=2)  # [S, D]
+        loss = own.unsqueeze(2) - towards.transpose(1, 2)
+        curvature = (loss + loss.transpose(1, 2)).abs()
+        curvature = curvature.clamp_min(FLATTEST * curvature.amax(dim=(1, 2), keepdim=True)).clamp_min(1e-300)
+        return [
+            _Point(*parts)
+            for parts in zip(
+                bases,
+                values.tolist(),
+                (turned - turned.transpose(1, 2)) / 2,
+                curvature,
+                (inside + inside.transpose(2, 3)) / 2,
+                strict=True,
+            )
+        ]
 
     def value_and_gradient(self, bases: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Objective ``[S]`` and its skew-symmetric gradient ``[S, D, D]`` at bases ``[S, D, D]`` (float64)."""
-        count = len(bases)
-        n_pairs = len(self.stacked) // 2
-        bases = bases.to(self.stacked.dtype)
-        components = torch.matmul(self.stacked, bases)  # [S, 2 N, D]
-        products = components[:, :n_pairs] * components[:, n_pairs:]  # [S, N, D]
-        grouped = products.view(count, n_pairs, self.n_subspaces, -1)
-        positive = grouped.sum(dim=3).clamp_min_(0)  # [S, N, K]
-        values, weights = _soft_min(positive, self.epsilon)
-        slopes = (positive * weights.unsqueeze(1)).unsqueeze(3)  # [S, N, K, 1], dJ / dR
-        crossed = torch.empty_like(components)  # contexts' components over activations', times dJ / dR
-        torch.mul(components[:, n_pairs:].view(grouped.shape), slopes, out=crossed[:, :n_pairs].view(grouped.shape))
-        torch.mul(components[:, :n_pairs].view(grouped.shape), slopes, out=crossed[:, n_pairs:].view(grouped.shape))
-        gradient = torch.matmul(self.stacked.T, crossed)  # [S, D, D]
-        turned = torch.matmul(bases.transpose(1, 2), gradient).double()
-        return values.double(), (turned - turned.transpose(1, 2)) / 2
+        points = self.points(bases)
+        return (
+            torch.tensor([point.value for point in points], dtype=torch.float64),
+            torch.stack([point.gradient for point in points]),
+        )
 
 
 def _inner(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -152,51 +280,77 @@ def _inner(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 class _Search:
-    """Limited-memory BFGS ascent of one start, fed with one evaluation per iteration."""
+    """Limited-memory BFGS ascent of one start, fed with one evaluation per iteration.
 
-    def __init__(self, basis: torch.Tensor, value: float, gradient: torch.Tensor) -> None:
-        self.basis, self.value, self.gradient = basis, value, gradient
+    Directions that hardly matter are many and ill-conditioned: dead channels, faint activations. So the inverse
+    curvature starts from the diagonal of the Hessian, and every few iterations the columns turn to axes in
+    which that diagonal tells most. Turning them inside their subspaces leaves the objective as it is.
+    """
+
+    def __init__(self, point: _Point) -> None:
+        self.point = point
         self.steps: list[torch.Tensor] = []
         self.changes: list[torch.Tensor] = []
-        self.history = [value]
+        self.history = [point.value]
+        self.axes: torch.Tensor | None = None
         self._aim()
+
+    @property
+    def value(self) -> float:
+        """Objective of the accepted basis."""
+        return self.point.value
 
     def _aim(self) -> None:
         """Choose a direction and a first length along it."""
-        direction, pending = self.gradient.clone(), []
+        gradient, curvature = self.point.gradient, self.point.curvature
+        direction, pending = gradient.clone(), []
         for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
             weight = _inner(step, direction) / _inner(step, change)
             direction -= weight * change
             pending.append((step, change, weight))
+        direction /= curvature
         if self.steps:
-            direction *= _inner(self.steps[-1], self.changes[-1]) / _inner(self.changes[-1], self.changes[-1])
+            last = self.changes[-1]
+            direction *= _inner(self.steps[-1], last) / _inner(last, last / curvature)
         for step, change, weight in reversed(pending):
             direction += (weight - _inner(change, direction) / _inner(step, change)) * step
-        self.slope = float(_inner(direction, self.gradient))
+        self.slope = float(_inner(direction, gradient))
         if not self.slope > 0:  # the curvature information misleads: start it afresh
             self.steps, self.changes = [], []
-            direction, self.slope = self.gradient, float(_inner(self.gradient, self.gradient))
+            direction = gradient / curvature
+            self.slope = float(_inner(direction, gradient))
         self.direction = direction
         norm = float(direction.norm())
         longest = LONGEST_STEP * math.sqrt(len(direction))
         self.length = min(1.0, longest / norm) if self.steps else longest / 4 / max(norm, 1e-300)
 
-    @property
     def trial(self) -> torch.Tensor:
-        """The basis to evaluate next, before orthogonalisation."""
-        return self.basis + self.basis @ (self.length * self.direction)
+        """Propose the basis to evaluate next, before orthogonalisation."""
+        self.axes = self.point.axes if len(self.history) % TURNS == 0 else None
+        basis = self.point.basis
+        stepped = basis + basis @ (self.length * self.direction)
+        return stepped if self.axes is None else stepped @ self.axes
 
-    def tell(self, basis: torch.Tensor, value: float, gradient: torch.Tensor) -> None:
+    def _turned(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Express a matrix in the coordinates of the basis just evaluated."""
+        return matrix if self.axes is None else self.axes.T @ matrix @ self.axes
+
+    def tell(self, point: _Point) -> None:
         """Accept the evaluated basis when it gains enough, else shorten the step."""
-        gain, hoped = value - self.value, self.length * self.slope
+        gain, hoped = point.value - self.value, self.length * self.slope
         if gain < SUFFICIENT * hoped:
             # the maximum of the parabola through what is known, within bounds
             self.length *= min(0.5, max(0.1, hoped / (2 * max(hoped - gain, 1e-300))))
         else:
-            step, change = self.length * self.direction, self.gradient - gradient
+            step = self._turned(self.length * self.direction)
+            change = self._turned(self.point.gradient) - point.gradient
+            self.steps, self.changes = (
+                [self._turned(old) for old in self.steps],
+                [self._turned(old) for old in self.changes],
+            )
             if _inner(step, change) > 1e-10 * step.norm() * change.norm():
                 self.steps, self.changes = [*self.steps, step][-MEMORY:], [*self.changes, change][-MEMORY:]
-            self.basis, self.value, self.gradient = basis, value, gradient
+            self.point = point
             self._aim()
         self.history.append(self.value)
 
@@ -208,18 +362,14 @@ class _Search:
 
 
 def _ascend(problem: _Problem, starts: list[torch.Tensor], max_iterations: int, tolerance: float) -> list[_Search]:
-    bases = torch.stack(starts)
-    searches = [
-        _Search(basis, float(value), gradient)
-        for basis, value, gradient in zip(bases, *problem.value_and_gradient(bases), strict=True)
-    ]
+    searches = [_Search(point) for point in problem.points(torch.stack(starts))]
     for _ in range(max_iterations):
         active = [search for search in searches if not search.converged(tolerance)]
         if not active:
             break
-        bases = polar(torch.stack([search.trial for search in active]))
-        for search, basis, value, gradient in zip(active, bases, *problem.value_and_gradient(bases), strict=True):
-            search.tell(basis, float(value), gradient)
+        bases = polar(torch.stack([search.trial() for search in active]))
+        for search, point in zip(active, problem.points(bases), strict=True):
+            search.tell(point)
     return searches
 
 
@@ -267,7 +417,7 @@ def _data_driven_start(
         return random_orthogonal(size, generator)
     picked = torch.randperm(len(activations), generator=generator)[:CLUSTERED_PAIRS]
     activations, contexts = activations[picked], contexts[picked]
-    labels = _cluster(activations / activations.norm(dim=1, keepdim=True), n_subspaces, generator)
+    labels = _cluster((activations / activations.norm(dim=1, keepdim=True)).float(), n_subspaces, generator)
     blocks = []
     for cluster in range(n_subspaces):
         cross = activations[labels == cluster].T @ contexts[labels == cluster]
@@ -285,7 +435,7 @@ def fit(
     n_restarts: int = 3,
     seed: int = 0,
     max_iterations: int = 1000,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-5,
 ) -> Subspaces:
     """Find the subspaces that maximise eq. 2.19 on normalised pairs (eq. 3.4).
 
@@ -325,13 +475,17 @@ def fit(
     starts = [_data_driven_start(first, second, n_subspaces, torch.Generator().manual_seed(derive(seed, "data")))]
     for restart in range(n_restarts):
         starts.append(random_orthogonal(size, torch.Generator().manual_seed(derive(seed, restart))))
-    device = activations.device
-    searches = _ascend(
-        _Problem.of(first, second, n_subspaces), [start.to(device) for start in starts], max_iterations, tolerance
-    )
+    starts = [start.to(activations.device) for start in starts]
+    if len(first) >= SAMPLED * SAMPLE_PER_CHANNEL * size:
+        generator = torch.Generator().manual_seed(derive(seed, "sample"))
+        sample = torch.randperm(len(first), generator=generator)[: len(first) // SAMPLED].to(first.device)
+        problem = _Problem.of(first[sample], second[sample], n_subspaces)
+        rough = _ascend(problem, starts, max_iterations, SAMPLE_TOLERANCE * tolerance)
+        starts = [search.point.basis for search in rough]
+    searches = _ascend(_Problem.of(first, second, n_subspaces), starts, max_iterations, tolerance)
     best = max(searches, key=lambda search: search.value)
     found = Subspaces(
-        best.basis.to(activations.dtype),
+        best.point.basis.to(activations.dtype),
         n_subspaces,
         best.value,
         tuple(search.value for search in searches),
