@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from earmark import artifacts, data, explain, lrp, model, subspaces
-from earmark.evaluate import thesis_scores
+from earmark.evaluate import thesis_table
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.progress import Progress
 from earmark.score import batches, scored, ties_seed
@@ -109,9 +109,6 @@ def score_row(
     scores : array [B, C]
         Thesis score under each class's subspaces.
     """
-
-    def flip(heatmaps: Tensor) -> np.ndarray:
-        patch, seed = config["evaluate"]["patch"], ties_seed(config)
-        return thesis_scores(network, inputs, targets, heatmaps, patch, seed).cpu().numpy()
-
-    return flip(standard), np.stack([flip(heatmaps) for heatmaps in decomposed], axis=1)
+    patch, seed = config["evaluate"]["patch"], ties_seed(config)
+    scores = thesis_table(network, inputs, targets, [standard, *decomposed], patch, seed).cpu().numpy()
+    return scores[:, 0], scores[:, 1:]

@@ -17,8 +17,8 @@ Nothing here knows how the heatmaps came about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ from earmark.errors import EarmarkError
 
 BATCH = 256
 """Perturbed inputs that pass through the model at once: bounds memory whatever the number of clips."""
+CACHED_CELLS = 2**16
+"""Cells of the inputs that pass at once on a CPU: more, and the activations leave its cache."""
 
 REPLACEMENTS = ("zero", "floor")
 
@@ -91,7 +93,7 @@ def patch_flipping(
     Parameters
     ----------
     model : nn.Module
-        Maps [N, 1, F, T] to logits [N, C]; evaluated in eval mode, its mode restored after.
+        Maps [N, 1, F, T] to logits [N, C]; a copy is evaluated, in eval mode.
     inputs : Tensor [B, 1, F, T]
         Log-mel spectrograms.
     targets : Tensor [B]
@@ -153,12 +155,43 @@ def thesis_scores(
     model: nn.Module, inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, seed: int = 0
 ) -> Tensor:
     """Compute ``patch_flipping(...).thesis`` [B] alone, at half the cost; same parameters and errors."""
-    _check(inputs, targets, heatmaps, patch, "zero")
+    return thesis_table(model, inputs, targets, [heatmaps], patch, seed)[:, 0]
+
+
+def thesis_table(
+    model: nn.Module, inputs: Tensor, targets: Tensor, several: Sequence[Tensor], patch: int, seed: int = 0
+) -> Tensor:
+    """Score the same clips by several sets of heatmaps; what two sets flip alike is evaluated once.
+
+    Parameters
+    ----------
+    model, inputs, targets, patch, seed
+        As in :func:`patch_flipping`.
+    several : sequence of M Tensors [B, K, 1, F, T]
+        Such as the heatmaps under every class's subspaces; K may differ.
+
+    Returns
+    -------
+    Tensor [B, M]
+        ``patch_flipping(...).thesis`` of each.
+
+    Raises
+    ------
+    EarmarkError
+        As :func:`patch_flipping`.
+    """
+    for heatmaps in several:
+        _check(inputs, targets, heatmaps, patch, "zero")
     order = _tie_order(len(inputs), _n_patches(inputs, patch), seed, inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
-    masks = _union_ranks(heatmaps, patch, order)[:, None] < flipped[:, None]  # [B, T + 1, P]
-    logits = _logits(model, inputs, targets, masks, patch, inputs.new_zeros(len(inputs)))
-    return _thesis_score(logits, flipped.double() / order.shape[1])
+    unions = torch.stack([_union_ranks(heatmaps, patch, order) for heatmaps in several], dim=1)  # [B, M, P]
+    masks = unions[:, :, None] < flipped[:, None]  # [B, M, T + 1, P]
+    clips = torch.arange(len(inputs), device=inputs.device).view(-1, 1, 1, 1).expand(*masks.shape[:3], 1)
+    states = torch.cat([clips, masks], dim=3).flatten(0, 2)  # [B M (T + 1), 1 + P]
+    states, place = torch.unique(states, dim=0, return_inverse=True) if len(states) else (states, clips.flatten())
+    fill = inputs.new_zeros(len(inputs))
+    logits = _state_logits(model, inputs, targets, states[:, 0], states[:, 1:].bool(), patch, fill)[place]
+    return _thesis_score(logits.view(-1, len(flipped)), flipped.double() / order.shape[1]).view(-1, len(several))
 
 
 def matched_budget(
@@ -281,29 +314,33 @@ def _union_ranks(heatmaps: Tensor, patch: int, order: Tensor) -> Tensor:
 def _logits(model: nn.Module, inputs: Tensor, targets: Tensor, masks: Tensor, patch: int, fill: Tensor) -> Tensor:
     """Logit of the target [B, S] with the patches in masks [B, S, P] set to fill [B]."""
     n_clips, n_states, _ = masks.shape
+    clips = torch.arange(n_clips, device=inputs.device).repeat_interleave(n_states)
+    return _state_logits(model, inputs, targets, clips, masks.flatten(0, 1), patch, fill).view(n_clips, n_states)
+
+
+def _state_logits(
+    model: nn.Module, inputs: Tensor, targets: Tensor, clips: Tensor, masks: Tensor, patch: int, fill: Tensor
+) -> Tensor:
+    """Logit of the target [N] of clips [N] with the patches in masks [N, P] set to their clip's fill."""
     grid = (inputs.shape[2] // patch, inputs.shape[3] // patch)
-    logits = inputs.new_empty(n_clips * n_states)
-    with _evaluation(model), torch.inference_mode():
-        for start in range(0, len(logits), BATCH):
-            states = torch.arange(start, min(start + BATCH, len(logits)), device=inputs.device)
-            clips = states // n_states
-            mask = masks.flatten(0, 1)[states].view(-1, 1, *grid)
+    logits = inputs.new_empty(len(clips))
+    cells = inputs.shape[2] * inputs.shape[3]
+    size = min(BATCH, max(1, CACHED_CELLS // cells)) if inputs.device.type == "cpu" else BATCH
+    network = _evaluated(model)
+    with torch.inference_mode():
+        for start in range(0, len(logits), size):
+            part = slice(start, start + size)
+            mask = masks[part].view(-1, 1, *grid)
             mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)  # [N, 1, F, T]
-            flipped = torch.where(mask, fill[clips].view(-1, 1, 1, 1), inputs[clips])
-            logits[states] = model(flipped).gather(1, targets[clips, None])[:, 0].to(logits.dtype)
-    return logits.view(n_clips, n_states)
+            flipped = torch.where(mask, fill[clips[part]].view(-1, 1, 1, 1), inputs[clips[part]])
+            logits[part] = network(flipped).gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
+    return logits
 
 
-@contextmanager
-def _evaluation(model: nn.Module) -> Iterator[None]:
-    """Put every module into eval mode and, at the end, each back into its own."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def _evaluated(model: nn.Module) -> nn.Module:
+    """Copy a model for evaluation, laid out as convolutions and poolings are quickest on a CPU."""
+    evaluated = copy.deepcopy(model).eval()
+    return evaluated.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _thesis_score(logits: Tensor, fractions: Tensor) -> Tensor:
