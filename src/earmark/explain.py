@@ -96,7 +96,7 @@ def decomposed(
     attributor = lrp.Attributor(model, rules, layer)
     projections = torch.cat([basis.projections for basis in bases]).to(inputs)  # [M, D, D]
     parts = []
-    for batch, wanted in zip(inputs.split(lrp.BATCH), targets.split(lrp.BATCH), strict=True):
+    for batch, wanted in lrp.batches(inputs, targets):
         trace = attributor.trace(batch, wanted)
         if projections.shape[-1] != trace.contexts.shape[1]:
             raise EarmarkError(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import fnmatch
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ from earmark.model import split_at
 
 BATCH = 64
 """Clips propagated at once: bounds the memory, changes no result."""
+CACHED_CELLS = 2**16
+"""Cells of the clips propagated at once on a CPU: more, and the activations leave its cache."""
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Linear)
 PASSED_BY_GRADIENT = (
@@ -133,7 +135,53 @@ class _InputIndependent(PropagationRule):
         """Share the relevance of every output over the inputs that it sees."""
         shares = _twin(module, self.weight, bias=False)
         total = shares(torch.ones_like(activation[:1]))  # [1, D or 1, h, w]
-        return shares(activation) * (output / stabilised(total, self.stabilizer)).detach()
+        scale = (output / stabilised(total, self.stabilizer)).detach()
+        if _folds(module):
+            return _Folded.apply(activation, scale, shares)
+        return shares(activation) * scale
+
+
+class _Folded(torch.autograd.Function):
+    """Stand for ``shares(activation) * scale`` where only the gradient counts.
+
+    Convolutions' backward pass is slow for a single input channel, as spectrograms have. A matrix product and a
+    fold of its rows, one per cell of the kernel, are the same sum five times as fast.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, activation: torch.Tensor, scale: torch.Tensor, shares: nn.Conv2d) -> torch.Tensor:
+        ctx.save_for_backward(scale)
+        ctx.shares, ctx.shape = shares, activation.shape[2:]
+        return scale.view_as(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        shares, scaled = ctx.shares, grads[0] * ctx.saved_tensors[0]  # [B, D, h, w]
+        weight = shares.weight.flatten(1).T  # [cells, D or 1]
+        if weight.shape[1] == 1:
+            scaled = scaled.sum(dim=1, keepdim=True)
+        rows = torch.matmul(weight, scaled.flatten(2))  # [B, cells, h w]
+        return (
+            nn.functional.fold(rows, ctx.shape, shares.kernel_size, shares.dilation, _padding(shares), shares.stride),
+            None,
+            None,
+        )
+
+
+def _padding(module: nn.Conv2d) -> tuple[int, ...]:
+    """Cells added on either side of each dimension."""
+    if isinstance(module.padding, str):
+        spans = zip(module.kernel_size, module.dilation, strict=True)
+        return tuple((size - 1) * dilation // 2 if module.padding == "same" else 0 for size, dilation in spans)
+    return tuple(module.padding)
+
+
+def _folds(module: nn.Module) -> bool:
+    """Say whether a layer is a convolution of one channel, padded with zeros and evenly."""
+    if not isinstance(module, nn.Conv2d) or module.in_channels != 1 or module.padding_mode != "zeros":
+        return False
+    spans = zip(module.kernel_size, module.dilation, strict=True)
+    return module.padding != "same" or all((size - 1) * dilation % 2 == 0 for size, dilation in spans)
 
 
 class Flat(_InputIndependent):
@@ -355,6 +403,14 @@ class Attributor:
         return Trace(inputs, activations, contexts, logits.detach(), self.times_input)
 
 
+def batches(inputs: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Cut clips ``[B, 1, F, T]`` and their classes ``[B]`` into what is propagated at once."""
+    size = BATCH
+    if inputs.device.type == "cpu":
+        size = min(BATCH, max(1, CACHED_CELLS // inputs.shape[1:].numel()))
+    return zip(inputs.split(size), targets.split(size), strict=True)
+
+
 def standard_heatmaps(model: nn.Sequential, inputs: torch.Tensor, targets: torch.Tensor, rules: Rules) -> torch.Tensor:
     """Relevance of every input cell for one logit per clip (thesis 3.2.1).
 
@@ -381,7 +437,7 @@ def standard_heatmaps(model: nn.Sequential, inputs: torch.Tensor, targets: torch
     """
     attributor = Attributor(model, rules)
     maps = []
-    for batch, wanted in zip(inputs.split(BATCH), targets.split(BATCH), strict=True):
+    for batch, wanted in batches(inputs, targets):
         trace = attributor.trace(batch, wanted)
         maps.append(trace.heatmap(trace.contexts, last=True))
     return torch.cat(maps) if maps else torch.zeros_like(inputs)
@@ -410,8 +466,5 @@ def pairs_at(
         If the network has no such layer, or a module is covered by no rule.
     """
     attributor = Attributor(model, rules, layer)
-    traces = [
-        attributor.trace(batch, wanted, down=False)
-        for batch, wanted in zip(inputs.split(BATCH), targets.split(BATCH), strict=True)
-    ]
+    traces = [attributor.trace(batch, wanted, down=False) for batch, wanted in batches(inputs, targets)]
     return torch.cat([trace.activations for trace in traces]), torch.cat([trace.contexts for trace in traces])

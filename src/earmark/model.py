@@ -163,4 +163,6 @@ def device(gpu: int) -> torch.device:
     """
     if gpu and not torch.cuda.is_available():
         raise EarmarkError(f"gpu={gpu} asks for a GPU, but CUDA finds none on this machine; gpu=0 computes on the CPU")
+    if gpu:
+        torch.backends.cudnn.allow_tf32 = False  # results as on the CPU, not rounded to 10 bits
     return torch.device("cuda" if gpu else "cpu")
