@@ -1,12 +1,13 @@
 # make run    results of every data set that config.yaml names under `run`
 # make test   the tests          make lint   formatting, types, workflow
+# make bench  figures of benchmarks/latest.json and docs/benchmarks.md (ARGS=--quick: only tries it)
 # make lock   envs/earmark.yaml and docs/config.md from what they repeat
 # ARGS goes to Snakemake: make run ARGS="--configfile examples/spoken-digits.yaml"
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test lint lock clean
+.PHONY: run test lint lock bench clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -25,6 +26,9 @@ lint: .venv/.installed .venv-snakefmt/.installed
 	$(BIN)/mypy
 	.venv-snakefmt/bin/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+bench: .venv/.installed
+	$(BIN)/python -m benchmarks.run --gpu $(GPU) $(ARGS)
 
 lock: .venv/.installed envs/earmark.yaml
 	$(BIN)/python -m earmark.reference > docs/config.md

@@ -1,0 +1,1 @@
+"""``python -m benchmarks.run``: Earmark beside the published procedures, on the same inputs, in one process."""

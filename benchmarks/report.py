@@ -1,0 +1,115 @@
+"""``docs/benchmarks.md`` and the growth plot, made from ``latest.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+HEAD = """# Benchmarks
+
+Made by `make bench` from `benchmarks/latest.json`; edit neither by hand. `make bench ARGS=--full` also runs the
+published fit at D = 128 to its end, `ARGS="--only flipping"` measures one case anew.
+
+*Published* is the procedure that the papers describe, written from the description (`benchmarks/baselines.py`):
+subspaces by autograd, unit step and eigendecomposition, 3 runs of 5000 steps; concept heatmaps by repeating each clip
+K + 1 times through zennit's own rules; patch flipping one clip and one step at a time. Both sides run in one process,
+in turn (A B A B ...), on the same inputs, nothing kept between runs; figures are medians of five runs after a warm-up.
+A row is met only if the results agree too. *Floor*: the operations that the method needs over the peak measured on this
+machine, or the bytes that it must move over the measured bandwidth, whichever takes longer; the last column says how
+many times longer Earmark takes. The inputs are clips of simulated patterns and networks trained on them a little
+(`benchmarks/inputs.py`), of the sizes in the thesis.
+"""
+COLUMNS = ("case", "published", "Earmark", "ratio", "asked for", "met", "results", "floor", "x floor")
+
+
+def duration(seconds: float | None) -> str:
+    """Write a duration in the unit that suits it."""
+    if seconds is None:
+        return ""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{1e3 * seconds:.3g} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.3g} µs"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Write one measured row."""
+    ratio = f"{row['ratio']:.1f}x" if row["ratio"] else ""
+    results = "; ".join(part for part in (row["agreement"], row["note"]) if part)
+    floor = f"{duration(row['floor_s'])} ({row['floor']})" if row["floor_s"] else ""
+    times = f"{row['times_floor']:.1f}" if row["times_floor"] else ""
+    met = "yes" if row["met"] else "**no**"
+    published, ours = duration(row["published_s"]), duration(row["ours_s"])
+    return [row["name"], published, ours, ratio, row["required"], met, results, floor, times]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Render rows as Markdown."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    limits = machine["limits"]
+    return (
+        f"{machine['device']}; {machine['cores']} cores, {machine['threads']} threads of torch; {versions}. "
+        f"Measured peak {limits['flops'] / 1e9:.0f} Gflop/s, {limits['bytes'] / 1e9:.0f} GB/s, single precision.\n"
+    )
+
+
+def page(figures: dict[str, Any]) -> str:
+    """Render the whole page.
+
+    Parameters
+    ----------
+    figures : dict
+        ``latest.json``: per device (``cpu``, ``gpu``) a ``machine`` and ``rows`` by case, or None.
+    """
+    parts = [HEAD]
+    for device, title in (("cpu", "CPU"), ("gpu", "GPU")):
+        parts.append(f"\n## {title}\n\n")
+        measured = figures.get(device)
+        if measured is None:
+            names = [row["name"] for row in _rows(figures.get("cpu"))]
+            parts.append(
+                "\n".join(["| case | Earmark |", "| --- | --- |", *(f"| {n} | not measured |" for n in names)])
+            )
+            parts.append("\n")
+            continue
+        parts += [_machine(measured["machine"]), "\n", table(_rows(measured))]
+        if device == "cpu" and "growth" in measured["rows"]:
+            parts.append("\n![How time grows; dashed: the arithmetic](img/benchmark-growth.png)\n")
+    return "".join(parts)
+
+
+def _rows(measured: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [row for rows in measured["rows"].values() for row in rows] if measured else []
+
+
+def plot_growth(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw how time grows with each size, beside what the arithmetic demands."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = 3
+    height = -(-len(rows) // columns)
+    figure, axes = pyplot.subplots(
+        height, columns, figsize=(4 * columns, 3 * height), squeeze=False, layout="constrained"
+    )
+    for axis, row in zip(axes.flat, rows, strict=False):
+        xs, seconds = zip(*row["points"], strict=True)
+        axis.loglog(xs, [1e3 * value for value in seconds], "o-", label="measured")
+        demanded = [1e3 * seconds[0] * (x / xs[0]) ** row["power"] for x in xs]
+        axis.loglog(xs, demanded, "--", color="grey", label="arithmetic")
+        axis.set_xlabel(row["axis"], fontsize=8)
+        axis.set_ylabel("ms")
+        axis.set_xticks(xs, [str(x) for x in xs])
+        axis.minorticks_off()
+        shown = [*demanded, *(1e3 * value for value in seconds)]
+        axis.set_ylim(min(shown) / 3, max(shown) * 3)  # so that a flat course looks flat
+    axes[0, 0].legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
