@@ -13,6 +13,7 @@ respect to the input is the relevance itself.
 
 from __future__ import annotations
 
+import abc
 import copy
 import fnmatch
 from collections import OrderedDict
@@ -68,16 +69,16 @@ class _SameValue(torch.autograd.Function):
         return None, grads[0]
 
 
-class PropagationRule(Hook):
+class PropagationRule(Hook, abc.ABC):
     """A rule as a zennit hook that acts in the forward pass and leaves the backward pass to autograd."""
 
     def __init__(self, stabilizer: float) -> None:
         super().__init__()
         self.stabilizer = stabilizer
 
+    @abc.abstractmethod
     def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Return a tensor that broadcasts to `output` and whose gradient by `activation` is the rule's."""
-        raise NotImplementedError
 
     def pre_forward(self, module: nn.Module, input: tuple[torch.Tensor, ...]) -> None:
         """Leave the input as it is: no backward hook is needed."""
@@ -127,9 +128,9 @@ class _InputIndependent(PropagationRule):
     """A first layer's rule that shares relevance by weights alone and ignores the bias."""
 
     @staticmethod
+    @abc.abstractmethod
     def weight(parameter: torch.Tensor) -> torch.Tensor:
         """Return the weights that relevance is shared by."""
-        raise NotImplementedError
 
     def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Share the relevance of every output over the inputs that it sees."""
