@@ -283,8 +283,9 @@ def memory(setting: Setting) -> list[Row]:
     def row(count: int) -> None:
         for part in range(0, count, few):
             batch = clips[part : part + few], targets[part : part + few]
-            maps = explain.decomposed(network, *batch, layer, all_bases, setting.size.rules)
-            evaluate.thesis_table(network, *batch, maps, patch)
+            evaluate.thesis_table(
+                network, *batch, explain.decomposed(network, *batch, layer, all_bases, setting.size.rules), patch
+            )
 
     row(few)
     took = measure.seconds(lambda: row(few), setting.device)

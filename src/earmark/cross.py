@@ -60,9 +60,13 @@ def run(
         for part in batches(len(clips)):
             inputs = source.logmel(clips[part]).to(device)
             targets = torch.full((len(inputs),), cls.index, device=device)
-            decomposed = explain.decomposed(network, inputs, targets, layer, bases, rules)
             reference[part], scores[part] = score_row(
-                network, inputs, targets, standard[part].to(device), decomposed, config
+                network,
+                inputs,
+                targets,
+                standard[part].to(device),
+                explain.decomposed(network, inputs, targets, layer, bases, rules),  # unnamed: gone before the next
+                config,
             )
         deltas = reference[:, None] - scores
         for column, slug in enumerate(slugs):

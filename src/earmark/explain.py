@@ -95,19 +95,20 @@ def decomposed(
     """
     attributor = lrp.Attributor(model, rules, layer)
     projections = torch.cat([basis.projections for basis in bases]).to(inputs)  # [M, D, D]
-    parts = []
+    heatmaps = inputs.new_empty(len(inputs), len(projections), *inputs.shape[1:])  # [B, M, 1, F, T]
+    done = 0
     for batch, wanted in lrp.batches(inputs, targets):
         trace = attributor.trace(batch, wanted)
         if projections.shape[-1] != trace.contexts.shape[1]:
             raise EarmarkError(
                 f"subspaces of {projections.shape[-1]} channels do not fit {layer}, which has {trace.contexts.shape[1]}"
             )
-        maps = [
-            trace.heatmap(torch.einsum("de,behw->bdhw", projection, trace.contexts), last=number == len(projections))
-            for number, projection in enumerate(projections, start=1)
-        ]
-        parts.append(torch.stack(maps, dim=1))  # [b, M, 1, F, T]
-    return list(torch.cat(parts).split([basis.n_subspaces for basis in bases], dim=1))
+        for number, projection in enumerate(projections):
+            contexts = torch.einsum("de,behw->bdhw", projection, trace.contexts)
+            last = number == len(projections) - 1
+            heatmaps[done : done + len(batch), number] = trace.heatmap(contexts, last)
+        done += len(batch)
+    return list(heatmaps.split([basis.n_subspaces for basis in bases], dim=1))
 
 
 @dataclass(frozen=True)
