@@ -135,7 +135,7 @@ def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
 )
 def test_a_changed_parameter_makes_stale_what_uses_it(changed, section, change, jobs):
     block = TINY["datasets"]["synthetic"]
-    changed.configure({"datasets": {"synthetic": block | {section: block.get(section, {}) | change}}})
+    changed.configure(TINY | {"datasets": {"synthetic": block | {section: block.get(section, {}) | change}}})
     assert changed.plan() == jobs
 
 
