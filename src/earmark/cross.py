@@ -33,7 +33,7 @@ def run(
     results, dataset
         Where the results lie.
     config : dict
-        ``lrp``, ``evaluate``, ``explain``, ``seed``.
+        ``lrp``, ``evaluate``, ``seed``.
     split, layer, method, k
         Coordinates of the subspaces.
     gpu : int

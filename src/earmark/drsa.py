@@ -265,14 +265,6 @@ class _Problem:
             )
         ]
 
-    def value_and_gradient(self, bases: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Objective ``[S]`` and its skew-symmetric gradient ``[S, D, D]`` at bases ``[S, D, D]`` (float64)."""
-        points = self.points(bases)
-        return (
-            torch.tensor([point.value for point in points], dtype=torch.float64),
-            torch.stack([point.gradient for point in points]),
-        )
-
 
 def _inner(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Frobenius inner products over the last two dimensions."""

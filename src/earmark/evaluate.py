@@ -151,13 +151,6 @@ def patch_flipping(
     )
 
 
-def thesis_scores(
-    model: nn.Module, inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, seed: int = 0
-) -> Tensor:
-    """Compute ``patch_flipping(...).thesis`` [B] alone, at half the cost; same parameters and errors."""
-    return thesis_table(model, inputs, targets, [heatmaps], patch, seed)[:, 0]
-
-
 def thesis_table(
     model: nn.Module, inputs: Tensor, targets: Tensor, several: Sequence[Tensor], patch: int, seed: int = 0
 ) -> Tensor:

@@ -25,10 +25,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "collect": ("lrp", "pairs"),
     "fit": ("fit",),
     "explain": ("lrp", "explain", "frontend"),
-    "sonify": ("sonify", "frontend", "explain"),
+    "sonify": ("sonify", "frontend"),
     "score": ("evaluate",),
-    "cross": ("lrp", "evaluate", "explain"),
-    "compare": ("grid", "evaluate", "frontend", "explain", "lrp"),
+    "cross": ("lrp", "evaluate"),
+    "compare": ("grid", "evaluate", "frontend"),
 }
 """The sections of a data set's block that each stage uses: a change elsewhere does not make it stale."""
 

@@ -53,9 +53,9 @@ def test_closed_form_gradient_is_that_of_autograd() -> None:
         value = drsa.objective(activations, contexts, basis, 4)
         (euclidean,) = torch.autograd.grad(value, basis)
         turned = basis.detach().T @ euclidean
-        values, gradients = problem.value_and_gradient(basis.detach().unsqueeze(0))
-        assert float(values[0]) == pytest.approx(value.item(), rel=1e-12)
-        assert torch.allclose(gradients[0], (turned - turned.T) / 2, atol=1e-12)
+        (point,) = problem.points(basis.detach().unsqueeze(0))
+        assert point.value == pytest.approx(value.item(), rel=1e-12)
+        assert torch.allclose(point.gradient, (turned - turned.T) / 2, atol=1e-12)
 
 
 def test_objective_ignores_rotation_inside_a_subspace_and_their_order() -> None:
