@@ -22,10 +22,16 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("train the classifier of a split", ("split", "gpu")),
     "collect": ("collect activation and context vectors at a layer", ("split", "layer", "gpu")),
     "fit": ("fit the subspaces of a layer's concepts", ("split", "layer", "method", "k", "gpu")),
+    "oracle": (
+        "find the subspaces that separate known sound objects best",
+        ("split", "layer", "k", "starts", "gpu"),
+    ),
     "explain": ("compute a heatmap per clip and concept", ("split", "layer", "method", "k", "gpu")),
     "sonify": ("render the concepts of the gallery's clips as sound", ("split", "layer", "method", "k")),
     "score": ("score heatmaps by patch flipping", ("split", "layer", "method", "k", "gpu")),
     "cross": ("score every class with every class's subspaces", ("split", "layer", "method", "k", "gpu")),
+    "ablate": ("measure the logit without each known sound object", ("split", "gpu")),
+    "objects": ("measure where concepts lie among the known sound objects", ("split", "layer", "method", "k", "gpu")),
     "compare": ("make the tables and figures of a data set", ("split",)),
 }
 """What each stage does, and the coordinates that it needs beside the data set."""
@@ -33,8 +39,9 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "split": {"help": "main, or cvN"},
     "layer": {"help": "conv1, conv2, ...; input for methods without subspaces"},
-    "method": {"help": "drsa, dsa, pca, prca, random~SEED; standard, noise~SEED"},
+    "method": {"help": "drsa, dsa, pca, prca, random~SEED, oracle; standard, noise~SEED"},
     "k": {"type": int, "help": "number of concepts"},
+    "starts": {"nargs": "*", "metavar": "METHOD", "help": "methods whose subspaces the search starts from"},
     "gpu": {"type": int, "help": "0 computes on the CPU, 1 on the GPU"},
 }
 

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earmark import artifacts, data, figures, statistics, tables
+from earmark import artifacts, data, figures, recovery, statistics, tables
 from earmark.frontend import Frontend
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.score import SCORES
@@ -138,8 +139,14 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     artifacts.write_csv(layout.tables / "cross_class.csv", tables.COLUMNS, cross_rows(study, clips), made)
     artifacts.write_csv(layout.tables / "conservation.csv", tables.COLUMNS, conservation_rows(study), made)
 
+    recovered = recovery.measure(study)
+    rows = recovery.rows(study, recovered)
+    artifacts.write_csv(layout.tables / "ground_truth.csv", recovery.COLUMNS, rows, made)
+    text = recovery.report(study, recovered, f"Concepts and known sound objects: {dataset}, {split}")
+    artifacts.write_text(layout.tables / "ground_truth.md", text)
+
     with artifacts.replacing_directory(layout.figures) as folder:
-        for name, figure in draw(study, found):
+        for name, figure in chain(draw(study, found), recovery.draw(study, recovered)):
             figures.save(figure, folder / name)
 
 
@@ -250,9 +257,8 @@ def _draw_objects(study: Study, cls: data.ClassInfo) -> Iterator[tuple[str, Figu
     sounds = torch.cat([study.source.waveforms(clips), stems[0]])  # [1 + O, S]
     front = study.frontend
     # Scaled by the clip's peak, all of them, so that objects keep their level in the clip.
-    logmels = torch.log10(front.mel(sounds / sounds[0].abs().max()) + front.offset).clamp_min(front.floor)
-    truth = json.loads(study.layout.truth.read_text(encoding="utf-8"))
-    names = [described["name"] for described in truth["objects"][cls.name]]
+    logmels = front.compressed(front.mel(sounds / sounds[0].abs().max()))
+    names = study.source.object_names(cls)
     title = f"{cls.name}: a clip and the sound objects in it"
     yield f"objects_{cls.slug}", figures.objects(front, logmels[0], logmels[1:], names, title)
 

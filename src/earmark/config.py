@@ -25,9 +25,14 @@ SHARED = ("seed", "torch_threads")
 """Keys of the whole configuration that every stage gets beside its sections of the data set's block."""
 
 FITTED_METHOD = re.compile(r"drsa|dsa|pca|prca|random~\d+")
-"""Methods that split a layer into subspaces."""
+"""Methods that split a layer into subspaces, knowing nothing but the model and its inputs."""
 
-METHODS = ("drsa", "dsa", "pca", "prca", "random~SEED")
+ORACLE = "oracle"
+"""The subspaces that someone would choose who knows the sound objects; for data with stems only."""
+
+SUBSPACE_METHOD = re.compile(rf"{FITTED_METHOD.pattern}|{ORACLE}")
+
+METHODS = ("drsa", "dsa", "pca", "prca", "random~SEED", ORACLE)
 
 TYPES_IN_WORDS = {
     "integer": "an integer",
@@ -143,8 +148,25 @@ def check_method(where: str, method: str) -> None:
     EarmarkError
         Otherwise; `where` says where it was named.
     """
-    if not FITTED_METHOD.fullmatch(method):
+    if not SUBSPACE_METHOD.fullmatch(method):
         raise EarmarkError(f"{where}: there is no method {method}{choices(method, METHODS)}")
+
+
+def has_stems(block: Mapping[str, Any]) -> bool:
+    """Say whether the sound objects in a data set's recordings are known: in generated ones they are."""
+    return block["source"] != "folder"
+
+
+def check_oracle(where: str, method: str, block: Mapping[str, Any]) -> None:
+    """Raise if `method` is the oracle and the data set has no stems.
+
+    Raises
+    ------
+    EarmarkError
+        `where` says where the method was named.
+    """
+    if method == ORACLE and not has_stems(block):
+        raise EarmarkError(f"{where}: the method oracle needs every recording's stems, which only generated data have")
 
 
 def channels(where: str, layer: str, filters: list[int]) -> int:
@@ -237,6 +259,7 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         section, name = key.split(".")
         for method in block[section][name]:
             check_method(f"config: {where}.{key}", method)
+            check_oracle(f"config: {where}.{key}", method, block)
             if method not in block["grid"]["methods"]:
                 raise EarmarkError(f"config: {where}.{key} names {method}, which {where}.grid.methods lacks")
     _check_sizes(where, block, len(filters))

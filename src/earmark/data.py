@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -188,6 +189,11 @@ class DataSet:
             return None
         rows = self._column("recording", clips)
         return torch.from_numpy(self._stems[rows].astype(np.float32)) / FULL_SCALE
+
+    def object_names(self, cls: ClassInfo) -> list[str]:
+        """Names of the sound objects of a class, in the order of :meth:`stems`; data with stems only."""
+        truth = json.loads(self.layout.truth.read_text(encoding="utf-8"))
+        return [described["name"] for described in truth["objects"][cls.name]]
 
     def _column(self, name: str, clips: Rows) -> np.ndarray:
         return self.clips[name].to_numpy(np.int64)[_rows(clips)]

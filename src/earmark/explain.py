@@ -21,13 +21,16 @@ from torch import nn
 from earmark import artifacts, data, figures, lrp, model, subspaces
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.layout import Layout
+from earmark.layout import INPUT_LAYER, Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
 from earmark.selection import recognised, spread
 from earmark.subspaces import Subspaces
 
 log = logging.getLogger(__name__)
+
+NOISE = re.compile(r"noise~\d+")
+"""Random maps, the control of every score."""
 
 
 def concept_heatmaps(
@@ -109,6 +112,45 @@ def decomposed(
             heatmaps[done : done + len(batch), number] = trace.heatmap(contexts, last)
         done += len(batch)
     return list(heatmaps.split([basis.n_subspaces for basis in bases], dim=1))
+
+
+def heatmaps_by(
+    method: str,
+    network: nn.Sequential,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    layer: str,
+    found: Subspaces | None,
+    rules: lrp.Rules,
+    seed: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the heatmaps of any method, and the standard heatmaps of the same clips.
+
+    Parameters
+    ----------
+    method : str
+        ``standard``, ``noise~SEED``, or the name of what the subspaces come from.
+    network, inputs, targets, layer, rules
+        As in :func:`concept_heatmaps`.
+    found : Subspaces or None
+        At the layer; None for the methods without.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    standard : torch.Tensor
+        ``[B, 1, F, T]``.
+    heatmaps : torch.Tensor
+        ``[B, K, 1, F, T]``; K = 1 without subspaces.
+    """
+    standard = lrp.standard_heatmaps(network, inputs, targets, rules)
+    if found is not None:
+        return standard, concept_heatmaps(network, inputs, targets, layer, found, rules)
+    if NOISE.fullmatch(method):
+        generator = torch.Generator().manual_seed(seed)
+        return standard, torch.randn(standard.unsqueeze(1).shape, generator=generator).to(standard.device)
+    return standard, standard.unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -206,18 +248,11 @@ def run(
         inputs = source.logmel(chosen.clips).to(device)
         targets = torch.full((len(inputs),), cls.index, device=device)
         folder = layout.concept(split, layer, method, k, cls.slug)
-        standard = lrp.standard_heatmaps(network, inputs, targets, rules)  # [B, 1, F, T]
-        noise = re.fullmatch(r"noise~(\d+)", method)
-        if noise:
-            generator = torch.Generator().manual_seed(derive(config["seed"], "noise", noise[1], cls.slug))
-            heatmaps = torch.randn(standard.unsqueeze(1).shape, generator=generator).to(device)
-        elif method == "standard":
-            heatmaps = standard.unsqueeze(1)
-        else:
-            found = subspaces.load(folder / "subspaces.safetensors")
-            heatmaps = concept_heatmaps(network, inputs, targets, layer, found, rules)  # [B, K, 1, F, T]
+        found = None if layer == INPUT_LAYER else subspaces.load(folder / "subspaces.safetensors")
+        seed = derive(config["seed"], *method.split("~"), cls.slug)
+        standard, heatmaps = heatmaps_by(method, network, inputs, targets, layer, found, rules, seed)
         log.info("%s: %d clips explained, %d left out", cls.slug, len(chosen.clips), chosen.left_out)
-        checks = {} if noise else conservation(standard, heatmaps, chosen.logits.to(device))
+        checks = {} if NOISE.fullmatch(method) else conservation(standard, heatmaps, chosen.logits.to(device))
         for name, value in checks.items():
             log.info("%s: %s %.3g", cls.slug, name, value)
         artifacts.write_tensors(

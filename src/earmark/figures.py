@@ -169,6 +169,48 @@ def objects(frontend: Frontend, mixture: ArrayLike, stems: ArrayLike, names: Seq
     return figure
 
 
+def recovery(
+    panels: Mapping[tuple[str, str], tuple[ArrayLike, float]], names: Mapping[str, Sequence[str]], title: str
+) -> Figure:
+    """Draw which part of every sound object's relevance lies in which concept.
+
+    Parameters
+    ----------
+    panels : mapping of (class, layer) to (array [K, O], float)
+        The parts, columns summing to 1, and the mutual information behind them.
+    names : mapping of class to sequence of str
+        The sound objects of each class.
+    title : str
+        Of the figure.
+    """
+    classes = list(dict.fromkeys(cls for cls, _ in panels))
+    layers = list(dict.fromkeys(layer for _, layer in panels))
+    tallest = max(np.shape(table)[0] for table, _ in panels.values())
+    figure = _figure(2.3 * len(layers) + 1.8, len(classes) * (0.28 * tallest + 1.0) + 0.6, title)
+    axes = figure.subplots(len(classes), len(layers), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for (cls, layer), (table, information) in panels.items():
+        axis = axes[classes.index(cls), layers.index(layer)]
+        axis.set_axis_on()
+        shares = 100 * np.asarray(table, dtype=float).T  # [O, K]: names to the left, like a table
+        image = axis.imshow(shares, cmap=AMOUNT, vmin=0, vmax=100, aspect="auto")
+        for row, column in np.argwhere(np.isfinite(shares)):
+            share = shares[row, column]
+            color = "black" if share > 50 else "white"
+            if shares.shape[1] <= 8:
+                axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=SMALL, color=color)
+        axis.set_xticks(range(shares.shape[1]), range(1, shares.shape[1] + 1))
+        first = layers.index(layer) == 0
+        labels = [_wrap(name, 18) for name in names[cls]] if first else [""] * len(shares)
+        axis.set_yticks(range(len(shares)), labels, parse_math=False)
+        axis.tick_params(labelsize=SMALL, length=2, pad=2)
+        axis.set_title(f"{cls}, {layer}: NMI {information:.2f}", fontsize=MEDIUM, parse_math=False)
+    figure.supxlabel("concept", fontsize=MEDIUM)
+    _style_bar(figure.colorbar(image, ax=list(axes.flat), pad=0.01, aspect=30), "% of the object's relevance")
+    return figure
+
+
 def learning_curves(histories: Mapping[tuple[str, str], Sequence[tuple[str, Sequence[float]]]], title: str) -> Figure:
     """Draw the objective of every start over the iterations (as Fig. B.2).
 

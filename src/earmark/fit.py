@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def run(
         relevance = found.relevance(activations, contexts).mean(dim=0)
         folder = layout.concept(split, layer, method, k, cls.slug)
         subspaces.save(folder / "subspaces.safetensors", found, relevance, made)
-        artifacts.write_json(folder / "fit.json", report(found, relevance, activations, contexts), made)
+        starts = ["data", *(f"random {number}" for number in range(1, len(found.restarts)))][: len(found.restarts)]
+        artifacts.write_json(folder / "fit.json", report(found, relevance, activations, contexts, starts), made)
         log.info("%s: %s", cls.slug, ", ".join(f"start {value:.5f}" for value in found.restarts) or "no search")
         progress(done, cls.slug)
 
@@ -96,11 +98,14 @@ def find(
 
 
 def report(
-    found: Subspaces, relevance: torch.Tensor, activations: torch.Tensor, contexts: torch.Tensor
+    found: Subspaces,
+    relevance: torch.Tensor,
+    activations: torch.Tensor,
+    contexts: torch.Tensor,
+    starts: Sequence[str],
 ) -> dict[str, Any]:
-    """Describe a fit: eq. 2.19 on the normalised pairs, every start's course, relevance per concept."""
+    """Describe a fit: eq. 2.19 on the normalised pairs, the course of every named start, relevance per concept."""
     reached = drsa.objective(drsa.normalise(activations), drsa.normalise(contexts), found.basis, found.n_subspaces)
-    names = ["data", *(f"random {number}" for number in range(1, len(found.restarts)))]
     return {
         "n_subspaces": found.n_subspaces,
         "n_channels": found.basis.shape[0],
@@ -110,6 +115,6 @@ def report(
         "relevance": relevance.tolist(),
         "restarts": [
             {"start": name, "objective": value, "iterations": len(course) - 1, "history": list(course)}
-            for name, value, course in zip(names, found.restarts, found.history, strict=False)
+            for name, value, course in zip(starts, found.restarts, found.history, strict=True)
         ],
     }

@@ -119,6 +119,10 @@ class Frontend:
         """Mel magnitude spectrogram (eq. 2.27) at the waveforms' own level: ``[B, S]`` to ``[B, F, T]``."""
         return self.filter_bank.to(waveforms) @ self.stft(waveforms).abs()
 
+    def compressed(self, mels: torch.Tensor) -> torch.Tensor:
+        """Take log10 magnitudes (eq. A.2), at least `floor`, of any shape."""
+        return torch.log10(mels + self.offset).clamp_min(self.floor)
+
     def logmel(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Log-mel spectrograms of clips, each normalised to its peak (eq. A.1, A.2).
 
@@ -141,4 +145,4 @@ class Frontend:
             raise ValueError(f"expected clips [B, {self.clip_samples}], got {list(waveforms.shape)}")
         peak = waveforms.abs().amax(dim=1, keepdim=True)  # [B, 1]
         normalised = waveforms / torch.where(peak > 0, peak, 1.0)
-        return torch.log10(self.mel(normalised) + self.offset).clamp_min(self.floor).unsqueeze(1)
+        return self.compressed(self.mel(normalised)).unsqueeze(1)

@@ -14,7 +14,18 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from earmark import folder
-from earmark.config import FITTED_METHOD, METHODS, SHARED, channels, check_k, choices, divisors, require_root
+from earmark.config import (
+    METHODS,
+    SHARED,
+    SUBSPACE_METHOD,
+    channels,
+    check_k,
+    check_oracle,
+    choices,
+    divisors,
+    has_stems,
+    require_root,
+)
 from earmark.errors import EarmarkError
 from earmark.layout import INPUT_LAYER, slug
 
@@ -24,10 +35,13 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "train": ("frontend", "model", "train"),
     "collect": ("lrp", "pairs"),
     "fit": ("fit",),
+    "oracle": ("lrp", "frontend", "oracle"),
     "explain": ("lrp", "explain", "frontend"),
     "sonify": ("sonify", "frontend"),
     "score": ("evaluate",),
     "cross": ("lrp", "evaluate"),
+    "ablate": ("frontend", "objects"),
+    "objects": ("lrp", "frontend", "sonify", "objects"),
     "compare": ("grid", "evaluate", "frontend"),
 }
 """The sections of a data set's block that each stage uses: a change elsewhere does not make it stale."""
@@ -46,11 +60,22 @@ INPUT_METHODS = ("standard", "noise~0")
 
 DATASET_FILES = ("manifest.csv", "classes.csv", "clips.npy", "clips.csv", "logmel.safetensors", "figures")
 SYNTHETIC_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
-TABLES = ("flipping.csv", "flipping.md", "model.csv", "cross_class.csv", "conservation.csv")
+TABLES = (
+    "flipping.csv",
+    "flipping.md",
+    "model.csv",
+    "cross_class.csv",
+    "conservation.csv",
+    "ground_truth.csv",
+    "ground_truth.md",
+)
 SPLIT_FILES = ("model.safetensors", "metrics.json", "history.csv", "confusion.csv")
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
 METHOD_FILES = ("scores.csv", "cross_class.csv", "cross_class_clips.csv")
+STEM_SPLIT_FILES = ("ablation.csv",)
+STEM_METHOD_FILES = ("objects.csv",)
+"""What else there is of a split, and of a method, where the sound objects are known."""
 
 
 def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
@@ -154,17 +179,19 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
 
 def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> None:
     """Check what follows ``results/{dataset}/{split}/``."""
-    if rest in [[name] for name in SPLIT_FILES]:
+    allowed = SPLIT_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
+    scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
+    if rest in [[name] for name in allowed]:
         return
     if len(rest) < 2:
         layers = [f"conv{number}" for number, _ in enumerate(block["model"]["filters"], start=1)]
-        _reject(path, rest, SPLIT_FILES, (INPUT_LAYER, *layers))
+        _reject(path, rest, allowed, (INPUT_LAYER, *layers))
     classes = class_slugs(block)
     layer, method, *below = rest
     if layer == INPUT_LAYER:
         if not INPUT_METHOD.fullmatch(method):
             raise EarmarkError(f"{path}: {INPUT_LAYER} has no {method}{choices(method, ('standard', 'noise~SEED'))}")
-        _check_method_folder(path, below, classes, [1], METHOD_FILES[:1], HEATMAP_FILES)
+        _check_method_folder(path, below, classes, [1], (scores[0], *scores[len(METHOD_FILES) :]), HEATMAP_FILES)
         return
     width = channels(path, layer, block["model"]["filters"])
     if method == "pairs":
@@ -172,12 +199,13 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
         if below not in [[name] for name in files]:
             _reject(path, below, files)
         return
-    if not FITTED_METHOD.fullmatch(method):
+    if not SUBSPACE_METHOD.fullmatch(method):
         raise EarmarkError(f"{path}: there is no method {method}{choices(method, (*METHODS, 'pairs'))}")
+    check_oracle(path, method, block)
     count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
     if count:
         check_k(path, int(count[1]), layer, width)
-    _check_method_folder(path, below, classes, divisors(width), METHOD_FILES, CONCEPT_FILES)
+    _check_method_folder(path, below, classes, divisors(width), scores, CONCEPT_FILES)
 
 
 def _check_method_folder(

@@ -173,6 +173,12 @@ def _weights(clusters: Clusters) -> NDArray[np.float64]:
     return 1.0 / (np.count_nonzero(counts) * counts[clusters.stratum])
 
 
+def resampled_counts(clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
+    """Count how often each of the G groups is drawn in each resample: [draws, G]."""
+    even = np.full(clusters.n_groups, 1.0 / clusters.n_groups)
+    return np.random.default_rng(seed).multinomial(clusters.n_groups, even, size=draws).astype(float)
+
+
 def _resampled_means(values: NDArray[np.float64], clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
     """Means [draws, m] of resampled groups."""
     n_groups, n_strata, n_values = clusters.n_groups, clusters.n_strata, values.shape[1]

@@ -272,10 +272,10 @@ def flipping_report(
         of_k = [at for at in grid if at.k == k]
         for cls in clips.names:
             lines += [f"## K = {k}, {'all classes' if cls == ALL else cls}", ""]
-            lines += _table(
+            lines += markdown(
                 ["layer", "method", *SCORES],
                 [
-                    [at.layer, at.method, *(_cell(found, Label(at, metric), cls) for metric in SCORES)]
+                    [at.layer, at.method, *(cell(found, Label(at, metric), cls) for metric in SCORES)]
                     for at in [*levels, *of_k]
                 ],
             )
@@ -342,7 +342,8 @@ def _counted(clips: Clips, cls: str) -> str:
     return f"{cls} {inside.sum()} scored in {len(set(clips.group[inside]))} groups{unknown}"
 
 
-def _cell(summaries: Summaries, label: Label, cls: str) -> str:
+def cell(summaries: Summaries, label: Label, cls: str) -> str:
+    """Write an estimate with its interval and p-value for people; a dash where there is none."""
     summary = summaries.get((label, cls))
     if summary is None:
         return "–"
@@ -356,7 +357,8 @@ def _p(p: float) -> str:
     return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".")
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+def markdown(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    """Write the lines of a Markdown table, and an empty one after it."""
     return [
         f"| {' | '.join(head)} |",
         f"| {' | '.join('---' for _ in head)} |",
@@ -373,13 +375,13 @@ def _difference_tables(grid: Sequence[At], labels: Sequence[Label], compared: Su
         names = list(dict.fromkeys(label.metric for label in of_metric))
         if names:
             known = set(of_metric)
-            lines += _table(
+            lines += markdown(
                 ["layer", "method", *names],
                 [
                     [
                         at.layer,
                         at.method,
-                        *(_cell(compared, Label(at, name), ALL) if Label(at, name) in known else "" for name in names),
+                        *(cell(compared, Label(at, name), ALL) if Label(at, name) in known else "" for name in names),
                     ]
                     for at in grid
                     if any(label.at == at for label in of_metric)

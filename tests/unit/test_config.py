@@ -35,8 +35,17 @@ def with_value(raw, path, value):
 def test_defaults_are_the_values_of_the_synthetic_block(raw):
     block = config.validate(raw)["datasets"]["synthetic"]
     assert {key: block[key] for key in raw["datasets"]["synthetic"]} == raw["datasets"]["synthetic"]
+    block["grid"]["methods"].remove("oracle")  # recordings that are not generated have none
     assert config.fill({}) == block
     assert config.validate({"datasets": {"synthetic": {}}})["datasets"]["synthetic"] == block
+
+
+def test_only_generated_recordings_have_an_oracle(raw):
+    raw["datasets"]["spoken-digits"]["grid"]["methods"].append("oracle")
+    with pytest.raises(
+        EarmarkError, match=r"spoken-digits.grid.methods: the method oracle needs every recording's stems"
+    ):
+        config.validate(raw)
 
 
 def test_fill_takes_what_a_stage_gets():
@@ -120,7 +129,7 @@ MISTAKES = [
     (
         "datasets.synthetic.grid.methods",
         ["drsaa"],
-        "there is no method drsaa; did you mean drsa? Allowed: drsa, dsa, pca, prca, random~SEED",
+        "there is no method drsaa; did you mean drsa? Allowed: drsa, dsa, pca, prca, random~SEED, oracle",
     ),
     ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
     (

@@ -22,13 +22,14 @@ TINY = {
             "train": {"epochs": 40, "batch_size": 16, "learning_rate": 3e-3, "time_mask": 8, "mel_mask": 8},
             "pairs": {"clips": 20},
             "fit": {"restarts": 1, "max_iterations": 50},
-            "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0"], "k": [2, 4]},
+            "oracle": {"clips": 20, "units": 2000, "starts": 1, "iterations": 20},
+            "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0", "oracle"], "k": [2, 4]},
             "explain": {"clips": 10, "gallery": 2},
             "evaluate": {"bootstrap": 50},
         }
     },
 }
-"""A grid of 2 layers x 2 methods x 2 K that runs within minutes."""
+"""A grid of 2 layers x 3 methods x 2 K that runs within minutes."""
 
 
 @dataclass(frozen=True)

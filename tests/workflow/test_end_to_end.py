@@ -82,6 +82,30 @@ def test_concepts_add_up_to_the_standard_heatmap(finished):
                 assert error < 1e-5, (cls, layer, method)
 
 
+def test_ground_truth_is_told_with_its_ceiling(finished):
+    root = results(finished)
+    table = pd.read_csv(root / "tables/ground_truth.csv").set_index(["layer", "method", "k", "cls", "metric"])
+    for layer in LAYERS:
+        for k in KS:
+            rows = pd.read_csv(root / f"main/{layer}/drsa/K~{k}/objects.csv")
+            assert set(rows["concept"]) == set(range(1, k + 1))
+            assert set(rows["object"]) == set(range(5))
+            for method in METHODS:
+                row = table.loc[layer, method.split("~")[0], k, "all", "nmi"]
+                assert 0 <= row["low"] <= row["estimate"] <= row["high"] <= 1
+                assert row["nmi"] == row["estimate"]
+            fitted = root / f"main/{layer}/oracle/K~{k}/class1/fit.json"
+            assert [start["start"] for start in json.loads(fitted.read_text())["restarts"]] == [
+                "drsa",
+                "random~0",
+                "random 1",
+            ]
+    ablation = pd.read_csv(root / "main/ablation.csv")
+    assert set(ablation["object"]) == {1, 2, 3, 4}
+    assert (root / "figures/recovery_oracle_K4.png").stat().st_size > 0
+    assert "What the model uses" in (root / "tables/ground_truth.md").read_text()
+
+
 def test_sounds_of_concepts_are_audible(finished):
     for cls in CLASSES:
         for name in ("input", "standard", "concept1", "concept4", "rest"):
@@ -111,10 +135,12 @@ def test_another_layer_trains_nothing_again(finished):
 
 AFTER_FIT = {
     "fit_synthetic": 8,
-    "explain_synthetic": 8,
+    "oracle_synthetic": 4,
+    "explain_synthetic": 12,
     "sonify_synthetic": 4,
-    "score": 8,
+    "score": 12,
     "cross": 4,
+    "objects": 12,
     "compare": 1,
 }
 
@@ -129,8 +155,8 @@ def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
     ("section", "change", "jobs"),
     [
         ("fit", {"restarts": 2}, AFTER_FIT),
-        ("evaluate", {"bootstrap": 60}, {"score": 10, "cross": 4, "compare": 1}),
-        ("sonify", {"percentile": 80}, {"sonify_synthetic": 4}),
+        ("evaluate", {"bootstrap": 60}, {"score": 14, "cross": 4, "compare": 1}),
+        ("sonify", {"percentile": 80}, {"sonify_synthetic": 4, "objects": 14, "compare": 1}),
     ],
 )
 def test_a_changed_parameter_makes_stale_what_uses_it(changed, section, change, jobs):

@@ -15,10 +15,13 @@ def test_a_plain_call_builds_the_grid(project):
         **CHAIN,
         "collect_synthetic": 2,
         "fit_synthetic": 2 * 2 * 2,
-        "explain_synthetic": 2 * 2 * 2 + 2,
+        "oracle_synthetic": 2 * 2,
+        "explain_synthetic": 2 * 3 * 2 + 2,
         "sonify_synthetic": 2 * 2,
-        "score": 2 * 2 * 2 + 2,
+        "score": 2 * 3 * 2 + 2,
         "cross": 2 * 2,
+        "ablate": 1,
+        "objects": 2 * 3 * 2 + 2,
         "compare": 1,
     }
 
@@ -29,8 +32,8 @@ def test_the_configuration_as_it_comes(project):
     combinations = len(grid["layers"]) * len(grid["methods"]) * len(grid["k"])
     jobs = project.plan()
     assert jobs["collect_synthetic"] == len(grid["layers"])
-    assert jobs["fit_synthetic"] == combinations
-    assert jobs["score"] == combinations + 2
+    assert jobs["fit_synthetic"] + jobs["oracle_synthetic"] == combinations
+    assert jobs["score"] == jobs["objects"] == combinations + 2
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,11 @@ def test_the_configuration_as_it_comes(project):
             "main/conv1/dsa/K~2/cross_class.csv",
             {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 1, "cross": 1},
         ),
+        (
+            "main/conv1/oracle/K~2/objects.csv",
+            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 2, "oracle_synthetic": 1, "objects": 1},
+        ),
+        ("main/ablation.csv", {**CHAIN, "ablate": 1}),
     ],
 )
 def test_a_path_pulls_its_chain_only(project, target, jobs):

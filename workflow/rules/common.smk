@@ -13,7 +13,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from earmark import plan
-from earmark.config import validate
+from earmark.config import FITTED_METHOD, ORACLE, has_stems, validate
 from earmark.errors import EarmarkError
 from earmark.layout import INPUT_LAYER
 
@@ -34,6 +34,7 @@ for dataset in config["run"]:
     checked(plan.fold_count, config["datasets"][dataset])
 
 CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
+STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
 SYNTHETIC = [dataset for dataset in CLASSES if config["datasets"][dataset]["source"] == "synthetic"]
 DATASET = "results/{dataset}"
 MODEL = "results/{dataset}/{split}"
@@ -51,7 +52,7 @@ wildcard_constraints:
     dataset=one_of(CLASSES),
     split=r"main|cv\d",
     layer=rf"{INPUT_LAYER}|conv\d+",
-    method=rf"{plan.FITTED_METHOD.pattern}|{plan.INPUT_METHOD.pattern}",
+    method=rf"{plan.SUBSPACE_METHOD.pattern}|{plan.INPUT_METHOD.pattern}",
     k=r"\d+",
 
 
@@ -118,9 +119,23 @@ def of_synthetic(*names):
     return lambda wildcards: [f"results/{wildcards.dataset}/{name}" for name in names if wildcards.dataset in SYNTHETIC]
 
 
-def below_input(paths):
-    """Return an input function: paths with wildcards that maps of the layer `input` do without."""
-    return lambda wildcards: [] if wildcards.layer == INPUT_LAYER else expand(paths, **wildcards)
+def with_stems(dataset, paths):
+    """Return the paths if the data set's sound objects are known, else none."""
+    return paths if dataset in STEMS else []
+
+
+def below_input(paths, dataset=None):
+    """Return an input function: paths with wildcards, {cls} among them, that maps of the layer `input` do without."""
+    return lambda wildcards: (
+        []
+        if wildcards.layer == INPUT_LAYER
+        else expand(paths, cls=CLASSES[dataset or wildcards.dataset], **wildcards)
+    )
+
+
+def fitted(dataset):
+    """List the methods of a data set's grid but the oracle, which starts from them."""
+    return [method for method in config["datasets"][dataset]["grid"]["methods"] if method != ORACLE]
 
 
 def growing(amount):

@@ -64,3 +64,69 @@ rule cross:
         "earmark cross --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
         " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
         " --config {params.config:q} > {log} 2>&1"
+
+
+rule ablate:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        stems=f"{DATASET}/stems.npy",
+        logmel=LOGMEL,
+        model=f"{MODEL}/model.safetensors",
+        code=code("ablate"),
+    output:
+        f"{MODEL}/ablation.csv",
+    log:
+        "logs/{dataset}/{split}/ablate.log",
+    benchmark:
+        "logs/{dataset}/{split}/ablate.tsv"
+    wildcard_constraints:
+        dataset=one_of(STEMS),
+    conda:
+        "../../envs/earmark.yaml"
+    threads: plan.threads(config, "ablate")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=1,
+    params:
+        config=config_of("ablate"),
+    message:
+        "Removing sound objects from clips of {wildcards.dataset}/{wildcards.split}"
+    shell:
+        "earmark ablate --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
+        " --config {params.config:q} > {log} 2>&1"
+
+
+rule objects:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        stems=f"{DATASET}/stems.npy",
+        logmel=LOGMEL,
+        model=f"{MODEL}/model.safetensors",
+        subspaces=below_input(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+        code=code("objects"),
+    output:
+        f"{METHOD}/objects.csv",
+    log:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/objects.log",
+    benchmark:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/objects.tsv"
+    wildcard_constraints:
+        dataset=one_of(STEMS),
+    conda:
+        "../../envs/earmark.yaml"
+    threads: plan.threads(config, "objects")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=1,
+    params:
+        config=config_of("objects"),
+    message:
+        "Matching {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k} with sound objects"
+    shell:
+        "earmark objects --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
+        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
+        " --config {params.config:q} > {log} 2>&1"

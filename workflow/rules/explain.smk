@@ -10,7 +10,7 @@ for dataset, classes in CLASSES.items():
             index=of(INDEX, dataset=dataset),
             logmel=of(LOGMEL, dataset=dataset),
             model=of(f"{MODEL}/model.safetensors", dataset=dataset),
-            subspaces=below_input(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, cls=classes)),
+            subspaces=below_input(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
             code=code("explain"),
         output:
             ensure(of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes), non_empty=True),

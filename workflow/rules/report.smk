@@ -23,6 +23,13 @@ rule compare:
             [f"{METHOD}/cross_class.csv", f"{METHOD}/cross_class_clips.csv"],
             config["datasets"][wildcards.dataset]["evaluate"]["cross"],
         ),
+        objects=lambda wildcards: with_stems(
+            wildcards.dataset,
+            [
+                *grid(wildcards.dataset, f"{METHOD}/objects.csv", maps_of_input=plan.INPUT_METHODS),
+                *expand(f"{MODEL}/ablation.csv", dataset=wildcards.dataset, split="main"),
+            ],
+        ),
         code=code("compare"),
     output:
         tables=of(f"{DATASET}/tables/{{name}}", name=plan.TABLES),

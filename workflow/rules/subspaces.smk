@@ -50,6 +50,8 @@ for dataset, classes in CLASSES.items():
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/fit.tsv"
         conda:
             "../../envs/earmark.yaml"
+        wildcard_constraints:
+            method=FITTED_METHOD.pattern,
         threads: plan.threads(config, "fit")
         resources:
             mem_mb=growing(4000),
@@ -64,3 +66,47 @@ for dataset, classes in CLASSES.items():
             "earmark fit --dataset {params.dataset} --split {wildcards.split} --layer {wildcards.layer}"
             " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
             " --config {params.config:q} > {log} 2>&1"
+
+    if dataset in STEMS:
+
+        rule:
+            name:
+                f"oracle_{dataset}"
+            input:
+                index=of(INDEX, dataset=dataset),
+                clips=f"results/{dataset}/clips.npy",
+                stems=f"results/{dataset}/stems.npy",
+                logmel=of(LOGMEL, dataset=dataset),
+                model=of(f"{MODEL}/model.safetensors", dataset=dataset),
+                pairs=of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes),
+                starts=of(
+                    f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=fitted(dataset), cls=classes
+                ),
+                code=code("oracle"),
+            output:
+                ensure(
+                    of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=ORACLE, cls=classes),
+                    non_empty=True,
+                ),
+                of(f"{METHOD}/{{cls}}/fit.json", dataset=dataset, method=ORACLE, cls=classes),
+            log:
+                f"logs/{dataset}/{{split}}/{{layer}}/{ORACLE}/K~{{k}}/oracle.log",
+            benchmark:
+                f"logs/{dataset}/{{split}}/{{layer}}/{ORACLE}/K~{{k}}/oracle.tsv"
+            conda:
+                "../../envs/earmark.yaml"
+            threads: plan.threads(config, "oracle")
+            resources:
+                mem_mb=growing(4000),
+                runtime=growing(120),
+                gpu=1,
+            params:
+                config=config_of("oracle", dataset),
+                dataset=dataset,
+                starts=fitted(dataset),
+            message:
+                f"Searching the oracle of {dataset}/{{wildcards.split}}/{{wildcards.layer}}/K~{{wildcards.k}}"
+            shell:
+                "earmark oracle --dataset {params.dataset} --split {wildcards.split} --layer {wildcards.layer}"
+                " --k {wildcards.k} --gpu {resources.gpu} --starts {params.starts:q}"
+                " --config {params.config:q} > {log} 2>&1"

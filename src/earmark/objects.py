@@ -1,0 +1,184 @@
+"""Stage ``objects``: where the concepts' relevance lies among the known sound objects, clip by clip.
+
+For data with stems only. Measured are clips that hold all objects, where the data set has such sets, once for
+validation, on which choices are made, and once for test.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from earmark import artifacts, data, explain, lrp, model, sonify, subspaces
+from earmark.errors import EarmarkError
+from earmark.frontend import Frontend
+from earmark.groundtruth import SETS, clips_of, object_cells, rank_accuracy, relevance_on, si_sdr
+from earmark.layout import INPUT_LAYER, Layout
+from earmark.progress import Progress
+from earmark.seeds import derive
+from earmark.selection import recognised, spread
+
+log = logging.getLogger(__name__)
+
+BACKGROUND = 0
+"""Number of the cells that belong to no object; objects count from 1."""
+
+COLUMNS = (
+    "set",
+    "cls",
+    "clip",
+    "path",
+    "group",
+    "logit",
+    "concept",
+    "object",
+    "cells",
+    "relevance",
+    "rank_accuracy",
+    "si_sdr",
+)
+
+BATCH = 64
+"""Clips whose stems and heatmaps are held at once."""
+
+
+def run(
+    results: Path, dataset: str, config: dict[str, Any], *, split: str, layer: str, method: str, k: int, gpu: int
+) -> None:
+    """Write ``objects.csv``: one row per clip, concept and object.
+
+    Parameters
+    ----------
+    results, dataset
+        Where the results lie.
+    config : dict
+        ``lrp``, ``frontend``, ``sonify``, ``objects``, ``seed``.
+    split, layer, method, k
+        Coordinates of the concepts; the layer ``input`` for ``standard`` and ``noise~SEED``.
+    gpu : int
+        0: on the CPU.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems.
+    """
+    layout = Layout(results, dataset)
+    device = model.device(gpu)
+    network = model.load(layout.model(split))[0].to(device)
+    rules = lrp.rules_from_config({"lrp": config["lrp"]})
+    source = data.open_dataset(layout)
+    frontend = Frontend.from_config(config)
+    progress = Progress(f"objects {dataset}/{split}/{layer}/{method}/K~{k}", len(source.classes) * len(SETS))
+    rows: list[tuple[Any, ...]] = []
+    for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
+        clips, logits = choose(network, source, split, which, cls, config, device)
+        folder = layout.concept(split, layer, method, k, cls.slug)
+        found = None if layer == INPUT_LAYER else subspaces.load(folder / "subspaces.safetensors")
+        for start in range(0, len(clips), BATCH):
+            part = slice(start, start + BATCH)
+            inputs = source.logmel(clips[part]).to(device)
+            targets = torch.full((len(inputs),), cls.index, device=device)
+            seed = derive(config["seed"], "objects", method, which, cls.slug, start)
+            standard, heatmaps = explain.heatmaps_by(
+                method, network, inputs, targets, layer, found, rules, seed
+            )  # [B, 1, F, T], [B, K, 1, F, T]
+            measured = measure(source, frontend, clips[part], standard[:, 0].cpu(), heatmaps[:, :, 0].cpu(), config)
+            index = source.clips.iloc[clips[part]]
+            for row, (path, group) in enumerate(zip(index["path"], index["group"], strict=True)):
+                about = (which, cls.slug, clips[start + row], path, group, float(logits[start + row]))
+                rows.extend((*about, *values) for values in measured[row])
+        progress(done, f"{cls.slug}, {which}")
+    made = artifacts.provenance(config, str(device))
+    artifacts.write_csv(layout.method(split, layer, method, k) / "objects.csv", COLUMNS, rows, made)
+
+
+def choose(
+    network: nn.Module,
+    source: data.DataSet,
+    split: str,
+    which: str,
+    cls: data.ClassInfo,
+    config: dict[str, Any],
+    device: torch.device,
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Choose the recognised clips of a class on which ground truth is measured, and their logits."""
+    clips = clips_of(source, split, which)
+    clips = clips[source.targets(clips).numpy() == cls.index]
+    recordings = source.clips["recording"].to_numpy()[clips]
+    clips = clips[spread(recordings, config["objects"]["clips"], derive(config["seed"], "objects", which, cls.slug))]
+    known, logits = recognised(network, source, clips, cls.index, device)
+    log.info("%s, %s: %d of %d clips are recognised", cls.slug, which, known.sum(), len(known))
+    return clips[known], logits[torch.from_numpy(known)]
+
+
+def measure(
+    source: data.DataSet,
+    frontend: Frontend,
+    clips: np.ndarray,
+    standard: torch.Tensor,
+    heatmaps: torch.Tensor,
+    config: dict[str, Any],
+) -> list[list[tuple[Any, ...]]]:
+    """Compare concepts with objects.
+
+    Parameters
+    ----------
+    source, frontend
+        What the clips and their stems are read from and seen through.
+    clips : array of int [B]
+        Rows of the clip index.
+    standard : torch.Tensor
+        ``[B, F, T]``.
+    heatmaps : torch.Tensor
+        ``[B, K, F, T]``.
+    config : dict
+        ``sonify``.
+
+    Returns
+    -------
+    list of list of tuple
+        Per clip the rows (concept, object, cells, relevance, rank_accuracy, si_sdr); an object that is silent in
+        a clip has no row.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems.
+    """
+    stems, waveforms = source.stems(clips), source.waveforms(clips)
+    if stems is None:
+        raise EarmarkError(f"{source.layout.dataset} has no stems: its sound objects are not known")
+    cells = object_cells(frontend, waveforms, stems)  # [B, O, F, T]
+    everywhere = torch.cat([~cells.any(dim=1, keepdim=True), cells], dim=1)  # [B, 1 + O, F, T], the background first
+    relevance = relevance_on(heatmaps, everywhere)  # [B, K, 1 + O]
+    accuracy = rank_accuracy(heatmaps, everywhere)
+    sizes = everywhere.flatten(2).sum(dim=2)  # [B, 1 + O]
+    options = config["sonify"]["percentile"], config["sonify"]["inverse"]
+    found = []
+    for row, waveform in enumerate(waveforms):
+        sounds = sonify.render(frontend, waveform, standard[row], heatmaps[row], *options)  # [K, S]
+        ratios = si_sdr(sounds, stems[row])  # [K, O]
+        sounding = stems[row].abs().amax(dim=1) > 0
+        found.append(list(_rows(relevance[row], accuracy[row], sizes[row], ratios, sounding)))
+    return found
+
+
+def _rows(
+    relevance: torch.Tensor,
+    accuracy: torch.Tensor,
+    sizes: torch.Tensor,
+    ratios: torch.Tensor,
+    sounding: torch.Tensor,
+) -> Iterator[tuple[Any, ...]]:
+    for concept, (sums, hits) in enumerate(zip(relevance.tolist(), accuracy.tolist(), strict=True), start=1):
+        yield concept, BACKGROUND, int(sizes[BACKGROUND]), sums[BACKGROUND], "", ""
+        for place in torch.nonzero(sounding).squeeze(1).tolist():
+            number = place + 1
+            yield concept, number, int(sizes[number]), sums[number], hits[number], float(ratios[concept - 1, place])
