@@ -424,7 +424,7 @@ def fit(
     n_subspaces: int,
     *,
     objective: str = "drsa",
-    n_restarts: int = 3,
+    n_restarts: int = 2,
     seed: int = 0,
     max_iterations: int = 1000,
     tolerance: float = 1e-5,
