@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from earmark import artifacts, data, figures, lrp, model, subspaces
+from earmark import artifacts, data, lrp, model, subspaces
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
 from earmark.layout import INPUT_LAYER, Layout
@@ -235,6 +235,8 @@ def run(
     gpu : int
         0: on the CPU.
     """
+    from earmark import figures  # here, because stages that only want heatmaps draw nothing
+
     layout = Layout(results, dataset)
     device = model.device(gpu)
     network = model.load(layout.model(split))[0].to(device)

@@ -24,10 +24,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from zennit.core import Composite, Hook
 
 from earmark import config
 from earmark.errors import EarmarkError
+from earmark.hooks import Composite, Hook
 from earmark.model import split_at
 
 BATCH = 64

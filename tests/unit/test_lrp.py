@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -214,3 +216,12 @@ def test_a_module_without_a_rule_is_named(trained) -> None:
     gamma_first = lrp.Rules(trained.rules.patterns[1:], EPSILON)
     with pytest.raises(EarmarkError, match="non-negative"):
         lrp.standard_heatmaps(trained.network, trained.inputs, trained.targets, gamma_first)
+
+
+def test_zennit_is_loaded_without_torchvision_and_left_whole() -> None:
+    script = (
+        "import sys, earmark.lrp; assert 'torchvision' not in sys.modules; assert 'sympy' not in sys.modules; "
+        "import zennit.torchvision; print(zennit.torchvision.ResNetCanonizer.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True)
+    assert done.stdout == "ResNetCanonizer\n", done.stderr
