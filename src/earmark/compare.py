@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earmark import artifacts, data, figures, recovery, statistics, tables
+from earmark.config import ORACLE
 from earmark.frontend import Frontend
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.score import SCORES
@@ -309,7 +310,9 @@ def _draw_learning(study: Study, method: str, k: int) -> Iterator[tuple[str, Fig
             if starts:
                 histories[cls.name, layer] = [(str(start["start"]), start["history"]) for start in starts]
     if histories:
-        yield f"learning_{method}_K{k}", figures.learning_curves(histories, f"Learning curves of {method}, K = {k}")
+        title = f"Learning curves of {method}, K = {k}"
+        quantity = "information on objects" if method == ORACLE else "objective (eq. 2.19)"
+        yield f"learning_{method}_K{k}", figures.learning_curves(histories, title, quantity)
 
 
 def _draw_flipping(study: Study, k: int, found: Summaries) -> Iterator[tuple[str, Figure]]:

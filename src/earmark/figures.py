@@ -211,7 +211,11 @@ def recovery(
     return figure
 
 
-def learning_curves(histories: Mapping[tuple[str, str], Sequence[tuple[str, Sequence[float]]]], title: str) -> Figure:
+def learning_curves(
+    histories: Mapping[tuple[str, str], Sequence[tuple[str, Sequence[float]]]],
+    title: str,
+    quantity: str = "objective (eq. 2.19)",
+) -> Figure:
     """Draw the objective of every start over the iterations (as Fig. B.2).
 
     Parameters
@@ -220,6 +224,8 @@ def learning_curves(histories: Mapping[tuple[str, str], Sequence[tuple[str, Sequ
         Rows are classes, columns layers.
     title : str
         Of the figure.
+    quantity : str
+        What is maximised.
     """
     names = list(dict.fromkeys(row for row, _ in histories))
     layers = list(dict.fromkeys(column for _, column in histories))
@@ -241,7 +247,7 @@ def learning_curves(histories: Mapping[tuple[str, str], Sequence[tuple[str, Sequ
     for column, layer in enumerate(layers):
         axes[0, column].set_title(layer, fontsize=MEDIUM)
         axes[-1, column].set_xlabel("iteration", fontsize=SMALL)
-    figure.supylabel("objective (eq. 2.19)", fontsize=MEDIUM)
+    figure.supylabel(quantity, fontsize=MEDIUM)
     if lines:
         figure.legend(lines.values(), lines, loc="outside lower center", ncols=min(len(lines), 6), fontsize=MEDIUM)
     return figure

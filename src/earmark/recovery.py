@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 COLUMNS = (*tables.COLUMNS, "nmi")
 
 NMI, RATIO = "nmi", "nmi / best"
+CHOSEN_BY = "nmi, validation"
+"""The information on the validation clips: what layers, K and settings may be chosen by."""
 MATCHED = ("capture", "rank_accuracy", "si_sdr")
 """Measured between every object and its own concept."""
 
@@ -186,6 +188,7 @@ def measure(study: Study) -> Recovery | None:
                 values[Label(at, name)] = np.mean([each[name] for each in by_seed], axis=0)
     summaries = tables.summarise(values, clips, study.draws, study.seed)
     summaries |= _information({at: [pair[1] for pair in found] for at, found in parts.items()}, clips, study)
+    summaries |= _validated({at: [pair[0] for pair in found] for at, found in parts.items()}, clips, study)
     shares = {
         (at, slug): _pooled_shares(found[0][1], slug) for at, found in parts.items() if at != STANDARD for slug in slugs
     }
@@ -229,13 +232,7 @@ def _information(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: St
     """Summarise the pooled information, its differences between methods, and its ratio to the best basis seen."""
     found: tables.Summaries = {}
     for cls in clips.names:
-        draws: dict[At, tuple[Interval, Values]] = {}
-        for at, seeds in parts.items():
-            pooled = [_pooled(measured, cls, study) for measured in seeds]
-            estimates = np.array([interval.estimate for interval, _ in pooled])
-            resampled = np.mean([drawn for _, drawn in pooled], axis=0)
-            if np.isfinite(estimates).all():
-                draws[at] = _interval(estimates.mean(), resampled, pooled[0][0]), resampled
+        draws = _draws(parts, cls, study)
         n = int(clips.of(cls).sum())
         for at, (interval, resampled) in draws.items():
             found[Label(at, NMI), cls] = Summary(interval, n)
@@ -249,6 +246,27 @@ def _information(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: St
                 ratio = _interval(interval.estimate / best.estimate, resampled / drawn, interval)
                 found[Label(at, RATIO), cls] = Summary(ratio, n)
     return found
+
+
+def _validated(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: Study) -> tables.Summaries:
+    """Summarise the pooled information of the validation clips."""
+    return {
+        (Label(at, CHOSEN_BY), cls): Summary(interval, sum(cls in (ALL, slug) for slug in parts[at][0].cls))
+        for cls in clips.names
+        for at, (interval, _) in _draws(parts, cls, study).items()
+    }
+
+
+def _draws(parts: Mapping[At, Sequence[Measured]], cls: str, study: Study) -> dict[At, tuple[Interval, Values]]:
+    """Estimate the pooled information of every method, the mean over its seeds, with its resamples ``[draws]``."""
+    draws: dict[At, tuple[Interval, Values]] = {}
+    for at, seeds in parts.items():
+        pooled = [_pooled(measured, cls, study) for measured in seeds]
+        estimate = float(np.mean([interval.estimate for interval, _ in pooled]))
+        resampled = np.mean([drawn for _, drawn in pooled], axis=0)
+        if math.isfinite(estimate):
+            draws[at] = _interval(estimate, resampled, pooled[0][0]), resampled
+    return draws
 
 
 def _pooled(measured: Measured, cls: str, study: Study) -> tuple[Interval, Values]:
@@ -347,7 +365,7 @@ def draw(study: Study, recovery: Recovery | None) -> Iterator[tuple[str, Figure]
     if recovery is None:
         return
     for k in study.ks:
-        shown = [method for method in study.methods if method in (*study.shown, ORACLE)]
+        shown = [method for method in study.methods if method in (study.methods[0], ORACLE, tables.RANDOM)]
         for method in shown:
             matrices = {
                 (slug, layer): (recovery.shares[at, slug], recovery.summaries.get((Label(at, NMI), slug)))
