@@ -41,6 +41,7 @@ PANELS = {
     "fair_floor": "fair score, replaced by the minimum\njoint order faithful?",
     "overlap": "overlap [mean cosine]\nconcepts on the same cells?",
 }
+REPLACED = {"zero": "patches replaced by 0", "floor": "patches replaced by the minimum"}
 FOLDS = 10
 
 CONSERVATION = ("sum_error", "absorbed_share")
@@ -83,6 +84,12 @@ class Study:
         return [At(layer, method, k) for k in self.ks for layer in self.layers for method in self.methods]
 
     @property
+    def candidates(self) -> list[At]:
+        """LRP rules to compare, the configured ones first; none where no candidate is named."""
+        names = self.config["composites"]["candidates"]
+        return tables.candidates(names) if names else []
+
+    @property
     def shown(self) -> list[str]:
         """Methods whose concepts are drawn: the first, and the first seed of ``random`` for comparison."""
         names = list(self.config["grid"]["methods"])
@@ -118,7 +125,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     results, dataset
         Where the results lie.
     config : dict
-        ``grid``, ``evaluate``, ``frontend``, ``seed``.
+        ``grid``, ``evaluate``, ``composites``, ``frontend``, ``seed``.
     split : str
         The explained model.
     """
@@ -127,7 +134,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     made = artifacts.provenance(config)
 
     clips, values = read_scores(study)
-    found = tables.summarise(values, clips, study.draws, study.seed)
+    found = tables.summarise_scores(values, clips, study.draws, study.seed)
     pairs = tables.comparisons(study.grid)
     compared = tables.summarise(tables.subtract(pairs, values), clips, study.draws, study.seed, test=True)
     labels = tables.scores([*LEVELS, *study.grid])
@@ -137,7 +144,9 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     text = tables.flipping_report(title, study.grid, list(LEVELS), clips, found, compared)
     artifacts.write_text(layout.tables / "flipping.md", text)
     artifacts.write_csv(layout.tables / "model.csv", ("split", *tables.COLUMNS), model_rows(study), made)
-    artifacts.write_csv(layout.tables / "cross_class.csv", tables.COLUMNS, cross_rows(study, clips), made)
+    labels, gained, ours = cross_classes(study, clips)
+    artifacts.write_csv(layout.tables / "cross_class.csv", tables.COLUMNS, tables.rows(labels, gained, ours), made)
+    artifacts.write_csv(layout.tables / "composites.csv", tables.COLUMNS, composite_rows(study), made)
     artifacts.write_csv(layout.tables / "conservation.csv", tables.COLUMNS, conservation_rows(study), made)
 
     recovered = recovery.measure(study)
@@ -147,7 +156,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     artifacts.write_text(layout.tables / "ground_truth.md", text)
 
     with artifacts.replacing_directory(layout.figures) as folder:
-        for name, figure in chain(draw(study, found), recovery.draw(study, recovered)):
+        for name, figure in chain(draw(study, {**found, **gained}), recovery.draw(study, recovered)):
             figures.save(figure, folder / name)
 
 
@@ -169,7 +178,7 @@ def read_scores(study: Study) -> tuple[Clips, dict[Label, Values]]:
         Label(at, metric): np.mean([part[metric].reindex(index.index).to_numpy(float) for part in parts], axis=0)
         for at, parts in read.items()
         for metric in SCORES
-        if parts
+        if len(parts) == len(files[at])
     }
     slugs = [cls.slug for cls in study.source.classes]
     cls = index.index.get_level_values("cls").to_numpy(str)
@@ -199,8 +208,25 @@ def model_rows(study: Study) -> Iterator[tables.Row]:
         yield ("folds", "", "", "", cls_name, metric, *bounds, "", len(values), "")
 
 
-def cross_rows(study: Study, clips: Clips) -> list[tables.Row]:
-    """Compare own with other classes' subspaces, row by row of the cross-class matrices (eq. 4.5)."""
+def cross_classes(study: Study, clips: Clips) -> tuple[list[Label], Summaries, Clips]:
+    """Compare own with other classes' subspaces, row by row of the cross-class matrices (eq. 4.5).
+
+    Parameters
+    ----------
+    study : Study
+        What is compared.
+    clips : Clips
+        Of the flipping table; who was left out is the same here.
+
+    Returns
+    -------
+    labels : list of Label
+        Of the table.
+    found : Summaries
+        Per attributed class and over all.
+    clips : Clips
+        That they are taken over.
+    """
     asked = [At(layer, method, k) for k in study.ks for layer in study.layers for method in study.crossed]
     read = {at: _cross_clips(study, at) for at in asked}
     deltas = {at: frame for at, frame in read.items() if frame is not None}
@@ -212,11 +238,35 @@ def cross_rows(study: Study, clips: Clips) -> list[tables.Row]:
         {at: (slugs, frame.reindex(index.index)[slugs].to_numpy(float)) for at, frame in deltas.items()}, cls
     )
     ours = Clips(cls, index.to_numpy(str), clips.left_out)
+    controls = tables.control_comparisons(asked)
     tested = {label: value for label, value in values.items() if label.metric == tables.ADVANTAGE}
+    tested |= tables.subtract(controls, values)
     found = tables.summarise(values, ours, study.draws, study.seed)
     found |= tables.summarise(tested, ours, study.draws, study.seed, test=True)
     labels = [Label(at, metric) for at in asked for metric in tables.OWN_CLASS]
-    return tables.rows(labels, found, ours)
+    return [*labels, *controls], found, ours
+
+
+def composite_rows(study: Study) -> list[tables.Row]:
+    """Compare LRP rules with the configured ones (Fig. B.1); no row where no candidate is named."""
+    path = study.layout.composites(study.split)
+    names = [cls.slug for cls in study.source.classes]
+    clips = Clips(np.array([]), np.array([]), dict.fromkeys(names))
+    values: dict[Label, Values] = {}
+    if study.candidates and path.exists():
+        frame = _labelled(path).astype({"clip": np.int64, "left_out": np.int64}).set_index(["cls", "clip"])
+        groups = frame["group"][~frame.index.duplicated()].sort_index()
+        left_out = frame["left_out"].groupby(level="cls").first()
+        cls = groups.index.get_level_values("cls").to_numpy(str)
+        clips = Clips(cls, groups.to_numpy(str), {name: int(left_out[name]) for name in names})
+        for at in study.candidates:
+            scores = frame[frame["candidate"] == at.method].reindex(groups.index)
+            values |= {Label(at, metric): scores[metric].to_numpy(float) for metric in tables.FLIPPED}
+    pairs = tables.rule_comparisons(study.candidates)
+    found = tables.summarise_scores(values, clips, study.draws, study.seed)
+    compared = tables.summarise(tables.subtract(pairs, values), clips, study.draws, study.seed, test=True)
+    labels = [Label(at, metric) for at in study.candidates for metric in (*tables.FLIPPED, *tables.MEDIANS)]
+    return [*tables.rows(labels, found, clips), *tables.rows(pairs, compared, clips)]
 
 
 def conservation_rows(study: Study) -> Iterator[tables.Row]:
@@ -242,9 +292,9 @@ def draw(study: Study, found: Summaries) -> Iterator[tuple[str, Figure]]:
             yield from _draw_layers(study, study.shown[0], k, cls)
         for method in study.methods:
             yield from _draw_learning(study, method, k)
-        for method in study.crossed:
-            yield from _draw_cross_class(study, method, k)
+        yield from _draw_cross_class(study, k, found)
         yield from _draw_flipping(study, k, found)
+    yield from _draw_composites(study)
     yield from _draw_training(study)
 
 
@@ -343,18 +393,38 @@ def _draw_flipping(study: Study, k: int, found: Summaries) -> Iterator[tuple[str
         yield f"flipping_K{k}", figures.scores_over_layers(panels, study.layers, levels, title)
 
 
-def _draw_cross_class(study: Study, method: str, k: int) -> Iterator[tuple[str, Figure]]:
+def _draw_cross_class(study: Study, k: int, found: Summaries) -> Iterator[tuple[str, Figure]]:
     """Draw the gain over the standard heatmap by attributed class and class of the subspaces (Fig. 4.10)."""
     slugs = [cls.slug for cls in study.source.classes]
-    matrices = {}
+    matrices: dict[str, dict[str, NDArray[np.float64]]] = {}
+    gains: dict[tuple[str, str], list[Interval]] = {}
     for layer in study.layers:
-        path = study.layout.method(study.split, layer, method, k) / "cross_class.csv"
-        if path.exists():
-            matrices[layer] = _labelled(path).set_index("attributed").loc[slugs, slugs].astype(float).to_numpy()
+        for method in study.crossed:
+            label = Label(At(layer, method, k), tables.ADVANTAGE)
+            if (label, ALL) in found:
+                path = study.layout.method(study.split, layer, method, k) / "cross_class.csv"
+                matrix = _labelled(path).set_index("attributed").loc[slugs, slugs].astype(float).to_numpy()
+                matrices.setdefault(layer, {})[method] = matrix
+                gains[layer, method] = [found[label, cls].interval for cls in (*slugs, ALL)]
     if matrices:
-        title = f"Cross-class ΔAUPC of {method}, K = {k}: higher is better"
+        title = f"Cross-class ΔAUPC, K = {k}: higher is better"
         names = [cls.name for cls in study.source.classes]
-        yield f"cross_class_{method}_K{k}", figures.cross_class(matrices, names, title)
+        yield f"cross_class_K{k}", figures.cross_class(matrices, gains, names, title)
+
+
+def _draw_composites(study: Study) -> Iterator[tuple[str, Figure]]:
+    """Draw flipping curves of LRP rules (Fig. B.1)."""
+    path = study.layout.composites_curves(study.split)
+    if not study.candidates or not path.exists():
+        return
+    numbers = ["fraction", "ratio", "low", "high"]
+    frame = _labelled(path)
+    frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    panels: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for (kind, name), curve in frame.groupby(["replacement", "candidate"], sort=False):
+        panels.setdefault(REPLACED[kind], {})[name] = curve[numbers].to_numpy(float)
+    title = f"LRP rules on validation clips of {study.layout.dataset}: lower is better; bands: 95 % intervals"
+    yield "composites", figures.flipping_curves(panels, title)
 
 
 def _draw_training(study: Study) -> Iterator[tuple[str, Figure]]:

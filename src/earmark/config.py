@@ -34,6 +34,9 @@ SUBSPACE_METHOD = re.compile(rf"{FITTED_METHOD.pattern}|{ORACLE}")
 
 METHODS = ("drsa", "dsa", "pca", "prca", "random~SEED", ORACLE)
 
+CONFIGURED, CHANCE = "configured", "random"
+"""What `composites` calls the rules of ``lrp.rules`` and patches flipped in random order, beside the candidates."""
+
 TYPES_IN_WORDS = {
     "integer": "an integer",
     "number": "a number",
@@ -260,17 +263,30 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         for method in block[section][name]:
             check_method(f"config: {where}.{key}", method)
             check_oracle(f"config: {where}.{key}", method, block)
-            if method not in block["grid"]["methods"]:
-                raise EarmarkError(f"config: {where}.{key} names {method}, which {where}.grid.methods lacks")
+    for method in block["sonify"]["methods"]:
+        if method not in block["grid"]["methods"]:
+            raise EarmarkError(f"config: {where}.sonify.methods names {method}, which {where}.grid.methods lacks")
     _check_sizes(where, block, len(filters))
-    for number, rule in enumerate(block["lrp"]["rules"]):
-        if rule["rule"] == "gamma" and "gamma" not in rule:
-            raise EarmarkError(f"config: {where}.lrp.rules[{number}] lacks gamma, which the rule gamma needs")
+    _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
+    for name, rules in block["composites"]["candidates"].items():
+        if name in (CONFIGURED, CHANCE):
+            raise EarmarkError(
+                f"config: {where}.composites.candidates cannot name {name}, which stands for "
+                + ("lrp.rules" if name == CONFIGURED else "patches in random order")
+            )
+        _check_rules(f"{where}.composites.candidates.{name}", rules)
     if block["group"] is not None:
         try:
             re.compile(block["group"])
         except re.error as error:
             raise EarmarkError(f"config: {where}.group is not a regular expression: {error}") from error
+
+
+def _check_rules(where: str, rules: Iterable[Mapping[str, Any]]) -> None:
+    """Check that every rule has what it needs."""
+    for number, rule in enumerate(rules):
+        if rule["rule"] == "gamma" and "gamma" not in rule:
+            raise EarmarkError(f"config: {where}[{number}] lacks gamma, which the rule gamma needs")
 
 
 def _check_sizes(where: str, block: Mapping[str, Any], depth: int) -> None:

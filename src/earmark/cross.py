@@ -73,7 +73,7 @@ def run(
             values = np.stack([reference, scores[:, column], deltas[:, column]], axis=1).tolist()
             for clip, path, group, triple in zip(clips, index["path"], index["group"], values, strict=True):
                 rows.append([cls.slug, slug, clip, path, group, *triple])
-        matrix.append([cls.slug, *(deltas.mean(axis=0).tolist() if clips else [float("nan")] * len(slugs))])
+        matrix.append([cls.slug, *deltas.mean(axis=0).tolist()])
         progress(len(matrix), cls.slug)
 
     folder, made = layout.method(split, layer, method, k), artifacts.provenance(config, str(device))

@@ -24,7 +24,7 @@ from earmark.frontend import Frontend
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
-from earmark.selection import recognised, spread
+from earmark.selection import recognised, require_recognised, spread
 from earmark.subspaces import Subspaces
 
 log = logging.getLogger(__name__)
@@ -183,6 +183,11 @@ def choose(
 
     The gallery comes from the clips that hold all objects, where the data set has such a set, else from the
     scored ones.
+
+    Raises
+    ------
+    EarmarkError
+        If no test clip of the class is recognised: no table could hold it.
     """
     settings, recordings = config["explain"], source.clips["recording"].to_numpy()
 
@@ -194,6 +199,7 @@ def choose(
 
     test = take(of_class(source.split(split).test), settings["clips"], "scored")
     known, logits = recognised(network, source, test, cls.index, device)
+    require_recognised(known, source, split, cls, "test")
     showcase = of_class(source.held_out("all-test"))
     shown, shown_logits = recognised(network, source, showcase, cls.index, device)
     if len(showcase):
@@ -293,10 +299,8 @@ def conservation(standard: torch.Tensor, heatmaps: torch.Tensor, logits: torch.T
     -------
     dict of str to float
         ``sum_error``, largest difference between the concepts' sum and the standard heatmap over the latter's
-        largest value; ``absorbed_share``, mean share of the logit that does not reach the input. 0 without clips.
+        largest value; ``absorbed_share``, mean share of the logit that does not reach the input.
     """
-    if not len(standard):
-        return {"sum_error": 0.0, "absorbed_share": 0.0}
     difference = (heatmaps.sum(dim=1) - standard).abs().max() / standard.abs().max().clamp_min(1e-30)
     reached = standard.double().sum(dim=(1, 2, 3)) / logits.double()
     return {"sum_error": float(difference), "absorbed_share": float(1 - reached.mean())}

@@ -294,34 +294,98 @@ def scores_over_layers(
     return figure
 
 
-def cross_class(matrices: Mapping[str, ArrayLike], names: Sequence[str], title: str) -> Figure:
+def cross_class(
+    matrices: Mapping[str, Mapping[str, ArrayLike]],
+    gains: Mapping[tuple[str, str], Sequence[Bar]],
+    names: Sequence[str],
+    title: str,
+) -> Figure:
     """Draw what a decomposition gains, attributed class by class of the subspaces (as Fig. 4.10).
 
     Parameters
     ----------
-    matrices : mapping of layer to array [C, C]
-        Rows attributed class, columns class of the subspaces.
+    matrices : mapping of layer to mapping of method to array [C, C]
+        Rows attributed class, columns class of the subspaces. Methods stand side by side; those of a layer share
+        one scale of colours.
+    gains : mapping of (layer, method) to C + 1 Bars
+        The diagonal less the mean of the rest of its row, per attributed class and over all.
     names : sequence of str
         C names.
     title : str
         Of the figure.
     """
-    n_columns = min(len(matrices), 3 if len(names) < 6 else 2)
-    n_rows = math.ceil(len(matrices) / n_columns)
+    methods = list(dict.fromkeys(method for row in matrices.values() for method in row))
     side = max(2.0, 0.44 * len(names) + 0.4)
-    margin = 1.0 + 0.06 * max(map(len, names))
-    figure = _figure(n_columns * (side + margin), n_rows * (side + 0.75) + 0.9, title)
-    axes = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
-    for axis, (layer, matrix) in zip(axes, matrices.items(), strict=False):
-        _table(axis, np.asarray(matrix, dtype=float), names, side)
-        for place in range(len(names)):
-            frame = (place - 0.47, place - 0.47)
-            axis.add_patch(Rectangle(frame, 0.94, 0.94, fill=False, edgecolor=VERMILION, linewidth=1.6))
-        axis.set_title(layer, fontsize=MEDIUM)
-    for axis in axes[len(matrices) :]:
-        axis.set_axis_off()
-    figure.supxlabel("class of the subspaces", fontsize=MEDIUM)
+    margin = 2.3 + 0.06 * max(map(len, names))
+    figure = _figure(len(methods) * (side + margin), len(matrices) * (side + 0.9) + 0.9, title)
+    axes = figure.subplots(len(matrices), len(methods), squeeze=False)
+    for row, (layer, by_method) in enumerate(matrices.items()):
+        shared = np.concatenate([np.ravel(np.asarray(matrix, dtype=float)) for matrix in by_method.values()])
+        for axis, method in zip(axes[row], methods, strict=True):
+            if method not in by_method:
+                axis.set_axis_off()
+                axis.set_title(f"{layer}, {method}: not computed", fontsize=MEDIUM)
+                continue
+            _table(axis, np.asarray(by_method[method], dtype=float), names, side, _range(shared))
+            *per_class, overall = gains[layer, method]
+            axis.set_title(f"{layer}, {method}\nown − others: {_bar(overall)}", fontsize=MEDIUM)
+            for place, gain in enumerate(per_class):
+                frame = (place - 0.47, place - 0.47)
+                axis.add_patch(Rectangle(frame, 0.94, 0.94, fill=False, edgecolor=VERMILION, linewidth=1.6))
+                axis.annotate(
+                    _bar(gain),
+                    (1.0, place),
+                    xytext=(4, 0),
+                    xycoords=("axes fraction", "data"),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=SMALL,
+                )
+    figure.supxlabel("class of the subspaces; at the right of a row: own − others [95 % interval]", fontsize=MEDIUM)
     figure.supylabel("attributed class", fontsize=MEDIUM)
+    return figure
+
+
+def flipping_curves(panels: Mapping[str, Mapping[str, ArrayLike]], title: str) -> Figure:
+    """Draw how the logit falls while patches are flipped (as Fig. B.1).
+
+    Parameters
+    ----------
+    panels : mapping of panel to mapping of name to array [T + 1, 4]
+        Fraction flipped, logit over the clip's own, lower and upper bound. The first name of a panel is drawn in
+        black, the last, chance, in grey; the legend holds each curve's area, the smallest first.
+    title : str
+        Of the figure.
+    """
+    longest = max(len(name) for curves in panels.values() for name in curves)
+    figure = _figure(len(panels) * (4.2 + 0.07 * longest), 3.9, title)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (panel, curves) in zip(axes, panels.items(), strict=True):
+        entries = []
+        for place, (name, values) in enumerate(curves.items()):
+            fraction, ratio, low, high = np.asarray(values, dtype=float).T
+            color, style = _line(place, len(curves))
+            (line,) = axis.plot(fraction, ratio, color=color, linestyle=style, linewidth=1.4, marker=".", markersize=4)
+            axis.fill_between(fraction, low, high, color=color, alpha=0.1, linewidth=0)
+            entries.append((float(np.trapezoid(ratio, fraction)), line, name))
+        entries.sort(key=lambda entry: entry[0])
+        legend = axis.legend(
+            [line for _, line, _ in entries],
+            [f"{area:.3f}  {name}" for area, _, name in entries],
+            title="area  rules",
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            fontsize=SMALL,
+            title_fontsize=SMALL,
+            alignment="left",
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        axis.set_title(panel, fontsize=MEDIUM)
+        axis.set_xlabel("fraction of the patches flipped", fontsize=MEDIUM)
+        axis.set_xlim(0, 1)
+        _style_lines(axis)
+    axes[0].set_ylabel("logit / the clip's own logit", fontsize=MEDIUM)
     return figure
 
 
@@ -463,12 +527,15 @@ def _sum(heatmap: NDArray[Any], concept: int) -> str:
     return f"Σᵢ Rᵢ{index} = {heatmap.sum(dtype=float):.2f}"
 
 
-def _table(
-    axis: Axes, values: NDArray[Any], names: Sequence[str], side: float, limits: tuple[float, float] | None = None
-) -> None:
-    """Draw a square matrix with its numbers in the cells, `side` inches wide."""
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    """Smallest and largest of the values that are numbers."""
     known = values[np.isfinite(values)]
-    low, high = limits or ((known.min(), known.max()) if known.size else (0.0, 1.0))
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+
+
+def _table(axis: Axes, values: NDArray[Any], names: Sequence[str], side: float, limits: tuple[float, float]) -> None:
+    """Draw a square matrix with its numbers in the cells, `side` inches wide."""
+    low, high = limits
     axis.imshow(values, cmap=AMOUNT, vmin=low, vmax=high if high > low else low + 1)
     digits = 1 if high >= 10 else 2 if high >= 1 else 3
     for row, column in np.argwhere(np.isfinite(values)):
@@ -499,6 +566,22 @@ def _interval_line(axis: Axes, method: str, by_layer: Mapping[str, Bar], layers:
         elinewidth=1,
         capsize=2,
     )
+
+
+def _line(place: int, count: int) -> tuple[str, str]:
+    """Colour and style of one of so many curves: the first and the last stand out."""
+    if place == 0:
+        return BLACK, "-"
+    if place == count - 1:
+        return GREY, "--"
+    colours = OTHERS[:6]
+    return colours[(place - 1) % len(colours)], ("-", "-.", ":")[(place - 1) // len(colours) % 3]
+
+
+def _bar(bar: Bar) -> str:
+    """Write an estimate and its interval."""
+    estimate, low, high = bar
+    return f"{estimate:+.2f}" + (f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else "")
 
 
 def _style_bar(bar: Any, label: str) -> None:

@@ -98,6 +98,14 @@ class Layout:
         """Weights of the best epoch, with the architecture in the metadata."""
         return self.split(split) / "model.safetensors"
 
+    def composites(self, split: str) -> Path:
+        """Scores of the candidate LRP rules, clip by clip."""
+        return self.split(split) / "composites.csv"
+
+    def composites_curves(self, split: str) -> Path:
+        """Flipping curves of the candidate LRP rules."""
+        return self.split(split) / "composites_curves.csv"
+
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""
         return self.split(split) / layer / "pairs" / f"{cls}.safetensors"

@@ -42,7 +42,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "cross": ("lrp", "evaluate"),
     "ablate": ("frontend", "objects"),
     "objects": ("lrp", "frontend", "sonify", "objects"),
-    "compare": ("grid", "evaluate", "frontend"),
+    "composites": ("lrp", "evaluate", "composites"),
+    "compare": ("grid", "evaluate", "composites", "frontend"),
 }
 """The sections of a data set's block that each stage uses: a change elsewhere does not make it stale."""
 
@@ -65,11 +66,13 @@ TABLES = (
     "flipping.md",
     "model.csv",
     "cross_class.csv",
+    "composites.csv",
     "conservation.csv",
     "ground_truth.csv",
     "ground_truth.md",
 )
 SPLIT_FILES = ("model.safetensors", "metrics.json", "history.csv", "confusion.csv")
+COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
 METHOD_FILES = ("scores.csv", "cross_class.csv", "cross_class_clips.csv")
@@ -179,7 +182,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
 
 def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> None:
     """Check what follows ``results/{dataset}/{split}/``."""
-    allowed = SPLIT_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
+    allowed = SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from earmark.data import DataSet
+from earmark.data import ClassInfo, DataSet
+from earmark.errors import EarmarkError
 from earmark.train import logits_of
 
 
@@ -54,3 +55,36 @@ def recognised(
     logits = logits_of(network, source.logmel(clips), device)
     own = logits[:, cls]
     return ((logits.argmax(dim=1) == cls) & (own > 0)).numpy(), own
+
+
+def require_recognised(known: np.ndarray, source: DataSet, split: str, cls: ClassInfo, which: str) -> None:
+    """Raise unless there is a clip of a class to explain.
+
+    Parameters
+    ----------
+    known : numpy.ndarray
+        Whether each clip looked at is recognised, bool ``[N]``.
+    source : DataSet
+        The data set.
+    split : str
+        The explained model.
+    cls : ClassInfo
+        The clips' class.
+    which : str
+        Of which set they are: ``test`` or ``validation``.
+
+    Raises
+    ------
+    EarmarkError
+        If none is; the sentence names class and split.
+    """
+    if known.any():
+        return
+    model = f"{source.layout.dataset}/{split}"
+    why = f"{model} has none"
+    if len(known):
+        why = (
+            f"the model of {model} recognises none of the {len(known)} that were looked at "
+            "(classified correctly, with a positive logit)"
+        )
+    raise EarmarkError(f"no {which} clip of {cls.name} can be explained and scored: {why}")

@@ -7,6 +7,7 @@ that a class with many clips left out does not weigh less; without classes it is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ class Clusters:
 
 
 class Interval(NamedTuple):
-    """A mean with the bounds of its interval; the bounds are NaN where fewer than two groups speak."""
+    """An estimate with the bounds of its interval; the bounds are NaN where fewer than two groups speak."""
 
     estimate: float
     low: float
@@ -111,13 +112,47 @@ def bootstrap(
         One per quantity.
     """
     values = np.asarray(values, dtype=float)
-    estimates = mean(values, clusters)
-    n_groups = clusters.n_groups
-    if n_groups < 2:
-        return [Interval(float(estimate), np.nan, np.nan) for estimate in estimates]
-    resampled = _resampled_means(values, clusters, draws, seed)
-    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [Interval(*map(float, bounds)) for bounds in zip(estimates, low, high, strict=True)]
+    return _intervals(mean(values, clusters), _resampled_means, values, clusters, draws, seed, level)
+
+
+def median(values: ArrayLike, clusters: Clusters) -> NDArray[np.float64]:
+    """Median over clips within each class, then mean over classes.
+
+    Parameters
+    ----------
+    values : array [n, m]
+        Finite values per clip.
+    clusters : Clusters
+        Of the n clips.
+
+    Returns
+    -------
+    array [m]
+        NaN where there are no clips.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) == 0:
+        return np.full(values.shape[1:], np.nan)
+    return np.mean([np.median(values[clusters.stratum == c], axis=0) for c in np.unique(clusters.stratum)], axis=0)
+
+
+def bootstrap_median(
+    values: ArrayLike, clusters: Clusters, draws: int = 2000, seed: int = 0, level: float = 0.95
+) -> list[Interval]:
+    """Percentile interval of the median under resampling of whole groups.
+
+    Parameters
+    ----------
+    values, clusters, draws, seed, level
+        As in :func:`bootstrap`; the draws are the same.
+
+    Returns
+    -------
+    list of Interval
+        One per quantity.
+    """
+    values = np.asarray(values, dtype=float)
+    return _intervals(median(values, clusters), _resampled_medians, values, clusters, draws, seed, level)
 
 
 def sign_flip(differences: ArrayLike, clusters: Clusters, draws: int = 2000, seed: int = 0) -> NDArray[np.float64]:
@@ -173,10 +208,37 @@ def _weights(clusters: Clusters) -> NDArray[np.float64]:
     return 1.0 / (np.count_nonzero(counts) * counts[clusters.stratum])
 
 
+def _intervals(
+    estimates: NDArray[np.float64],
+    resample: Callable[[NDArray[np.float64], Clusters, int, int], NDArray[np.float64]],
+    values: NDArray[np.float64],
+    clusters: Clusters,
+    draws: int,
+    seed: int,
+    level: float,
+) -> list[Interval]:
+    """Put the quantiles of resampled statistics around estimates [m]."""
+    if clusters.n_groups < 2:
+        return [Interval(float(estimate), np.nan, np.nan) for estimate in estimates]
+    resampled = resample(values, clusters, draws, seed)  # [draws, m]
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [Interval(*map(float, bounds)) for bounds in zip(estimates, low, high, strict=True)]
+
+
+def _times(clusters: Clusters, draws: int, seed: int, columns: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield how often each group is drawn [draws, G], some draws at a time."""
+    n_groups = clusters.n_groups
+    rng = np.random.default_rng(seed)
+    even = np.full(n_groups, 1.0 / n_groups)
+    step = max(1, CHUNK // max(n_groups, columns))
+    for start in range(0, draws, step):
+        part = slice(start, min(start + step, draws))
+        yield part, rng.multinomial(n_groups, even, size=part.stop - start).astype(float)
+
+
 def resampled_counts(clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
     """Count how often each of the G groups is drawn in each resample: [draws, G]."""
-    even = np.full(clusters.n_groups, 1.0 / clusters.n_groups)
-    return np.random.default_rng(seed).multinomial(clusters.n_groups, even, size=draws).astype(float)
+    return np.concatenate([times for _, times in _times(clusters, draws, seed, 1)])
 
 
 def _resampled_means(values: NDArray[np.float64], clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
@@ -184,16 +246,36 @@ def _resampled_means(values: NDArray[np.float64], clusters: Clusters, draws: int
     n_groups, n_strata, n_values = clusters.n_groups, clusters.n_strata, values.shape[1]
     sums = clusters.sums(values).reshape(n_groups, n_strata * n_values)
     counts = clusters.sums(np.ones(len(values)))  # [G, C]
-    rng = np.random.default_rng(seed)
-    even = np.full(n_groups, 1.0 / n_groups)
     means = np.empty((draws, n_values))
-    step = max(1, CHUNK // max(n_groups, n_strata * n_values))
-    for start in range(0, draws, step):
-        stop = min(start + step, draws)
-        times = rng.multinomial(n_groups, even, size=stop - start).astype(float)  # [draws, G]
+    for part, times in _times(clusters, draws, seed, n_strata * n_values):
         total = (times @ sums).reshape(-1, n_strata, n_values)
         drawn = (times @ counts)[:, :, None]  # [draws, C, 1]
         # A class of which no group was drawn has no mean; the other classes speak for this draw.
         by_class = np.divide(total, drawn, out=np.zeros_like(total), where=drawn > 0)
-        means[start:stop] = by_class.sum(axis=1) / (drawn > 0).sum(axis=1)
+        means[part] = by_class.sum(axis=1) / (drawn > 0).sum(axis=1)
     return means
+
+
+def _resampled_medians(values: NDArray[np.float64], clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
+    """Medians [draws, m] of resampled groups."""
+    n_values = values.shape[1]
+    members = [np.flatnonzero(clusters.stratum == stratum) for stratum in range(clusters.n_strata)]
+    medians = np.empty((draws, n_values))
+    for part, times in _times(clusters, draws, seed, len(values)):
+        for column in range(n_values):
+            by_class = np.stack(
+                [_weighted_medians(values[inside, column], times[:, clusters.group[inside]]) for inside in members]
+            )  # [C, draws]
+            medians[part, column] = np.nanmean(by_class, axis=0)
+    return medians
+
+
+def _weighted_medians(values: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median [draws] of values [n] that each occur so many times [draws, n]; NaN where none does."""
+    ascending = np.argsort(values, kind="stable")
+    upto = np.cumsum(times[:, ascending], axis=1)
+    total = upto[:, -1]
+    middle = [(upto <= place[:, None]).sum(axis=1) for place in ((total - 1) // 2, total // 2)]
+    last = len(values) - 1
+    medians = values[ascending][np.minimum(middle, last)].mean(axis=0)
+    return np.where(total > 0, medians, np.nan)

@@ -7,7 +7,7 @@ and change sign together. Cells of the grid without results stay in the tables, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earmark import statistics
+from earmark.config import CHANCE, CONFIGURED
 from earmark.layout import INPUT_LAYER
 from earmark.score import SCORES
 from earmark.statistics import Clusters, Interval
@@ -27,6 +28,21 @@ ALL = "all"
 
 RANDOM = "random"
 """The seeds ``random~SEED``, averaged clip by clip."""
+
+JOINT = ("fair_zero", "fair_floor")
+"""Scores of the joint order of all concepts, which may be compared across K and with one heatmap per clip."""
+
+FLIPPED = ("thesis", *JOINT)
+"""Scores of the model's reaction to an explanation."""
+
+RIVALRY = (*FLIPPED, "overlap")
+"""Scores by which methods of equal layer and K compete."""
+
+MEDIANS = {f"{score}_median": score for score in JOINT}
+"""Medians beside the means: shares of the clip's own logit weigh heavily where that is close to 0."""
+
+REPORTED = ("thesis", "fair_zero", "fair_zero_median", "fair_floor", "fair_floor_median", "overlap", "matched_budget")
+"""Columns of the table for people."""
 
 FLIPS_PER_TEST, FLIPS = 100, 1_000_000
 """Sign patterns drawn per test of a table, and at most: of m tests, no corrected p-value is below m / patterns."""
@@ -104,8 +120,8 @@ def methods(names: Sequence[str]) -> list[str]:
 
 
 def scores(grid: Iterable[At]) -> list[Label]:
-    """List the scores of a grid of heatmaps."""
-    return [Label(at, metric) for at in grid for metric in SCORES]
+    """List the scores of a grid of heatmaps, and the medians of some."""
+    return [Label(at, metric) for at in grid for metric in (*SCORES, *MEDIANS)]
 
 
 def comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
@@ -127,19 +143,55 @@ def comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
     def add(at: At, metric: str, other: At, name: str, other_metric: str | None = None) -> None:
         found[Label(at, f"{metric} - {name}")] = (Label(at, metric), Label(other, other_metric or metric))
 
-    for metric in ("thesis", "fair_zero", "fair_floor"):
+    for metric in FLIPPED:
         add(standard, metric, noise, "noise")
     for first, second in combinations(grid, 2):
         if (first.layer, first.k) == (second.layer, second.k):
-            for metric in ("thesis", "fair_zero", "fair_floor", "overlap"):
+            for metric in RIVALRY:
                 add(first, metric, second, second.method)
     for at in grid:
         add(at, "thesis", at, "matched_budget", "matched_budget")
-        for metric in ("thesis", "fair_zero", "fair_floor"):
+        for metric in FLIPPED:
             add(at, metric, standard, "standard")
-        for metric in ("fair_zero", "fair_floor"):
+        for metric in JOINT:
             add(at, metric, noise, "noise")
     return {label: found[label] for label in sorted(found, key=lambda label: _place(label, [standard, *grid]))}
+
+
+def control_comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
+    """List how much more the diagonal stands out than with random subspaces of equal layer and K."""
+    controls = [at for at in grid if at.method.startswith(f"{RANDOM}~")]
+    return {
+        Label(at, f"({ADVANTAGE}) - {control.method}"): (Label(at, ADVANTAGE), Label(control, ADVANTAGE))
+        for at in grid
+        for control in controls
+        if at not in controls and (at.layer, at.k) == (control.layer, control.k)
+    }
+
+
+def candidates(names: Iterable[str]) -> list[At]:
+    """List where the heatmaps of LRP rules lie: the configured ones, the candidates, and random order."""
+    return [At(INPUT_LAYER, name, 1) for name in (CONFIGURED, *names, CHANCE)]
+
+
+def rule_comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
+    """List the paired differences of LRP rules to the configured ones.
+
+    Parameters
+    ----------
+    grid : sequence of At
+        The configured rules first.
+
+    Returns
+    -------
+    dict
+        Maps a difference, such as ``thesis - configured``, to its two terms.
+    """
+    return {
+        Label(at, f"{metric} - {CONFIGURED}"): (Label(at, metric), Label(grid[0], metric))
+        for at in grid[1:]
+        for metric in FLIPPED
+    }
 
 
 def subtract(pairs: Mapping[Label, tuple[Label, Label]], values: Mapping[Label, Values]) -> dict[Label, Values]:
@@ -151,7 +203,15 @@ def subtract(pairs: Mapping[Label, tuple[Label, Label]], values: Mapping[Label, 
     }
 
 
-def summarise(values: Mapping[Label, Values], clips: Clips, draws: int, seed: int, *, test: bool = False) -> Summaries:
+def summarise(
+    values: Mapping[Label, Values],
+    clips: Clips,
+    draws: int,
+    seed: int,
+    *,
+    test: bool = False,
+    interval: Callable[..., list[Interval]] = statistics.bootstrap,
+) -> Summaries:
     """Compute mean and interval of every quantity, per class and over all.
 
     Parameters
@@ -166,14 +226,15 @@ def summarise(values: Mapping[Label, Values], clips: Clips, draws: int, seed: in
         Of resampling and sign flips.
     test : bool
         Also compute p-values: is the mean 0? Corrected (Holm) over all quantities and classes.
+    interval : callable
+        ``statistics.bootstrap``, or ``bootstrap_median`` for medians in the place of means.
 
     Returns
     -------
     Summaries
         Without the quantities that a class has no clip of.
     """
-    labels = list(values)
-    matrix = np.stack([values[label] for label in labels], axis=1) if labels else np.empty((len(clips.cls), 0))
+    labels, matrix = _stacked(values, clips)
     blocks = [(cls, *block) for cls in clips.names for block in _blocks(matrix, clips.of(cls))]
     n_tests = sum(len(columns) for _, _, columns in blocks)
     flips = min(max(draws, FLIPS_PER_TEST * n_tests), FLIPS)
@@ -181,15 +242,27 @@ def summarise(values: Mapping[Label, Values], clips: Clips, draws: int, seed: in
     for cls, rows, columns in blocks:
         clusters = Clusters.of(clips.group[rows], clips.cls[rows])
         part = matrix[np.ix_(rows, columns)]
-        intervals = statistics.bootstrap(part, clusters, draws, seed)
+        intervals = interval(part, clusters, draws, seed)
         p_values = statistics.sign_flip(part, clusters, flips, seed) if test else np.full(len(columns), np.nan)
-        for column, interval, p in zip(columns, intervals, p_values, strict=True):
-            found[labels[column], cls] = Summary(interval, len(rows), float(p))
+        for column, bounds, p in zip(columns, intervals, p_values, strict=True):
+            found[labels[column], cls] = Summary(bounds, len(rows), float(p))
     adjusted = statistics.holm([summary.p for summary in found.values()])
     return {
         key: Summary(summary.interval, summary.n, float(p))
         for (key, summary), p in zip(found.items(), adjusted, strict=True)
     }
+
+
+def summarise_scores(values: Mapping[Label, Values], clips: Clips, draws: int, seed: int) -> Summaries:
+    """Compute the means of scores and, by the names in ``MEDIANS``, the medians of some; see :func:`summarise`."""
+    medians = {
+        Label(at, name): of_score
+        for (at, metric), of_score in values.items()
+        for name, score in MEDIANS.items()
+        if metric == score
+    }
+    found = summarise(values, clips, draws, seed)
+    return found | summarise(medians, clips, draws, seed, interval=statistics.bootstrap_median)
 
 
 def rows(labels: Iterable[Label], summaries: Summaries, clips: Clips) -> list[Row]:
@@ -270,12 +343,13 @@ def flipping_report(
     pairs = comparisons(grid)
     for k in sorted({at.k for at in grid}):
         of_k = [at for at in grid if at.k == k]
+        best = leaders(of_k, clips.names, compared)
         for cls in clips.names:
             lines += [f"## K = {k}, {'all classes' if cls == ALL else cls}", ""]
             lines += markdown(
-                ["layer", "method", *SCORES],
+                ["layer", "method", *REPORTED],
                 [
-                    [at.layer, at.method, *(cell(found, Label(at, metric), cls) for metric in SCORES)]
+                    [at.layer, at.method, *(_scored(found, Label(at, metric), cls, best) for metric in REPORTED)]
                     for at in [*levels, *of_k]
                 ],
             )
@@ -284,13 +358,48 @@ def flipping_report(
     return "\n".join(lines).rstrip() + "\n"
 
 
+def leaders(grid: Sequence[At], names: Iterable[str], compared: Summaries) -> set[tuple[Label, str]]:
+    """Tell which scores are clearly lower than those of all rivals.
+
+    Rivals are the methods of equal layer and K; where the joint order is judged (``JOINT``), heatmaps without
+    subspaces as well, whose rivals are all of the grid.
+
+    Parameters
+    ----------
+    grid : sequence of At
+        Concept heatmaps of one K.
+    names : iterable of str
+        Classes, and ``all``.
+    compared : Summaries
+        Of the differences listed by :func:`comparisons`.
+
+    Returns
+    -------
+    set of (Label, class)
+        Those where the interval of the paired difference to every rival that was computed lies below 0.
+    """
+    margins: dict[tuple[Label, str], list[float]] = {}  # upper bounds of the differences to the rivals
+    for label, (first, second) in comparisons(grid).items():
+        rivals = first.metric == second.metric and (first.metric in JOINT or second.at in grid)
+        for cls in names if rivals else ():
+            if (label, cls) in compared:
+                _, low, high = compared[label, cls].interval
+                margins.setdefault((first, cls), []).append(high)
+                margins.setdefault((second, cls), []).append(-low)
+    return {key for key, bounds in margins.items() if all(bound < 0 for bound in bounds)}
+
+
 NOTES = """
 Patches of the input are replaced from most to least relevant, and the logit of the clip's class is
 followed. Every score is better the lower it is. Scored are test clips that the model classifies
 correctly with a positive logit; means are taken over clips, then over classes. Brackets hold 95 %
 intervals (groups of clips resampled), `p` is the sign-flip test over groups, corrected by Holm over
 the whole of `flipping.csv`, which also holds the differences class by class. `random` is the mean
-over its seeds. A dash: not computed, or not defined.
+over its seeds, clip by clip. A dash: not defined.
+
+**Bold** is the best score of a layer and K, where the interval of its paired difference to every rival
+excludes 0. Rivals are the other methods there; for `fair` also `standard` and `noise`, whose own
+rivals are the methods of all layers. No bold: no clear winner.
 
 What the scores can and cannot show:
 
@@ -306,12 +415,20 @@ What the scores can and cannot show:
   for every K and method, as a share of the clip's own logit; flipped cells become 0, or the clip's
   smallest value. They ask whether the joint order is faithful, and may be compared across K and
   with the standard heatmap: decomposing must not make them worse. They do not reward distinct
-  concepts. A clip whose own logit is close to 0 weighs heavily in their mean; the interval shows it.
+  concepts. A clip whose own logit is close to 0 weighs heavily in their mean: the `_median` over clips
+  (of each class, then averaged over classes) hardly feels it. Where the two disagree, few clips
+  make the mean; differences and p-values are of means.
 - `overlap`: mean cosine between the concepts' positive relevance, 0 for concepts that share no
   cell. It knows nothing of the model: distinct concepts may still be meaningless.
 - `standard` has one map per clip (K = 1); `noise` is a random map, which every explanation must
   beat.
 """
+
+
+def _stacked(values: Mapping[Label, Values], clips: Clips) -> tuple[list[Label], Values]:
+    """Put m quantities side by side [n, m]."""
+    labels = list(values)
+    return labels, np.stack([values[label] for label in labels], axis=1) if labels else np.empty((len(clips.cls), 0))
 
 
 def _blocks(matrix: Values, chosen: NDArray[np.bool_]) -> Iterable[tuple[NDArray[Any], NDArray[Any]]]:
@@ -342,11 +459,22 @@ def _counted(clips: Clips, cls: str) -> str:
     return f"{cls} {inside.sum()} scored in {len(set(clips.group[inside]))} groups{unknown}"
 
 
-def cell(summaries: Summaries, label: Label, cls: str) -> str:
-    """Write an estimate with its interval and p-value for people; a dash where there is none."""
+def _scored(found: Summaries, label: Label, cls: str, best: set[tuple[Label, str]]) -> str:
+    """Write a score, bold where it is the best."""
+    written = cell(found, label, cls, _missing(label))
+    return f"**{written}**" if (label, cls) in best else written
+
+
+def _missing(label: Label) -> str:
+    """Say why a cell is empty: one concept overlaps with none, so that nothing is missing there."""
+    return "–" if label.at.k == 1 and label.metric.startswith("overlap") else "not computed"
+
+
+def cell(summaries: Summaries, label: Label, cls: str, missing: str = "–") -> str:
+    """Write an estimate with its interval and p-value for people; `missing` where there is none."""
     summary = summaries.get((label, cls))
     if summary is None:
-        return "–"
+        return missing
     interval = summary.interval
     bounds = f" [{interval.low:.3f}, {interval.high:.3f}]" if math.isfinite(interval.low) else ""
     p = f", p {_p(summary.p)}" if math.isfinite(summary.p) else ""
@@ -370,7 +498,7 @@ def markdown(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
 def _difference_tables(grid: Sequence[At], labels: Sequence[Label], compared: Summaries) -> list[str]:
     """One table of differences per score, a column per reference."""
     lines: list[str] = []
-    for metric in ("thesis", "fair_zero", "fair_floor", "overlap"):
+    for metric in RIVALRY:
         of_metric = [label for label in labels if label.metric.startswith(f"{metric} - ")]
         names = list(dict.fromkeys(label.metric for label in of_metric))
         if names:
@@ -381,7 +509,12 @@ def _difference_tables(grid: Sequence[At], labels: Sequence[Label], compared: Su
                     [
                         at.layer,
                         at.method,
-                        *(cell(compared, Label(at, name), ALL) if Label(at, name) in known else "" for name in names),
+                        *(
+                            cell(compared, Label(at, name), ALL, _missing(Label(at, name)))
+                            if Label(at, name) in known
+                            else ""
+                            for name in names
+                        ),
                     ]
                     for at in grid
                     if any(label.at == at for label in of_metric)

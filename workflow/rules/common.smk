@@ -153,6 +153,12 @@ def grid(dataset, pattern, methods=None, maps_of_input=()):
     )
 
 
+def composites_of(dataset):
+    """List the comparison of LRP rules, if a data set names candidates."""
+    asked = config["datasets"][dataset]["composites"]["candidates"]
+    return expand(f"{MODEL}/{{name}}", dataset=dataset, split="main", name=plan.COMPOSITES_FILES if asked else ())
+
+
 def wanted(dataset):
     """List what a plain call makes of a data set; the rest comes with it."""
     sounds = grid(dataset, f"{METHOD}/{{cls}}/sounds", config["datasets"][dataset]["sonify"]["methods"])

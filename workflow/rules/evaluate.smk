@@ -130,3 +130,32 @@ rule objects:
         "earmark objects --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
         " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
         " --config {params.config:q} > {log} 2>&1"
+
+
+rule composites:
+    input:
+        index=INDEX,
+        logmel=LOGMEL,
+        model=f"{MODEL}/model.safetensors",
+        code=code("composites"),
+    output:
+        scores=f"{MODEL}/composites.csv",
+        curves=f"{MODEL}/composites_curves.csv",
+    log:
+        "logs/{dataset}/{split}/composites.log",
+    benchmark:
+        "logs/{dataset}/{split}/composites.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: plan.threads(config, "composites")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=1,
+    params:
+        config=config_of("composites"),
+    message:
+        "Comparing LRP rules on {wildcards.dataset}/{wildcards.split}"
+    shell:
+        "earmark composites --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
+        " --config {params.config:q} > {log} 2>&1"

@@ -30,6 +30,7 @@ rule compare:
                 *expand(f"{MODEL}/ablation.csv", dataset=wildcards.dataset, split="main"),
             ],
         ),
+        composites=lambda wildcards: composites_of(wildcards.dataset),
         code=code("compare"),
     output:
         tables=of(f"{DATASET}/tables/{{name}}", name=plan.TABLES),
