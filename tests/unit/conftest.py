@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from earmark import lrp, model
+from earmark import artifacts, lrp, model
+from earmark.layout import Layout
 
 RULES = lrp.Rules((("conv1", "flat", 0.0), ("conv*", "gamma", 0.8), ("dense*", "epsilon", 0.0)), 1e-7)
 
@@ -53,3 +57,49 @@ def trained() -> Trained:
     known = network(inputs.double()).argmax(dim=1) == targets
     assert known.sum() > 16
     return Trained(network, inputs[known].double(), targets[known], RULES)
+
+
+STRIPES = ["rows", "columns"]
+"""Classes of the data set of stripes."""
+
+STRIPES_FOLDS, STRIPES_PER_FOLD = 10, 16
+
+STRIPES_MISLABELLED = [32, 33]
+"""Two of its validation clips (fold 2), which show the other class."""
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layout:
+    """Write a data set of stripes in ten folds, four clips per group, and the network that knows them."""
+    layout = Layout(tmp_path_factory.mktemp("stripes"), "demo")
+    inputs, targets = striped(STRIPES_FOLDS * STRIPES_PER_FOLD, torch.Generator().manual_seed(7))
+    targets[STRIPES_MISLABELLED] = 1 - targets[STRIPES_MISLABELLED]
+    columns = "clip path class group fold set offset samples recording_offset recording_samples recording".split()
+    rows = []
+    for clip, target in enumerate(targets.tolist()):
+        name, fold = STRIPES[target], clip // STRIPES_PER_FOLD
+        rows.append([clip, f"{name}/{clip}.wav", name, f"{clip // 4:03d}", fold, "main", clip, 1, clip, 1, clip])
+    artifacts.write_csv(layout.clip_index, columns, rows, {})
+    artifacts.write_csv(layout.classes, ["slug", "name", "recordings"], [[c, c.title(), 80] for c in STRIPES], {})
+    manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
+    artifacts.write_csv(layout.manifest, manifest, [[*row[1:5], 1.0, 16000, "", "ok", ""] for row in rows], {})
+    artifacts.write_array(layout.clips, np.zeros(len(rows), np.int16))
+    artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
+    architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
+    network = model.build(**architecture)
+    network.load_state_dict(trained.network.state_dict())
+    model.save(layout.model("main"), network, architecture, STRIPES, {}, {})
+    return layout
+
+
+def copied(layout: Layout, folder: Path) -> Layout:
+    """Copy a data set's results to a folder of their own."""
+    shutil.copytree(layout.root, folder / layout.dataset)
+    return Layout(folder, layout.dataset)
+
+
+def blank(layout: Layout) -> None:
+    """Silence all clips: the network knows no class of them, or one."""
+    tensors, metadata = artifacts.read_tensors(layout.logmel)
+    silent = {"logmel": torch.zeros_like(tensors["logmel"])}
+    artifacts.write_tensors(layout.logmel, silent, {}, clip_samples=metadata["clip_samples"])

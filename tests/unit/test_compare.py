@@ -2,22 +2,26 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from earmark import artifacts, compare, figures, statistics, tables
+from earmark import composites as earmark_composites
 from earmark.frontend import Frontend
 from earmark.layout import Layout
 from earmark.score import COLUMNS, SCORES
+from earmark.statistics import Interval
 from earmark.tables import ALL, At, Clips, Label
 
 FRONTEND = {"sample_rate": 16000, "n_fft": 256, "hop": 64, "n_mels": 16, "n_frames": 16, "offset": 1e-7, "floor": -4.0}
 CONFIG = {
     "frontend": FRONTEND,
     "grid": {"layers": ["conv1", "conv2"], "methods": ["drsa", "dsa", "random~0", "random~1"], "k": [2]},
-    "evaluate": {"patch": 4, "cross": ["drsa"], "bootstrap": 200},
+    "evaluate": {"patch": 4, "cross": ["drsa", "random~0"], "bootstrap": 200},
+    "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},
     "explain": {"clips": 6, "gallery": 1},
     "lrp": {},
     "seed": 0,
@@ -26,6 +30,10 @@ CONFIG = {
 CLASSES = ["nan", "wind"]  # names that a careless reader of CSV files loses
 PER_CLASS = 6
 LEFT_OUT = {"nan": 3, "wind": 1}
+
+
+METHODS = CONFIG["evaluate"]["cross"]
+UNKNOWN = (0.3, float("nan"), float("nan"))
 
 
 def write_csv(path, columns, rows):
@@ -99,18 +107,36 @@ def heatmaps(layout, at):
         artifacts.write_tensors(path, content, {}, left_out=LEFT_OUT[cls])
 
 
-def cross(layout, at):
-    """Own subspaces gain 0.3 more than the other class's."""
+def cross(layout, at, gain):
+    """Own subspaces gain so much more than the other class's."""
     rows = []
     for clip in range(2 * PER_CLASS):
         cls = CLASSES[clip // PER_CLASS]
         for other in CLASSES:
-            delta = 0.01 * clip + (0.3 if other == cls else 0.0)
+            delta = 0.01 * clip + (gain if other == cls else 0.0)
             rows.append([cls, other, clip, f"{cls}/{clip}.wav", f"{clip // 2:03d}", 1.0, 1.0 - delta, delta])
     folder = layout.method("main", at.layer, at.method, at.k)
     names = ["attributed", "subspaces", "clip", "path", "group", "standard", "thesis", "delta"]
     write_csv(folder / "cross_class_clips.csv", names, rows)
     write_csv(folder / "cross_class.csv", ["attributed", *CLASSES], [[CLASSES[0], 0.5, 0.1], [CLASSES[1], 0.2, 0.6]])
+
+
+COMPOSITES = ("configured", "nan", "random")
+
+
+def composites(layout):
+    """Scores under the configured rules, one candidate and chance; another candidate was never computed."""
+    rows, curves = [], []
+    for clip in range(2 * PER_CLASS):
+        cls = CLASSES[clip // PER_CLASS]
+        for name in COMPOSITES:
+            numbers = [value(At("input", name, 1), metric, clip) for metric in SCORES[:3]]
+            rows.append([cls, clip, f"{cls}/{clip}.wav", f"{clip // 2:03d}", name, 1.0, *numbers, LEFT_OUT[cls] + 1])
+    write_csv(layout.composites("main"), earmark_composites.COLUMNS, rows)
+    for name in COMPOSITES:
+        for kind in ("zero", "floor"):
+            curves += [[name, kind, fraction, 1 - fraction, 0.9 - fraction, 1.1 - fraction] for fraction in (0, 0.5, 1)]
+    write_csv(layout.composites_curves("main"), earmark_composites.CURVE_COLUMNS, curves)
 
 
 def trained(layout, split, accuracy):
@@ -139,10 +165,12 @@ def tree(tmp_path_factory):
             scores(layout, At(layer, method, 2))
             if method != "dsa":
                 heatmaps(layout, At(layer, method, 2))
-        cross(layout, At(layer, "drsa", 2))
+        cross(layout, At(layer, "drsa", 2), 0.3)
+        cross(layout, At(layer, "random~0", 2), 0.1)
         for cls in CLASSES:
             starts = [{"start": "data", "objective": 1.0, "iterations": 2, "history": [0.1, 0.5, 1.0]}]
             artifacts.write_json(layout.concept("main", layer, "drsa", 2, cls) / "fit.json", {"restarts": starts}, {})
+    composites(layout)
     compare.run(results, "demo", CONFIG, split="main")
     return layout
 
@@ -170,6 +198,18 @@ def test_flipping_table_holds_the_means(tree):
     over_classes = np.mean([expected(at, "fair_floor", cls).mean() for cls in CLASSES])
     assert float(line["estimate"]) == pytest.approx(over_classes, rel=1e-5)
     assert (line["n"], line["left_out"]) == ("12", "4")
+
+
+def test_medians_stand_beside_the_means_of_fair(tree):
+    table = read_csv(tree.tables / "flipping.csv")
+    at = At("conv1", "drsa", 2)
+    of_classes = [np.median(expected(at, "fair_zero", cls)) for cls in CLASSES]
+    for cls, wanted in zip([*CLASSES, ALL], [*of_classes, np.mean(of_classes)], strict=True):
+        line = row(table, layer="conv1", method="drsa", k=2, cls=cls, metric="fair_zero_median")
+        assert float(line["estimate"]) == pytest.approx(wanted, rel=1e-5)
+        assert float(line["low"]) <= float(line["estimate"]) <= float(line["high"])
+        assert line["p"] == ""
+    assert not [line for line in table if line["metric"].startswith("thesis_median")]
 
 
 def test_random_is_the_mean_of_its_seeds_and_differences_are_paired(tree):
@@ -205,6 +245,70 @@ def test_what_was_not_computed_is_an_empty_labelled_cell(tree):
     assert row(table, layer="input", method="standard", k=1, cls=ALL, metric="overlap")["estimate"] == ""
     names = {path.name for path in tree.figures.iterdir()}
     assert not [name for name in names if "dsa" in name.replace("drsa", "")]
+    cells = ["not computed"] * len(tables.REPORTED)
+    text = (tree.tables / "flipping.md").read_text(encoding="utf-8")
+    assert text.count(f"| conv2 | dsa | {' | '.join(cells)} |") == 3  # all classes, and each
+    assert "| input | standard |" in text and "| – |" in text  # the overlap of one map is not missing
+
+
+def test_a_seed_of_random_that_is_missing_leaves_its_mean_empty(tree, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(tree.root, results / "demo")
+    layout = Layout(results, "demo")
+    (layout.method("main", "conv1", "random~1", 2) / "scores.csv").unlink()
+    compare.run(results, "demo", CONFIG, split="main")
+    table = read_csv(layout.tables / "flipping.csv")
+    assert row(table, layer="conv1", method="random", k=2, cls=ALL, metric="thesis")["estimate"] == ""
+    assert row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="thesis - random")["estimate"] == ""
+    assert row(table, layer="conv2", method="random", k=2, cls=ALL, metric="thesis")["estimate"]
+
+
+def made_up(differences):
+    """Intervals of differences, by (method, score, rival)."""
+    return {
+        (
+            Label(At("input" if method == "standard" else "conv1", method, 1 if method == "standard" else 4), name),
+            ALL,
+        ): (tables.Summary(Interval((low + high) / 2, low, high), 10))
+        for (method, name), (low, high) in differences.items()
+    }
+
+
+LED = [
+    # drsa below both others: the only one in bold
+    ({("drsa", "thesis - dsa"): (-2, -1), ("drsa", "thesis - random"): (-3, -1)}, {("drsa", "thesis")}),
+    # an interval that holds 0 against one rival is enough to lose it
+    ({("drsa", "thesis - dsa"): (-2, 0.1), ("drsa", "thesis - random"): (-3, -1)}, set()),
+    # the second of a pair leads where the difference is clearly positive
+    ({("drsa", "thesis - dsa"): (1, 2), ("dsa", "thesis - random"): (-3, -1)}, {("dsa", "thesis")}),
+    # thesis: the standard heatmap has another K, and its budget is no rival
+    ({("drsa", "thesis - standard"): (-2, -1), ("drsa", "thesis - matched_budget"): (-2, -1)}, set()),
+    # fair: better than the other methods is not enough, the standard heatmap counts
+    ({("drsa", "fair_zero - dsa"): (-2, -1), ("drsa", "fair_zero - standard"): (-1, 1)}, set()),
+    (
+        {("drsa", "fair_zero - dsa"): (-2, -1), ("drsa", "fair_zero - standard"): (1, 2)},
+        {("standard", "fair_zero")},
+    ),
+    # one group has no interval, and no winner
+    ({("drsa", "thesis - dsa"): (float("nan"), float("nan"))}, set()),
+]
+
+
+@pytest.mark.parametrize(("differences", "winners"), LED)
+def test_bold_is_what_beats_every_rival_beyond_its_interval(differences, winners):
+    grid = [At("conv1", method, 4) for method in ("drsa", "dsa", "random")]
+    found = tables.leaders(grid, [ALL], made_up(differences))
+    assert {(label.at.method, label.metric) for label, _ in found} == winners
+
+
+def test_the_report_sets_leaders_in_bold():
+    clips = Clips(np.repeat(["a"], 8), np.arange(8).astype(str), {"a": 0})
+    grid = [At("conv1", "drsa", 4), At("conv1", "dsa", 4)]
+    values = {Label(at, "thesis"): np.linspace(0, 1, 8) + place for place, at in enumerate(grid)}
+    compared = tables.summarise(tables.subtract(tables.comparisons(grid), values), clips, 200, 0, test=True)
+    found = tables.summarise_scores(values, clips, 200, 0)
+    text = tables.flipping_report("title", grid, [], clips, found, compared)
+    assert "| conv1 | drsa | **0.500 [" in text and "| conv1 | dsa | 1.500 [" in text
 
 
 def test_markdown_says_what_the_scores_can_show(tree):
@@ -244,6 +348,45 @@ def test_cross_class_table_holds_the_diagonals_advantage(tree):
     assert row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="own - others")["p"]
 
 
+def test_cross_class_table_holds_the_control(tree):
+    table = read_csv(tree.tables / "cross_class.csv")
+    for cls in (*CLASSES, ALL):
+        control = row(table, layer="conv2", method="random~0", k=2, cls=cls, metric="own - others")
+        assert float(control["estimate"]) == pytest.approx(0.1, rel=1e-5)
+        line = row(table, layer="conv2", method="drsa", k=2, cls=cls, metric="(own - others) - random~0")
+        assert [float(line[name]) for name in ("estimate", "low", "high")] == pytest.approx([0.2, 0.2, 0.2])
+        assert 0 < float(line["p"]) <= 1
+    assert not [line for line in table if line["method"] == "random~0" and line["metric"].endswith("random~0")]
+
+
+def test_rules_are_compared_with_the_configured_ones(tree):
+    table = read_csv(tree.tables / "composites.csv")
+    assert set(table[0]) == set(tables.COLUMNS)
+    for cls in CLASSES:
+        scores = {name: expected(At("input", name, 1), "fair_zero", cls) for name in COMPOSITES}
+        for name in COMPOSITES:
+            line = row(table, layer="input", method=name, k=1, cls=cls, metric="fair_zero")
+            assert float(line["estimate"]) == pytest.approx(scores[name].mean(), rel=1e-5)
+            assert (line["n"], line["left_out"], line["p"]) == ("6", str(LEFT_OUT[cls] + 1), "")
+            median = row(table, method=name, cls=cls, metric="fair_zero_median")
+            assert float(median["estimate"]) == pytest.approx(np.median(scores[name]), rel=1e-5)
+        for name in COMPOSITES[1:]:
+            line = row(table, method=name, cls=cls, metric="fair_zero - configured")
+            assert float(line["estimate"]) == pytest.approx((scores[name] - scores["configured"]).mean(), rel=1e-5)
+            assert 0 < float(line["p"]) <= 1
+    assert row(table, method="late", cls=ALL, metric="thesis - configured")["estimate"] == ""
+    assert not [line for line in table if line["method"] == "configured" and "-" in line["metric"]]
+
+
+def test_p_values_of_rules_are_corrected_for_their_number(tree):
+    table = read_csv(tree.tables / "composites.csv")
+    p_values = [float(line["p"]) for line in table if line["p"]]
+    # 3 scores of 2 compared sets, by class and over all: none below the smallest p-value times their number
+    assert len(p_values) == 18
+    groups = 6  # of two clips each: 2 of 2 ** 6 sign patterns are as extreme as the clearest effect
+    assert min(p_values) >= min(1.0, 18 * 2 / 2**groups) * 0.5
+
+
 def test_figures_are_those_of_the_thesis(tree):
     names = {path.stem for path in tree.figures.iterdir()}
     assert names == {
@@ -251,7 +394,8 @@ def test_figures_are_those_of_the_thesis(tree):
         *(f"layers_drsa_K2_{cls}" for cls in CLASSES),
         "learning_drsa_K2",
         "flipping_K2",
-        "cross_class_drsa_K2",
+        "cross_class_K2",
+        "composites",
         "training",
         "confusion",
     }
@@ -265,6 +409,19 @@ def test_a_data_set_without_any_result_gives_empty_tables(tmp_path):
     table = read_csv(layout.tables / "flipping.csv")
     assert table and all(line["estimate"] == "" and line["left_out"] == "" for line in table)
     assert read_csv(layout.tables / "model.csv") == []
+    table = read_csv(layout.tables / "composites.csv")
+    assert table and all(line["estimate"] == "" and line["left_out"] == "" for line in table)
+    assert list(layout.figures.iterdir()) == []
+
+
+def test_a_table_that_nobody_asked_for_has_its_header_only(tmp_path):
+    layout = Layout(tmp_path, "demo")
+    ingested(layout)
+    composites(layout)  # made by hand earlier, and not part of the study any more
+    nothing = CONFIG | {"composites": {"clips": 6, "candidates": {}}}
+    compare.run(tmp_path, "demo", nothing | {"evaluate": CONFIG["evaluate"] | {"cross": []}}, split="main")
+    for name in ("composites", "cross_class"):
+        assert (layout.tables / f"{name}.csv").read_text(encoding="utf-8") == ",".join(tables.COLUMNS) + "\n"
     assert list(layout.figures.iterdir()) == []
 
 
@@ -341,13 +498,46 @@ def test_any_class_name_can_be_drawn(tmp_path):
     names = ["$x$ \\frac", "a_b^c", "naïve & wild"]
     matrix = np.array([[1.0, np.nan, 0.2], [0.3, 0.5, 0.1], [np.nan, np.nan, np.nan]])
     drawn = [
-        figures.cross_class({"conv1": matrix}, names, names[0]),
+        figures.cross_class({"conv1": {"drsa": matrix}}, {("conv1", "drsa"): [UNKNOWN] * 4}, names, names[0]),
+        figures.flipping_curves({"zero": {name: np.tile([0.0, 1.0, 0.9, 1.1], (3, 1)) for name in names}}, names[0]),
         figures.confusion(np.array([[5, 1, 0], [0, 0, 0], [2, 2, 2]]), names, names[0]),
         figures.learning_curves({(name, "conv1"): [("data", [0.0, 1.0])] for name in names}, names[0]),
     ]
     for number, figure in enumerate(drawn):
         figures.save(figure, tmp_path / f"{number}.png")
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == len(drawn)
+
+
+def test_matrices_of_a_layer_share_colours_and_name_their_gain():
+    matrices = {
+        "conv1": {"drsa": np.array([[3.0, 0.0], [1.0, 2.0]]), "random~0": np.array([[0.5, 0.4], [0.4, 0.5]])},
+        "conv2": {"drsa": np.eye(2)},
+    }
+    gains = {(layer, method): [(1.0, 0.5, 1.5), (2.0, 1.5, 2.5), UNKNOWN] for layer in matrices for method in METHODS}
+    figure = figures.cross_class(matrices, gains, ["a", "b"], "title")
+    first, second, third, missing = figure.axes
+    assert first.images[0].get_clim() == second.images[0].get_clim() == (0.0, 3.0)
+    assert third.images[0].get_clim() == (0.0, 1.0)
+    np.testing.assert_array_equal(second.images[0].get_array(), matrices["conv1"]["random~0"])
+    assert second.get_title() == "conv1, random~0\nown − others: +0.30"
+    written = [text.get_text() for text in first.texts]
+    assert "+1.00 [0.50, 1.50]" in written and "+2.00 [1.50, 2.50]" in written
+    assert missing.get_title() == "conv2, random~0: not computed" and not missing.images
+
+
+def test_curves_of_rules_are_sorted_by_area():
+    fractions = np.linspace(0, 1, 5)
+    curves = {
+        name: np.stack([fractions, height * (1 - fractions), 0 * fractions, 1 + 0 * fractions], axis=1)
+        for name, height in (("configured", 0.8), ("epsilon", 0.4), ("random", 1.0))
+    }
+    figure = figures.flipping_curves({"zero": curves, "floor": curves}, "title")
+    assert [axis.get_title() for axis in figure.axes] == ["zero", "floor"]
+    for axis in figure.axes:
+        labels = [text.get_text() for text in axis.get_legend().get_texts()]
+        assert labels == ["0.200  epsilon", "0.400  configured", "0.500  random"]
+        for line, (_, values) in zip(axis.lines, curves.items(), strict=True):
+            np.testing.assert_array_equal(line.get_xydata(), values[:, :2])
 
 
 def test_equal_figures_are_equal_bytes(front, tmp_path):

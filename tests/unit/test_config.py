@@ -133,9 +133,39 @@ MISTAKES = [
     ),
     ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
     (
-        "datasets.synthetic.evaluate.cross",
+        "datasets.synthetic.sonify.methods",
         ["pca"],
-        "datasets.synthetic.evaluate.cross names pca, which datasets.synthetic.grid.methods lacks",
+        "datasets.synthetic.sonify.methods names pca, which datasets.synthetic.grid.methods lacks",
+    ),
+    (
+        "datasets.synthetic.evaluate.cross",
+        ["noise~0"],
+        "datasets.synthetic.evaluate.cross: there is no method noise~0; allowed: drsa, dsa, pca, prca, random~SEED",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"plus": [{"layers": "*", "rule": "gamma"}]},
+        "datasets.synthetic.composites.candidates.plus[0] lacks gamma, which the rule gamma needs",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"plus": [{"layers": "*", "rule": "zplus"}]},
+        "datasets.synthetic.composites.candidates.plus[0].rule cannot be 'zplus'; allowed: flat, wsquare, gamma",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"plus": []},
+        "datasets.synthetic.composites.candidates.plus must not be empty",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"random": [{"layers": "*", "rule": "epsilon"}]},
+        "datasets.synthetic.composites.candidates cannot name random, which stands for patches in random order",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"configured": [{"layers": "*", "rule": "epsilon"}]},
+        "datasets.synthetic.composites.candidates cannot name configured, which stands for lrp.rules",
     ),
     ("datasets.synthetic.evaluate.patch", 7, "datasets.synthetic.evaluate.patch = 7 does not divide n_mels = 64"),
     (
