@@ -77,6 +77,8 @@ def test_a_folder_is_told_by_names_and_sizes(full, speakers):
         "figures",
         "main/model.safetensors",
         "cv9/metrics.json",
+        "cv9/composites_curves.csv",
+        "tables/composites.csv",
         "main/conv5/pairs/class2.safetensors",
         "main/conv1/drsa/K~8/class1/subspaces.safetensors",  # not in the grid, but the model has it
         "main/conv5/random~7/K~16/class2/sounds",

@@ -25,7 +25,8 @@ TINY = {
             "oracle": {"clips": 20, "units": 2000, "starts": 1, "iterations": 20},
             "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0", "oracle"], "k": [2, 4]},
             "explain": {"clips": 10, "gallery": 2},
-            "evaluate": {"bootstrap": 50},
+            "evaluate": {"bootstrap": 50, "cross": ["drsa"]},
+            "composites": {"clips": 6, "candidates": {"epsilon": [{"layers": "*", "rule": "epsilon"}]}},
         }
     },
 }

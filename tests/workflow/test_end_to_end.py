@@ -62,6 +62,18 @@ def test_everything_is_there(finished):
                     assert (folder / cls / "sounds").is_dir() == (method == "drsa")
 
 
+def test_rules_are_compared_on_validation_clips(finished):
+    root = results(finished)
+    clips = pd.read_csv(root / "clips.csv").set_index("clip")
+    scored = pd.read_csv(root / "main/composites.csv")
+    assert set(clips.loc[scored["clip"], "fold"]) == {2}
+    assert scored["candidate"].unique().tolist() == ["configured", "epsilon", "random"]
+    table = pd.read_csv(root / "tables/composites.csv")
+    compared = table[table["metric"].str.endswith("- configured")]
+    assert set(compared["method"]) == {"epsilon", "random"} and compared["p"].notna().all()
+    assert {path.name for path in (root / "figures").glob("composites.*")} == {"composites.png", "composites.pdf"}
+
+
 def test_every_job_leaves_a_log_and_its_cost(finished):
     logs = finished.folder / "logs/synthetic"
     for name in ("generate", "main/train", "main/conv2/collect", "main/conv4/drsa/K~4/fit", "compare"):
@@ -155,7 +167,8 @@ def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
     ("section", "change", "jobs"),
     [
         ("fit", {"restarts": 2}, AFTER_FIT),
-        ("evaluate", {"bootstrap": 60}, {"score": 14, "cross": 4, "compare": 1}),
+        ("evaluate", {"bootstrap": 60}, {"score": 14, "cross": 4, "composites": 1, "compare": 1}),
+        ("composites", {"clips": 4}, {"composites": 1, "compare": 1}),
         ("sonify", {"percentile": 80}, {"sonify_synthetic": 4, "objects": 14, "compare": 1}),
     ],
 )

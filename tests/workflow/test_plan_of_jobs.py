@@ -22,18 +22,23 @@ def test_a_plain_call_builds_the_grid(project):
         "cross": 2 * 2,
         "ablate": 1,
         "objects": 2 * 3 * 2 + 2,
+        "composites": 1,
         "compare": 1,
     }
 
 
 def test_the_configuration_as_it_comes(project):
     project.configure({})
-    grid = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]["synthetic"]["grid"]
+    block = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]["synthetic"]
+    grid, crossed = block["grid"], block["evaluate"]["cross"]
+    assert crossed == ["drsa", "random~0"]  # a matrix, and its control
     combinations = len(grid["layers"]) * len(grid["methods"]) * len(grid["k"])
     jobs = project.plan()
     assert jobs["collect_synthetic"] == len(grid["layers"])
     assert jobs["fit_synthetic"] + jobs["oracle_synthetic"] == combinations
     assert jobs["score"] == jobs["objects"] == combinations + 2
+    assert jobs["cross"] == len(grid["layers"]) * len(crossed) * len(grid["k"])
+    assert "composites" not in jobs
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,7 @@ def test_the_configuration_as_it_comes(project):
     [
         ("manifest.csv", {"generate": 1, "ingest": 1}),
         ("cv3/metrics.json", CHAIN),
+        ("main/composites.csv", {**CHAIN, "composites": 1}),
         ("main/conv3/pairs/class2.safetensors", {**CHAIN, "collect_synthetic": 1}),
         ("main/conv3/pca/K~8/class1/fit.json", {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1}),
         ("main/input/standard/K~1/class1/heatmaps.safetensors", {**CHAIN, "explain_synthetic": 1}),
@@ -81,6 +87,13 @@ def test_examples_only_need_their_recordings(digits, example, trainings):
     assert "generate" not in jobs
     called = digits.snakemake("--dry-run", f"results/{example}/main/conv4/drsa/K~4/class1/fit.json")
     assert "there is no class1; allowed: scores.csv" in called.output
+
+
+def test_the_example_of_rules_adds_their_comparison(project):
+    example = yaml.safe_load((ROOT / "examples/composites.yaml").read_text())
+    project.configure(example)
+    assert project.plan("results/synthetic/tables/composites.csv")["composites"] == 1
+    assert len(example["datasets"]["synthetic"]["composites"]["candidates"]) == 8
 
 
 def test_a_variant_has_rules_of_its_own(project):
