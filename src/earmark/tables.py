@@ -410,7 +410,7 @@ What the scores can and cannot show:
   as well. It is in units of the logit, and it does not show that a concept means anything.
 - `matched_budget`: the standard heatmap with, at each step, as many different patches flipped as
   the concepts' union held. `thesis - matched_budget` is what is left of an advantage over the
-  standard heatmap once both flip equally much.
+  standard heatmap once both flip equally much. It is a control, no score of the concepts.
 - `fair_zero`, `fair_floor`: the concepts' rankings merged into one order, flipped in equal steps
   for every K and method, as a share of the clip's own logit; flipped cells become 0, or the clip's
   smallest value. They ask whether the joint order is faithful, and may be compared across K and

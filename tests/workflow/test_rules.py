@@ -77,7 +77,7 @@ def test_rules_declare_the_code_that_they_run(rules):
         assert not code(name) & {"cli", "plan", "__init__", "__main__"}
     assert {"drsa", "subspaces"} <= code("fit_synthetic")
     assert "lrp" in code("collect_synthetic")
-    for stage in ("generate", "ingest", "train", "collect_synthetic"):
+    for stage in ("generate", "ingest", "train", "collect_synthetic", "score", "composites"):
         assert "drsa" not in code(stage)
 
 
