@@ -71,29 +71,23 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
     network = model.load(layout.model(split))[0].to(device)
     source = data.open_dataset(layout)
     candidates = read_candidates(network, config)
-    validation = source.split(split).validation
-    recordings = source.clips["recording"].to_numpy()
     progress = Progress(f"composites {dataset}/{split}", len(source.classes))
     rows: list[tuple[Any, ...]] = []
     chosen: list[np.ndarray] = []
     ratios: dict[str, list[Tensor]] = {}
     for done, cls in enumerate(source.classes, start=1):
-        clips = validation[source.targets(validation).numpy() == cls.index]
-        count, seed = config["composites"]["clips"], derive(config["seed"], "composites", cls.slug)
-        clips = clips[spread(recordings[clips], count, seed)]
-        known, logits = recognised(network, source, clips, cls.index, device)
-        require_recognised(known, source, split, cls, "validation")
-        clips, logits = clips[known], logits[torch.from_numpy(known)]
+        clips, logits, left_out = choose(network, source, split, cls, config, device)
         chosen.append(clips)
         inputs = source.logmel(clips).to(device)
         targets = torch.full((len(clips),), cls.index, device=device)
         index = source.clips.iloc[clips]
+        seed = derive(config["seed"], "composites", CHANCE, cls.slug)
         for name, rules in candidates.items():
             flipped = flip(network, inputs, targets, relevance(network, inputs, targets, rules, seed), config)
             ratios.setdefault(name, []).append(flipped.ratios)
             named = zip(clips.tolist(), index["path"], index["group"], strict=True)
             for clip, logit, scores in zip(named, logits.tolist(), flipped.scores.tolist(), strict=True):
-                rows.append((cls.slug, *clip, name, logit, *scores, int((~known).sum())))
+                rows.append((cls.slug, *clip, name, logit, *scores, left_out))
         log.info("%s: %d clips under %d sets of rules", cls.slug, len(clips), len(candidates))
         progress(done, cls.slug)
     made = artifacts.provenance(config, str(device))
@@ -103,6 +97,34 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
     clusters = Clusters.of(index["group"], index["class"])
     curves = curve_rows(by_name, flipped.fractions.tolist(), clusters, config)
     artifacts.write_csv(layout.composites_curves(split), CURVE_COLUMNS, curves, made)
+
+
+def choose(
+    network: nn.Module, source: data.DataSet, split: str, cls: data.ClassInfo, config: Mapping[str, Any], device: Any
+) -> tuple[np.ndarray, Tensor, int]:
+    """Choose a class's validation clips.
+
+    Returns
+    -------
+    clips : array [B]
+        Rows of the clip index, all recognised.
+    logits : Tensor [B]
+        Of the class.
+    left_out : int
+        Clips that were looked at but are not recognised.
+
+    Raises
+    ------
+    EarmarkError
+        If none is recognised.
+    """
+    clips = source.split(split).validation
+    clips = clips[source.targets(clips).numpy() == cls.index]
+    recordings = source.clips["recording"].to_numpy()[clips]
+    clips = clips[spread(recordings, config["composites"]["clips"], derive(config["seed"], "composites", cls.slug))]
+    known, logits = recognised(network, source, clips, cls.index, device)
+    require_recognised(known, source, split, cls, "validation")
+    return clips[known], logits[torch.from_numpy(known)], int((~known).sum())
 
 
 def read_candidates(network: nn.Sequential, config: Mapping[str, Any]) -> dict[str, lrp.Rules | None]:
