@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import nn
 
 from earmark import artifacts, statistics, tables
 from earmark.evaluate import overlap, patch_flipping
+from earmark.groundtruth import captured, information, match
 from earmark.statistics import Clusters, bootstrap, bootstrap_median, holm, mean, median, sign_flip
 
 few = settings(derandomize=True, deadline=None, max_examples=8, database=None)
@@ -217,6 +219,43 @@ def test_the_order_of_concepts_does_not_matter(seed, n_concepts):
     torch.testing.assert_close(one.curve[1], other.curve[1])
     assert torch.equal(one.union_counts, other.union_counts)
     torch.testing.assert_close(overlap(heatmaps), overlap(shuffled))
+
+
+@st.composite
+def tables_of_relevance(draw):
+    """Relevance [K, O] of concepts on objects, some cells empty, and a shuffled order of each."""
+    n_concepts, n_objects = draw(st.integers(1, 5)), draw(st.integers(2, 5))
+    rng = np.random.default_rng(draw(SEEDS))
+    table = rng.exponential(size=(n_concepts, n_objects)) * (rng.random((n_concepts, n_objects)) < 0.8)
+    return table, rng.permutation(n_concepts), rng.permutation(n_objects)
+
+
+@many
+@given(tables_of_relevance())
+def test_matching_does_not_depend_on_the_order_of_concepts_and_objects(drawn):
+    table, concepts, objects = drawn
+    shuffled = table[concepts][:, objects]
+    one, other = (np.nansum(captured(t, match(t))) for t in (table, shuffled))
+    assert one == pytest.approx(other)
+    if len(table) > 1 and (table > 0).all():  # else several assignments may be equally good
+        np.testing.assert_allclose(captured(shuffled, match(shuffled)), captured(table, match(table))[objects])
+    nmi = information(torch.from_numpy(np.stack([table, shuffled])))
+    assert nmi[0] == pytest.approx(float(nmi[1]), abs=1e-12) and -1e-12 <= nmi[0] <= 1 + 1e-12
+    balanced = information(torch.from_numpy(table * np.exp(objects)))  # a louder object counts no more
+    assert float(balanced) == pytest.approx(float(nmi[0]), abs=1e-12)
+
+
+@many
+@given(tables_of_relevance())
+def test_matching_is_the_best_of_all_assignments(drawn):
+    table, *_ = drawn
+    found = match(table)
+    n_concepts, n_objects = table.shape
+    used = [concept for concept in found if concept >= 0]
+    assert len(set(used)) == len(used) == min(n_concepts, n_objects)
+    places = [*range(n_concepts), *[-1] * max(0, n_objects - n_concepts)]
+    best = max(np.nansum(captured(table, order)) for order in set(permutations(places, n_objects)))
+    assert np.nansum(captured(table, found)) == pytest.approx(best)
 
 
 TYPES = st.sampled_from([np.float32, np.float64, np.int16, np.int64, np.bool_])
