@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from earmark.statistics import Clusters, Interval
+from earmark.statistics import Clusters, Interval, resampled_counts
 
 TOP = 3
 """Clips on a card."""
@@ -64,14 +64,13 @@ def shares(relevance: ArrayLike, groups: ArrayLike, draws: int, seed: int, level
         K parts of 1: relevance of a concept, summed over clips, over that of all concepts. Sums are divided, not
         clips, whose own sum may be close to 0. Bounds are NaN where fewer than two groups speak.
     """
-    sums = Clusters.of(groups).sums(relevance)[:, 0]  # [G, K]
+    clusters = Clusters.of(groups)
+    sums = clusters.sums(relevance)[:, 0]  # [G, K]
     total = sums.sum(axis=0)
     estimates = total / total.sum()
     if len(sums) < 2:
         return [Interval(float(estimate), np.nan, np.nan) for estimate in estimates]
-    even = np.full(len(sums), 1 / len(sums))
-    times = np.random.default_rng(seed).multinomial(len(sums), even, size=draws).astype(float)  # [draws, G]
-    resampled = times @ sums  # [draws, K]
+    resampled = resampled_counts(clusters, draws, seed) @ sums  # [draws, K]
     low, high = np.quantile(
         resampled / resampled.sum(axis=1, keepdims=True), [(1 - level) / 2, (1 + level) / 2], axis=0
     )

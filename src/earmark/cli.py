@@ -32,6 +32,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "cross": ("score every class with every class's subspaces", ("split", "layer", "method", "k", "gpu")),
     "ablate": ("measure the logit without each known sound object", ("split", "gpu")),
     "objects": ("measure where concepts lie among the known sound objects", ("split", "layer", "method", "k", "gpu")),
+    "stability": ("measure how stable the subspaces are", ("split", "layer", "method", "k", "gpu")),
     "compare": ("make the tables and figures of a data set", ("split",)),
 }
 """What each stage does, and the coordinates that it needs beside the data set."""

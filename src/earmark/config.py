@@ -255,13 +255,18 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         width = channels(f"{grid}.layers", layer, filters)
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
-    for key in ("grid.methods", "sonify.methods", "evaluate.cross"):
+    for key in ("grid.methods", "sonify.methods", "evaluate.cross", "stability.methods"):
         section, name = key.split(".")
         for method in block[section][name]:
             check_method(f"config: {where}.{key}", method)
             check_oracle(f"config: {where}.{key}", method, block)
             if method not in block["grid"]["methods"]:
                 raise EarmarkError(f"config: {where}.{key} names {method}, which {where}.grid.methods lacks")
+    for method in block["stability"]["methods"]:
+        if not FITTED_METHOD.fullmatch(method):
+            raise EarmarkError(
+                f"config: {where}.stability.methods names {method}, which is not fitted to pairs of clips"
+            )
     _check_sizes(where, block, len(filters))
     for number, rule in enumerate(block["lrp"]["rules"]):
         if rule["rule"] == "gamma" and "gamma" not in rule:

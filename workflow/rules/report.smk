@@ -30,6 +30,11 @@ rule compare:
                 *expand(f"{MODEL}/ablation.csv", dataset=wildcards.dataset, split="main"),
             ],
         ),
+        stability=lambda wildcards: grid(
+            wildcards.dataset,
+            [f"{METHOD}/{name}" for name in plan.STABILITY_FILES],
+            config["datasets"][wildcards.dataset]["stability"]["methods"],
+        ),
         code=code("compare"),
     output:
         tables=of(f"{DATASET}/tables/{{name}}", name=plan.TABLES),
