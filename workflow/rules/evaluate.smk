@@ -142,7 +142,7 @@ rule stability:
         others=of_other_splits([f"{MODEL}/model.safetensors", f"{METHOD}/{{cls}}/subspaces.safetensors"]),
         code=code("stability"),
     output:
-        [f"{METHOD}/{name}" for name in plan.STABILITY_FILES],
+        of(f"{METHOD}/{{name}}", name=plan.STABILITY_FILES),
     log:
         "logs/{dataset}/{split}/{layer}/{method}/K~{k}/stability.log",
     benchmark:
