@@ -33,6 +33,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ablate": ("measure the logit without each known sound object", ("split", "gpu")),
     "objects": ("measure where concepts lie among the known sound objects", ("split", "layer", "method", "k", "gpu")),
     "composites": ("compare LRP rules on validation clips", ("split", "gpu")),
+    "stability": ("measure how stable the subspaces are", ("split", "layer", "method", "k", "gpu")),
     "compare": ("make the tables and figures of a data set", ("split",)),
 }
 """What each stage does, and the coordinates that it needs beside the data set."""

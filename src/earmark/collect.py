@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from earmark import artifacts, data, lrp, model
@@ -41,27 +42,67 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, laye
     made = artifacts.provenance(config, str(device))
     progress = Progress(f"collect {dataset}/{split}/{layer}", len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
-        candidates = training[source.targets(training).numpy() == cls.index]
-        usable = candidates[recognised(network, source, candidates, cls.index, device)[0]]
-        log.info("%s: %d of %d training clips are recognised", cls.slug, len(usable), len(candidates))
-        if not len(usable):
+        tensors = pairs_of(network, source, training, cls, layer, rules, config)
+        if not tensors:
             raise EarmarkError(
                 f"the model of {dataset}/{split} recognises no training clip of {cls.name}: nothing to explain"
             )
-        recordings = source.clips["recording"].to_numpy()[usable]
-        clips = usable[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
-        inputs = source.logmel(clips).to(device)
-        targets = torch.full((len(clips),), cls.index, device=device)
-        activations, contexts = lrp.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w]
-        tensors = sample_positions(
-            activations.cpu(),
-            contexts.cpu(),
-            config["pairs"]["positions"],
-            torch.Generator().manual_seed(derive(config["seed"], "positions", cls.slug)),
-        )
-        tensors["clip"] = torch.from_numpy(clips)[tensors["clip"]]
         artifacts.write_tensors(layout.pairs(split, layer, cls.slug), tensors, made)
         progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")
+
+
+def pairs_of(
+    network: torch.nn.Sequential,
+    source: data.DataSet,
+    clips: np.ndarray,
+    cls: data.ClassInfo,
+    layer: str,
+    rules: lrp.Rules,
+    config: dict[str, Any],
+) -> dict[str, torch.Tensor]:
+    """Draw pairs of one class from the recognised ones of some clips.
+
+    Parameters
+    ----------
+    network : torch.nn.Sequential
+        On the device to compute on.
+    source : data.DataSet
+        What the clips are of.
+    clips : numpy.ndarray
+        Rows of the clip index, of any class.
+    cls : data.ClassInfo
+        The class.
+    layer : str
+        Where.
+    rules : lrp.Rules
+        Rule of each layer.
+    config : dict
+        ``pairs``, ``seed``.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the clip index), ``position`` ``[N, 2]``;
+        empty if no clip of the class is recognised.
+    """
+    device = next(network.parameters()).device
+    candidates = clips[source.targets(clips).numpy() == cls.index]
+    usable = candidates[recognised(network, source, candidates, cls.index, device)[0]]
+    log.info("%s: %d of %d clips are recognised", cls.slug, len(usable), len(candidates))
+    if not len(usable):
+        return {}
+    recordings = source.clips["recording"].to_numpy()[usable]
+    chosen = usable[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
+    inputs = source.logmel(chosen).to(device)
+    targets = torch.full((len(chosen),), cls.index, device=device)
+    activations, contexts = lrp.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w]
+    tensors = sample_positions(
+        activations.cpu(),
+        contexts.cpu(),
+        config["pairs"]["positions"],
+        torch.Generator().manual_seed(derive(config["seed"], "positions", cls.slug)),
+    )
+    return tensors | {"clip": torch.from_numpy(chosen)[tensors["clip"]]}
 
 
 def sample_positions(

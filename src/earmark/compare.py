@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earmark import artifacts, data, figures, recovery, statistics, tables
+from earmark import artifacts, cards, choice, data, figures, recovery, statistics, tables
 from earmark.config import ORACLE
 from earmark.frontend import Frontend
 from earmark.layout import INPUT_LAYER, Layout
-from earmark.score import SCORES
+from earmark.score import SCORES, scored
 from earmark.seeds import derive
 from earmark.statistics import Clusters, Interval
 from earmark.tables import ALL, RANDOM, At, Clips, Label, Summaries, Values
@@ -79,6 +79,11 @@ class Study:
         return list(self.config["evaluate"]["cross"])
 
     @property
+    def stable(self) -> list[str]:
+        """Methods whose stability was measured."""
+        return list(self.config["stability"]["methods"])
+
+    @property
     def grid(self) -> list[At]:
         """All of the grid, K by K and layer by layer."""
         return [At(layer, method, k) for k in self.ks for layer in self.layers for method in self.methods]
@@ -125,7 +130,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     results, dataset
         Where the results lie.
     config : dict
-        ``grid``, ``evaluate``, ``composites``, ``frontend``, ``seed``.
+        ``grid``, ``evaluate``, ``composites``, ``frontend``, ``stability``, ``seed``.
     split : str
         The explained model.
     """
@@ -148,6 +153,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     artifacts.write_csv(layout.tables / "cross_class.csv", tables.COLUMNS, tables.rows(labels, gained, ours), made)
     artifacts.write_csv(layout.tables / "composites.csv", tables.COLUMNS, composite_rows(study), made)
     artifacts.write_csv(layout.tables / "conservation.csv", tables.COLUMNS, conservation_rows(study), made)
+    measures = write_stability(study, made)
 
     recovered = recovery.measure(study)
     rows = recovery.rows(study, recovered)
@@ -156,7 +162,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     artifacts.write_text(layout.tables / "ground_truth.md", text)
 
     with artifacts.replacing_directory(layout.figures) as folder:
-        for name, figure in chain(draw(study, {**found, **gained}), recovery.draw(study, recovered)):
+        drawn = draw(study, {**found, **gained}, measures, recovered)
+        for name, figure in chain(drawn, recovery.draw(study, recovered)):
             figures.save(figure, folder / name)
 
 
@@ -281,7 +288,27 @@ def conservation_rows(study: Study) -> Iterator[tables.Row]:
                     yield (layer, folder, k, cls.slug, metric, value, "", "", "", "", metadata.get("left_out", ""))
 
 
-def draw(study: Study, found: Summaries) -> Iterator[tuple[str, Figure]]:
+def write_stability(study: Study, made: Mapping[str, Any]) -> choice.Measures:
+    """Write what was measured of the subspaces' stability as table and as text, and warn of unstable concepts."""
+    asked = [At(layer, method, k) for k in study.ks for layer in study.layers for method in study.stable]
+    measures = choice.read({at: study.layout.method(study.split, *at) for at in asked})
+    slugs = [cls.slug for cls in study.source.classes]
+    artifacts.write_csv(
+        study.layout.tables / "stability.csv", choice.COLUMNS, choice.rows(asked, slugs, measures), made
+    )
+    title = f"Stability: {study.layout.dataset}, {study.split}"
+    artifacts.write_text(study.layout.tables / "stability.md", choice.report(title, asked, slugs, measures))
+    for at, keys in choice.unstable(measures).items():
+        concepts = len({(key.cls, key.concept) for key in keys})
+        log.warning(
+            "%s at %s, K = %d: %d unstable concepts, see tables/stability.md", at.method, at.layer, at.k, concepts
+        )
+    return measures
+
+
+def draw(
+    study: Study, found: Summaries, measures: choice.Measures, recovered: recovery.Recovery | None
+) -> Iterator[tuple[str, Figure]]:
     """Yield name and figure of everything whose results exist."""
     for cls in study.source.classes:
         yield from _draw_objects(study, cls)
@@ -290,11 +317,13 @@ def draw(study: Study, found: Summaries) -> Iterator[tuple[str, Figure]]:
             for method in study.shown:
                 yield from _draw_concepts(study, method, k, cls)
             yield from _draw_layers(study, study.shown[0], k, cls)
+            yield from _draw_cards(study, study.shown[0], k, cls, measures)
         for method in study.methods:
             yield from _draw_learning(study, method, k)
         yield from _draw_cross_class(study, k, found)
         yield from _draw_flipping(study, k, found)
     yield from _draw_composites(study)
+    yield from _draw_choice(study, found, measures, {} if recovered is None else recovered.summaries)
     yield from _draw_training(study)
 
 
@@ -348,6 +377,57 @@ def _draw_layers(study: Study, method: str, k: int, cls: data.ClassInfo) -> Iter
             rows=list(by_layer),
         )
         yield f"layers_{method}_K{k}_{cls.slug}", figure
+
+
+def _draw_cards(
+    study: Study, method: str, k: int, cls: data.ClassInfo, measures: choice.Measures
+) -> Iterator[tuple[str, Figure]]:
+    """Draw what each concept of a class is, at the middle layer: its profile and the clips in which it weighs most."""
+    layer = study.layers[len(study.layers) // 2]
+    path = study.heatmaps(layer, method, k, cls.slug)
+    clips, heatmaps, _ = scored(path) if path.exists() else ([], torch.empty(0), None)
+    if not clips:
+        return
+    relevance = cards.relevances(heatmaps)  # [n, K]
+    groups = study.source.clips["group"].to_numpy(str)[clips]
+    shares = cards.shares(relevance.numpy(), groups, study.draws, study.seed)
+    strongest = cards.strongest(relevance)  # [K, m]
+    inputs = study.source.logmel(clips)[:, 0]  # [n, F, T]
+    at = At(layer, method, k)
+    drawn = [
+        figures.Card(
+            choice.card_text(at, cls.slug, concept + 1, share, measures),
+            profile,
+            inputs[places],
+            heatmaps[places, concept, 0],
+            [
+                f"clip {clips[place]}\nΣᵢ Rᵢ = {relevance[place, concept]:.2f} of {relevance[place].sum():.2f}"
+                for place in places.tolist()
+            ],
+        )
+        for concept, (share, profile, places) in enumerate(
+            zip(shares, cards.profiles(heatmaps), strongest, strict=True)
+        )
+    ]
+    title = f"{cls.name}: the concepts of {method} at {layer}, K = {k}"
+    yield f"cards_{layer}_{method}_K{k}_{cls.slug}", figures.cards(study.frontend, drawn, title)
+
+
+def _draw_choice(
+    study: Study, found: Summaries, measures: choice.Measures, recovered: Summaries
+) -> Iterator[tuple[str, Figure]]:
+    """Draw what K and layer of the first method may be chosen by."""
+    method = study.methods[0]
+    grid = [at for at in study.grid if at.method == method]
+
+    def over_classes(summaries: Summaries, metric: str) -> dict[At, Interval]:
+        return {at: summaries[key].interval for at in grid if (key := (Label(at, metric), ALL)) in summaries}
+
+    panels = choice.panels(
+        grid, measures, over_classes(found, "fair_zero"), over_classes(recovered, recovery.CHOSEN_BY)
+    )
+    if any(panel.lines for panel in panels):
+        yield "choice", figures.choice(panels, study.layers, f"Which K and which layer? {method}; bars: 95 % intervals")
 
 
 def _draw_learning(study: Study, method: str, k: int) -> Iterator[tuple[str, Figure]]:

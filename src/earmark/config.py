@@ -258,14 +258,22 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         width = channels(f"{grid}.layers", layer, filters)
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
-    for key in ("grid.methods", "sonify.methods", "evaluate.cross"):
+    for key in ("grid.methods", "sonify.methods", "evaluate.cross", "stability.methods"):
         section, name = key.split(".")
         for method in block[section][name]:
             check_method(f"config: {where}.{key}", method)
             check_oracle(f"config: {where}.{key}", method, block)
-    for method in block["sonify"]["methods"]:
-        if method not in block["grid"]["methods"]:
-            raise EarmarkError(f"config: {where}.sonify.methods names {method}, which {where}.grid.methods lacks")
+    for section in ("sonify", "stability"):
+        for method in block[section]["methods"]:
+            if method not in block["grid"]["methods"]:
+                raise EarmarkError(
+                    f"config: {where}.{section}.methods names {method}, which {where}.grid.methods lacks"
+                )
+    for method in block["stability"]["methods"]:
+        if not FITTED_METHOD.fullmatch(method):
+            raise EarmarkError(
+                f"config: {where}.stability.methods names {method}, which is not fitted to pairs of clips"
+            )
     _check_sizes(where, block, len(filters))
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
@@ -294,6 +297,151 @@ def scores_over_layers(
     return figure
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A quantity over K and layer.
+
+    Attributes
+    ----------
+    title : str
+        What it is.
+    lines : mapping of K to mapping of layer to Bar
+        What is known of it.
+    levels : mapping of K to mapping of layer to float
+        What it is compared with.
+    """
+
+    title: str
+    lines: Mapping[int, Mapping[str, Bar]]
+    levels: Mapping[int, Mapping[str, float]]
+
+
+def choice(panels: Sequence[Panel], layers: Sequence[str], title: str) -> Figure:
+    """Draw quantities that K and the layer may be chosen by, a line per K over the layers.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        One without lines is there too, and says so.
+    layers : sequence of str
+        From the input upwards.
+    title : str
+        Of the figure.
+    """
+    ks = sorted({k for panel in panels for k in panel.lines})
+    n_rows = math.ceil(len(panels) / 3)
+    figure = _figure(9.6, 2.9 * n_rows + 0.8, title)
+    axes = list(figure.subplots(n_rows, 3, squeeze=False).flat)
+    handles: dict[str, Any] = {}
+    for axis, panel in zip(axes, panels, strict=False):
+        axis.set_title(panel.title, fontsize=MEDIUM)
+        axis.set_xticks(range(len(layers)), layers)
+        axis.set_xlim(-0.5, len(layers) - 0.5)
+        _style_lines(axis)
+        if not panel.lines:
+            axis.set_yticks([])
+            axis.text(0.5, 0.5, "not computed", transform=axis.transAxes, ha="center", va="center", fontsize=MEDIUM)
+        for k, by_layer in panel.lines.items():
+            color = OTHERS[ks.index(k) % len(OTHERS)]
+            shift = 0.4 * ((ks.index(k) + 0.5) / len(ks) - 0.5)
+            handles[f"K = {k}"] = _bars(axis, by_layer, layers, shift, color, "o", "-")
+            levels = {layer: (value, value, value) for layer, value in panel.levels.get(k, {}).items()}
+            if levels:
+                _bars(axis, levels, layers, shift, color, "", ":")
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    ordered = {f"K = {k}": handles[f"K = {k}"] for k in ks}
+    figure.legend(ordered.values(), ordered, loc="outside lower center", ncols=9, fontsize=MEDIUM)
+    return figure
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is drawn of one concept.
+
+    Attributes
+    ----------
+    text : str
+        Its name and numbers.
+    profile : array [F, T]
+        Mean positive relevance.
+    logmels, heatmaps : array [m, F, T]
+        Clips in which it weighs most, and its relevance in them.
+    captions : sequence of str
+        m titles.
+    """
+
+    text: str
+    profile: ArrayLike
+    logmels: ArrayLike
+    heatmaps: ArrayLike
+    captions: Sequence[str]
+
+
+def cards(frontend: Frontend, concepts: Sequence[Card], title: str) -> Figure:
+    """Draw concepts, one per row: numbers, mean profile with its marginals, and clips with the concept's relevance.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        What the axes' units are taken from.
+    concepts : sequence of Card
+        All of equally many clips.
+    title : str
+        Of the figure.
+
+    Returns
+    -------
+    Figure
+        Clips are drawn in grey, the darker the louder, with relevance in orange (against the class: blue) on them;
+        the clips of a row share one scale.
+    """
+    n_rows, n_clips = len(concepts), len(concepts[0].captions)
+    columns = [0.95, 0.3, 1.2, 0.08, *[1.0] * n_clips]
+    figure = _figure(1.8 * sum(columns) + 1.0, 2.05 * n_rows + 1.0, title)
+    explained = "clips: those in which the concept weighs most; orange speaks for the class, blue against it"
+    figure.text(0.98, 1 - 0.5 / figure.get_figheight(), explained, ha="right", fontsize=SMALL)
+    figure.set_layout_engine("none")
+    width, height = figure.get_size_inches()
+    grid = figure.add_gridspec(
+        n_rows,
+        len(columns),
+        width_ratios=columns,
+        left=0.25 / width,
+        right=1 - 0.15 / width,
+        bottom=0.45 / height,
+        top=1 - 0.9 / height,
+        wspace=0.16,
+        hspace=0.38,
+    )
+    for row, card in enumerate(concepts):
+        text = figure.add_subplot(grid[row, 0])
+        text.set_axis_off()
+        name, _, numbers = card.text.partition("\n")
+        text.text(0, 1, name, transform=text.transAxes, va="top", fontsize=LARGE, fontweight="bold")
+        text.text(0, 0.84, numbers, transform=text.transAxes, va="top", fontsize=SMALL, linespacing=1.35)
+        last = row == n_rows - 1
+        _profile(
+            figure,
+            grid[row, 2],
+            frontend,
+            np.asarray(card.profile),
+            "mean positive relevance" if row == 0 else "",
+            last,
+        )
+        maps = np.asarray(card.heatmaps)
+        limit = _limit(maps)
+        for number, (logmel, heatmap) in enumerate(zip(np.asarray(card.logmels), maps, strict=True)):
+            axis = figure.add_subplot(grid[row, 4 + number])
+            low, high = logmel.min(), logmel.max()
+            _spectrogram(axis, frontend, logmel, "Greys", (low, high + 0.6 * (high - low)))
+            _overlay(axis, heatmap, limit)
+            axis.set_title(card.captions[number], fontsize=SMALL)
+            axis.tick_params(labelbottom=last, labelleft=number == 0)
+            axis.set_xlabel("time [s]" if last else "", fontsize=SMALL)
+    return figure
+
+
 def cross_class(
     matrices: Mapping[str, Mapping[str, ArrayLike]],
     gains: Mapping[tuple[str, str], Sequence[Bar]],
@@ -549,8 +697,49 @@ def _table(axis: Axes, values: NDArray[Any], names: Sequence[str], side: float, 
     axis.tick_params(labelsize=SMALL, length=2, pad=2)
 
 
-def _interval_line(axis: Axes, method: str, by_layer: Mapping[str, Bar], layers: Sequence[str], shift: float) -> Any:
-    color, marker = METHODS.get(method, (BLACK, "X"))
+def _profile(
+    figure: Figure, place: SubplotSpec, frontend: Frontend, values: NDArray[Any], title: str, last: bool
+) -> None:
+    """Draw [F, T] with its means over frequency above it and over time beside it."""
+    inner = place.subgridspec(2, 2, width_ratios=[1, 0.22], height_ratios=[0.22, 1], wspace=0.06, hspace=0.06)
+    axis = figure.add_subplot(inner[1, 0])
+    _spectrogram(axis, frontend, values, AMOUNT, (0, max(float(values.max()), 1e-30)))
+    axis.tick_params(labelbottom=last)
+    axis.set_xlabel("time [s]" if last else "", fontsize=SMALL)
+    axis.set_ylabel("frequency [Hz]", fontsize=SMALL)
+    left, right, bottom, top = axis.images[0].get_extent()
+    n_mels, n_frames = values.shape
+    above = figure.add_subplot(inner[0, 0])
+    frames = np.linspace(left, right, n_frames + 1)
+    above.stairs(values.mean(axis=0), frames, fill=True, color=BLUE)
+    above.set_xlim(left, right)
+    above.set_title(title, fontsize=MEDIUM)
+    beside = figure.add_subplot(inner[1, 1])
+    beside.stairs(
+        values.mean(axis=1), np.linspace(bottom, top, n_mels + 1), orientation="horizontal", fill=True, color=BLUE
+    )
+    beside.set_ylim(bottom, top)
+    for marginal in (above, beside):
+        marginal.set_axis_off()
+
+
+def _overlay(axis: Axes, heatmap: NDArray[Any], limit: float) -> None:
+    """Lay relevance over a spectrogram, the weaker the more transparent."""
+    strength = np.clip(np.abs(heatmap) / limit, 0, 1) ** 0.7
+    colors = np.where(heatmap[..., None] >= 0, to_rgb(VERMILION), to_rgb(BLUE))  # [F, T, 3]
+    axis.imshow(
+        np.concatenate([colors, strength[..., None]], axis=-1),
+        origin="lower",
+        aspect="auto",
+        extent=axis.images[0].get_extent(),
+        interpolation="nearest",
+    )
+
+
+def _bars(
+    axis: Axes, by_layer: Mapping[str, Bar], layers: Sequence[str], shift: float, color: str, marker: str, style: str
+) -> Any:
+    """Draw estimates with their intervals over the layers that have one."""
     present = [place for place, layer in enumerate(layers) if layer in by_layer]
     estimates, low, high = np.array([by_layer[layers[place]] for place in present]).reshape(-1, 3).T
     errors = np.nan_to_num(np.abs([estimates - low, high - estimates]))
@@ -561,7 +750,7 @@ def _interval_line(axis: Axes, method: str, by_layer: Mapping[str, Bar], layers:
         color=color,
         marker=marker,
         markersize=4.5,
-        linestyle="-" if method in METHODS else ":",
+        linestyle=style,
         linewidth=1,
         elinewidth=1,
         capsize=2,
@@ -582,6 +771,11 @@ def _bar(bar: Bar) -> str:
     """Write an estimate and its interval."""
     estimate, low, high = bar
     return f"{estimate:+.2f}" + (f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else "")
+
+
+def _interval_line(axis: Axes, method: str, by_layer: Mapping[str, Bar], layers: Sequence[str], shift: float) -> Any:
+    color, marker = METHODS.get(method, (BLACK, "X"))
+    return _bars(axis, by_layer, layers, shift, color, marker, "-" if method in METHODS else ":")
 
 
 def _style_bar(bar: Any, label: str) -> None:

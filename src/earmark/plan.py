@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from earmark import folder
 from earmark.config import (
+    FITTED_METHOD,
     METHODS,
     SHARED,
     SUBSPACE_METHOD,
@@ -43,7 +44,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "ablate": ("frontend", "objects"),
     "objects": ("lrp", "frontend", "sonify", "objects"),
     "composites": ("lrp", "evaluate", "composites"),
-    "compare": ("grid", "evaluate", "composites", "frontend"),
+    "stability": ("lrp", "pairs", "fit", "evaluate", "stability"),
+    "compare": ("grid", "evaluate", "composites", "frontend", "stability"),
 }
 """The sections of a data set's block that each stage uses: a change elsewhere does not make it stale."""
 
@@ -70,12 +72,15 @@ TABLES = (
     "conservation.csv",
     "ground_truth.csv",
     "ground_truth.md",
+    "stability.csv",
+    "stability.md",
 )
 SPLIT_FILES = ("model.safetensors", "metrics.json", "history.csv", "confusion.csv")
 COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
 METHOD_FILES = ("scores.csv", "cross_class.csv", "cross_class_clips.csv")
+STABILITY_FILES = ("stability.csv", "held_out.csv")
 STEM_SPLIT_FILES = ("ablation.csv",)
 STEM_METHOD_FILES = ("objects.csv",)
 """What else there is of a split, and of a method, where the sound objects are known."""
@@ -130,6 +135,22 @@ def fingerprint(block: Mapping[str, Any]) -> str:
 def splits(block: Mapping[str, Any]) -> list[str]:
     """List the splits that a plain call trains: ``main``, and one per fold with ``cross_validation``."""
     return ["main", *(f"cv{fold}" for fold in range(fold_count(block)) if block["cross_validation"])]
+
+
+def check_splits(name: str, block: Mapping[str, Any]) -> None:
+    """Raise unless a data set has the splits whose subspaces its own are to be compared with.
+
+    Raises
+    ------
+    EarmarkError
+        If there are fewer folds, or as :func:`fold_count`.
+    """
+    known = ["main", *(f"cv{fold}" for fold in range(fold_count(block)))]
+    for split in block["stability"]["splits"]:
+        if split not in known:
+            raise EarmarkError(
+                f"config: datasets.{name}.stability.splits names {split}, which is no split{choices(split, known)}"
+            )
 
 
 def fold_count(block: Mapping[str, Any]) -> int:
@@ -208,7 +229,8 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
     count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
     if count:
         check_k(path, int(count[1]), layer, width)
-    _check_method_folder(path, below, classes, divisors(width), scores, CONCEPT_FILES)
+    fitted = STABILITY_FILES if FITTED_METHOD.fullmatch(method) else ()
+    _check_method_folder(path, below, classes, divisors(width), scores + fitted, CONCEPT_FILES)
 
 
 def _check_method_folder(

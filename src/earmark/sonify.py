@@ -7,6 +7,7 @@ own complex spectrogram they give sounds that sum to that of the standard explan
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from scipy.io import wavfile
 
-from earmark import artifacts, data
+from earmark import artifacts, cards, data
 from earmark.frontend import Frontend
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.progress import Progress
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 PERCENTILE = 90.0
 KERNEL_SIZE = 5
 KERNEL_SIGMA = 1.0
+
+CARD_COLUMNS = ("concept", "rank", "clip", "path", "relevance", "share")
 
 
 def blurred(maps: torch.Tensor) -> torch.Tensor:
@@ -167,28 +170,69 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, laye
             layout.concept(split, INPUT_LAYER, "standard", 1, cls.slug) / "heatmaps.safetensors"
         )
         standard_of = dict(zip(standards["clips"].tolist(), standards["heatmaps"][:, 0, 0], strict=True))
-        rows = torch.nonzero(tensors["gallery"]).squeeze(1).tolist()
         with artifacts.replacing_directory(folder / "sounds") as target:
-            listed = []
-            for number, row in enumerate(rows):
-                clip = int(tensors["clips"][row])
-                waveform = source.waveforms([clip])[0]
-                maps = tensors["heatmaps"][row, :, 0]  # [K, F, T]
-                sounds = explanation_sounds(frontend, waveform, standard_of[clip], maps, settings)
-                write_sounds(target / f"{number:03d}", sounds, frontend.sample_rate)
-                index = source.clips.iloc[clip]
-                listed.append(
-                    [
-                        f"{number:03d}",
-                        clip,
-                        index["path"],
-                        float(tensors["logits"][row]),
-                        *maps.sum(dim=(1, 2)).tolist(),
-                    ]
-                )
+            gallery = write_gallery(target, tensors, standard_of, source, frontend, settings)
             columns = ["folder", "clip", "path", "logit", *(f"relevance{concept + 1}" for concept in range(k))]
-            artifacts.write_csv(target / "clips.csv", columns, listed, artifacts.provenance(config))
+            artifacts.write_csv(target / "clips.csv", columns, gallery, artifacts.provenance(config))
+            strongest = write_cards(target / "cards", tensors, standard_of, source, frontend, settings)
+            artifacts.write_csv(target / "cards.csv", CARD_COLUMNS, strongest, artifacts.provenance(config))
         progress(done, cls.slug)
+
+
+def write_gallery(
+    target: Path,
+    tensors: dict[str, torch.Tensor],
+    standard_of: dict[int, torch.Tensor],
+    source: data.DataSet,
+    frontend: Frontend,
+    settings: dict[str, Any],
+) -> list[list[Any]]:
+    """Write a folder ``000``, ``001``, ... per clip of the gallery; the rows of ``clips.csv``."""
+    listed = []
+    for number, row in enumerate(torch.nonzero(tensors["gallery"]).squeeze(1).tolist()):
+        clip = int(tensors["clips"][row])
+        waveform = source.waveforms([clip])[0]
+        maps = tensors["heatmaps"][row, :, 0]  # [K, F, T]
+        sounds = explanation_sounds(frontend, waveform, standard_of[clip], maps, settings)
+        write_sounds(target / f"{number:03d}", sounds, frontend.sample_rate)
+        path, logit = source.clips["path"].iloc[clip], float(tensors["logits"][row])
+        listed.append([f"{number:03d}", clip, path, logit, *maps.sum(dim=(1, 2)).tolist()])
+    return listed
+
+
+def write_cards(
+    target: Path,
+    tensors: dict[str, torch.Tensor],
+    standard_of: dict[int, torch.Tensor],
+    source: data.DataSet,
+    frontend: Frontend,
+    settings: dict[str, Any],
+) -> list[list[Any]]:
+    """Write each concept in the scored clips in which it weighs most, as ``concept{n}/{rank}``.
+
+    Returns
+    -------
+    list of list
+        The rows of ``cards.csv``, in the order of ``CARD_COLUMNS``. The share is that of the clip's relevance.
+    """
+    scored = tensors["scored"].bool()
+    clips, heatmaps = tensors["clips"][scored].tolist(), tensors["heatmaps"][scored]  # [n, K, 1, F, T]
+    relevance = cards.relevances(heatmaps)  # [n, K]
+    listed = []
+    for concept, places in enumerate(cards.strongest(relevance).tolist()):
+        for rank, place in enumerate(places, start=1):
+            clip, folder = clips[place], target / f"concept{concept + 1}" / str(rank)
+            waveform = source.waveforms([clip])[0]
+            mask = masks(standard_of[clip], heatmaps[place, :, 0], settings["percentile"])[concept]
+            sound = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
+            folder.mkdir(parents=True)
+            for name, samples in {"input": waveform, "concept": sound}.items():
+                _write_wav(folder / f"{name}.wav", samples, frontend.sample_rate)
+            value, total = float(relevance[place, concept]), float(relevance[place].sum())
+            listed.append(
+                [concept + 1, rank, clip, source.clips["path"].iloc[clip], value, value / total if total else math.nan]
+            )
+    return listed
 
 
 def explanation_sounds(

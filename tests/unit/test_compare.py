@@ -22,6 +22,7 @@ CONFIG = {
     "grid": {"layers": ["conv1", "conv2"], "methods": ["drsa", "dsa", "random~0", "random~1"], "k": [2]},
     "evaluate": {"patch": 4, "cross": ["drsa", "random~0"], "bootstrap": 200},
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},
+    "stability": {"methods": ["drsa"], "draws": 2, "splits": []},
     "explain": {"clips": 6, "gallery": 1},
     "lrp": {},
     "seed": 0,
@@ -139,6 +140,18 @@ def composites(layout):
     write_csv(layout.composites_curves("main"), earmark_composites.CURVE_COLUMNS, curves)
 
 
+def affinities(layout, at, value):
+    """All concepts are found again in two draws, but the second class's second one."""
+    rows = [
+        [cls, concept, "seed", draw, value if (cls, concept) != ("wind", 2) else 0.5, 0.55, ""]
+        for cls in CLASSES
+        for concept in (1, 2)
+        for draw in (1, 2)
+    ]
+    folder = layout.method("main", at.layer, at.method, at.k)
+    write_csv(folder / "stability.csv", ["cls", "concept", "kind", "draw", "affinity", "random", "alignment"], rows)
+
+
 def trained(layout, split, accuracy):
     folder = layout.split(split)
     artifacts.write_json(folder / "metrics.json", {"test_accuracy": accuracy, "best_epoch": 2, "test_clips": 12}, {})
@@ -167,6 +180,7 @@ def tree(tmp_path_factory):
                 heatmaps(layout, At(layer, method, 2))
         cross(layout, At(layer, "drsa", 2), 0.3)
         cross(layout, At(layer, "random~0", 2), 0.1)
+        affinities(layout, At(layer, "drsa", 2), 0.99 if layer == "conv1" else 0.6)
         for cls in CLASSES:
             starts = [{"start": "data", "objective": 1.0, "iterations": 2, "history": [0.1, 0.5, 1.0]}]
             artifacts.write_json(layout.concept("main", layer, "drsa", 2, cls) / "fit.json", {"restarts": starts}, {})
@@ -387,11 +401,41 @@ def test_p_values_of_rules_are_corrected_for_their_number(tree):
     assert min(p_values) >= min(1.0, 18 * 2 / 2**groups) * 0.5
 
 
+def test_stability_stands_in_a_table_and_in_a_warning(tree, caplog):
+    table = read_csv(tree.tables / "stability.csv")
+    found = row(table, layer="conv1", method="drsa", k=2, cls="nan", metric="affinity_seed", concept=1)
+    assert (found["estimate"], found["low"], found["n"], found["unstable"]) == ("0.99", "0.99", "2", "no")
+    text = (tree.tables / "stability.md").read_text(encoding="utf-8")
+    warned = [line for line in text.splitlines() if line.startswith("- drsa")]
+    assert warned == [
+        "- drsa at conv1, K = 2, wind: seed 2",
+        "- drsa at conv2, K = 2, nan: seed 1, 2",
+        "- drsa at conv2, K = 2, wind: seed 1, 2",
+    ]
+    compare.run(tree.results, "demo", CONFIG, split="main")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "drsa at conv1, K = 2: 1 unstable concepts, see tables/stability.md",
+        "drsa at conv2, K = 2: 4 unstable concepts, see tables/stability.md",
+    ]
+
+
+def test_stability_that_is_not_asked_for_leaves_a_header_and_a_sentence(tree, tmp_path):
+    layout = Layout(tmp_path, "demo")
+    ingested(layout)
+    compare.run(tmp_path, "demo", CONFIG | {"stability": {"methods": [], "draws": 2, "splits": []}}, split="main")
+    lines = (layout.tables / "stability.csv").read_text(encoding="utf-8").splitlines()
+    assert lines == ["layer,method,k,cls,metric,estimate,low,high,p,n,left_out,concept,random,unstable"]
+    assert "names no method" in (layout.tables / "stability.md").read_text(encoding="utf-8")
+
+
 def test_figures_are_those_of_the_thesis(tree):
     names = {path.stem for path in tree.figures.iterdir()}
     assert names == {
         *(f"concepts_conv2_{method}_K2_{cls}" for method in ("drsa", "random~0") for cls in CLASSES),
         *(f"layers_drsa_K2_{cls}" for cls in CLASSES),
+        *(f"cards_conv2_drsa_K2_{cls}" for cls in CLASSES),
+        "choice",
         "learning_drsa_K2",
         "flipping_K2",
         "cross_class_K2",
@@ -411,6 +455,8 @@ def test_a_data_set_without_any_result_gives_empty_tables(tmp_path):
     assert read_csv(layout.tables / "model.csv") == []
     table = read_csv(layout.tables / "composites.csv")
     assert table and all(line["estimate"] == "" and line["left_out"] == "" for line in table)
+    assert all(line["estimate"] == "" for line in read_csv(layout.tables / "stability.csv"))
+    assert (layout.tables / "stability.md").read_text(encoding="utf-8").count("Not computed.") == 2
     assert list(layout.figures.iterdir()) == []
 
 

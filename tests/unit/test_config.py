@@ -167,6 +167,17 @@ MISTAKES = [
         {"configured": [{"layers": "*", "rule": "epsilon"}]},
         "datasets.synthetic.composites.candidates cannot name configured, which stands for lrp.rules",
     ),
+    (
+        "datasets.synthetic.stability.methods",
+        ["pca"],
+        "datasets.synthetic.stability.methods names pca, which datasets.synthetic.grid.methods lacks",
+    ),
+    (
+        "datasets.synthetic",
+        {"grid": {"methods": ["drsa", "oracle"]}, "stability": {"methods": ["oracle"]}},
+        "datasets.synthetic.stability.methods names oracle, which is not fitted to pairs of clips",
+    ),
+    ("datasets.synthetic.stability.splits", ["cv10"], "stability.splits[0] cannot be 'cv10'; did you mean cv1?"),
     ("datasets.synthetic.evaluate.patch", 7, "datasets.synthetic.evaluate.patch = 7 does not divide n_mels = 64"),
     (
         "datasets.synthetic.model.filters",

@@ -60,6 +60,14 @@ def test_splits_follow_the_groups(full, speakers):
     assert plan.splits(by_speaker) == ["main", "cv0", "cv1", "cv2"]
 
 
+def test_splits_to_compare_with_must_be_there(speakers):
+    three = {"group": "_([a-z]+)_"}
+    plan.check_splits("mine", block_of(speakers, **three, stability={"splits": ["main", "cv2"]}))
+    sentence = "datasets.mine.stability.splits names cv3, which is no split; did you mean cv2? Allowed: main, cv0, cv1"
+    with pytest.raises(EarmarkError, match=re.escape(sentence)):
+        plan.check_splits("mine", block_of(speakers, **three, stability={"splits": ["cv3"]}))
+
+
 def test_a_folder_is_told_by_names_and_sizes(full, speakers):
     before = plan.fingerprint(block_of(speakers))
     assert plan.fingerprint(block_of(speakers)) == before
@@ -83,6 +91,8 @@ def test_a_folder_is_told_by_names_and_sizes(full, speakers):
         "main/conv1/drsa/K~8/class1/subspaces.safetensors",  # not in the grid, but the model has it
         "main/conv5/random~7/K~16/class2/sounds",
         "main/conv2/pca/K~1/cross_class_clips.csv",
+        "main/conv2/pca/K~1/held_out.csv",
+        "tables/stability.md",
         "main/input/standard/K~1/class1/heatmaps.png",
         "main/input/noise~3/K~1/scores.csv",
     ],
@@ -120,6 +130,8 @@ def test_paths_that_can_be_made(full, path):
         ("synthetic/main/conv3/drsa/K~4/class3/fit.json", "there is no class3; did you mean class"),
         ("synthetic/main/conv3/drsa/K~4/class1/fits.json", "there is no fits.json; did you mean fit.json?"),
         ("synthetic/main/conv3/drsa/K~4/class1/sounds/000", "sounds is made as a whole; ask for it"),
+        ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; allowed: scores.csv"),
+        ("synthetic/main/input/standard/K~1/held_out.csv", "there is no held_out.csv; allowed: scores.csv"),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
         ("synthetic/main/input/drsa/K~1/scores.csv", "input has no drsa; allowed: standard, noise~SEED"),
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.io import wavfile
 from scipy.ndimage import gaussian_filter
 
 from earmark import sonify
@@ -112,3 +116,54 @@ def test_explanation_is_complete_and_matched_to_the_clips_loudness(scene) -> Non
     assert float(rms.max()) <= 1 + 1e-5
     assert float(loud.abs().max()) <= float(scene["clip"].abs().max()) + 1e-6
     assert torch.equal(sonify.matched(torch.zeros(1, 100), torch.ones(100)), torch.zeros(1, 100))
+
+
+def test_cards_hold_each_concepts_strongest_clips_at_their_true_level(scene, tmp_path) -> None:
+    """Five clips; the third is no scored one, and the fifth's relevance is negative."""
+    weights = torch.tensor([[1.0, 9.0], [4.0, 2.0], [50.0, 50.0], [3.0, 1.0], [-1.0, 6.0]])
+    maps = weights[:, :, None, None, None] * scene["maps"].unsqueeze(1)  # [5, K, 1, F, T]
+    tensors = {
+        "heatmaps": maps,
+        "clips": torch.tensor([10, 11, 12, 13, 14]),
+        "scored": torch.tensor([True, True, False, True, True]),
+    }
+    standard_of = dict(zip(tensors["clips"].tolist(), maps.sum(dim=1)[:, 0], strict=True))
+    source = types.SimpleNamespace(
+        waveforms=lambda clips: scene["clip"].unsqueeze(0) / clips[0],
+        clips=pd.DataFrame({"path": [f"{clip}.wav" for clip in range(15)]}),
+    )
+    settings = {"percentile": 0, "inverse": "additive"}
+    rows = sonify.write_cards(tmp_path / "cards", tensors, standard_of, source, FRONTEND, settings)
+    assert [row[:4] for row in rows] == [
+        [1, 1, 11, "11.wav"],
+        [1, 2, 13, "13.wav"],
+        [1, 3, 10, "10.wav"],
+        [2, 1, 10, "10.wav"],
+        [2, 2, 14, "14.wav"],
+        [2, 3, 11, "11.wav"],
+    ]
+    cells = float(scene["maps"][0].sum())
+    assert [row[4] / cells for row in rows] == pytest.approx([4, 3, 1, 9, 6, 2])
+    assert [row[5] for row in rows] == pytest.approx([4 / 6, 3 / 4, 1 / 10, 9 / 10, 6 / 5, 2 / 6])
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.wav"))
+    assert found == sorted(
+        f"cards/concept{concept}/{rank}/{name}.wav"
+        for concept in (1, 2)
+        for rank in (1, 2, 3)
+        for name in ("input", "concept")
+    )
+    for concept, rank, clip, *_ in rows:
+        folder = tmp_path / f"cards/concept{concept}/{rank}"
+        clip_sound, sound = (torch.from_numpy(wavfile.read(folder / f"{name}.wav")[1]) for name in ("input", "concept"))
+        assert torch.equal(clip_sound, scene["clip"] / clip)
+        row = tensors["clips"].tolist().index(clip)
+        expected = sonify.render(FRONTEND, clip_sound, standard_of[clip], maps[row, :, 0], 0)[concept - 1]
+        assert torch.allclose(sound, expected, atol=1e-7)
+        assert float(sound.abs().max()) > 0
+
+
+def test_without_scored_clips_there_are_no_cards(scene, tmp_path) -> None:
+    maps = scene["maps"].view(1, 2, 1, 64, 64)
+    tensors = {"heatmaps": maps, "clips": torch.tensor([0]), "scored": torch.tensor([False])}
+    assert sonify.write_cards(tmp_path / "cards", tensors, {}, None, FRONTEND, {}) == []
+    assert not (tmp_path / "cards").exists()

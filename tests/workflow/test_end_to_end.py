@@ -128,6 +128,27 @@ def test_sounds_of_concepts_are_audible(finished):
         assert abs(soundfile.read(path.with_name("input.wav"))[0]).max() > 0.01
 
 
+def test_cards_lie_beside_the_gallery(finished):
+    for cls in CLASSES:
+        folder = results(finished) / f"main/conv4/drsa/K~4/{cls}/sounds"
+        listed = pd.read_csv(folder / "cards.csv")
+        assert listed["concept"].tolist() == [concept for concept in range(1, 5) for _ in range(3)]
+        assert {path.name for path in (folder / "cards/concept4/3").iterdir()} == {"input.wav", "concept.wav"}
+        assert (results(finished) / f"figures/cards_conv4_drsa_K4_{cls}.png").stat().st_size > 0
+
+
+def test_stability_of_one_set_of_subspaces(finished):
+    folder = results(finished) / "main/conv4/drsa/K~4"
+    called = finished.snakemake("--cores", "1", "results/synthetic/main/conv4/drsa/K~4/stability.csv")
+    assert called.status == 0, called.output
+    affinities = pd.read_csv(folder / "stability.csv")
+    assert len(affinities) == 2 * 4 * 2 * 5  # classes, concepts, kinds, draws
+    assert affinities["affinity"].between(0, 1 + 1e-6).all()
+    held_out = pd.read_csv(folder / "held_out.csv")
+    assert held_out["cls"].tolist() == [*CLASSES, "all"]
+    assert (held_out[["training", "held_out"]] > 0).to_numpy().all()
+
+
 def test_a_second_call_does_nothing(finished):
     called = finished.snakemake("--cores", "2")
     assert called.status == 0

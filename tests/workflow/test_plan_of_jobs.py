@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from .conftest import ROOT
+from .conftest import ROOT, TINY
 
 CHAIN = {"generate": 1, "ingest": 1, "train": 1}
 
@@ -71,6 +71,17 @@ def test_the_configuration_as_it_comes(project):
 )
 def test_a_path_pulls_its_chain_only(project, target, jobs):
     assert project.plan(f"results/synthetic/{target}") == jobs
+
+
+def test_stability_is_made_where_it_is_asked_for(project):
+    block = TINY["datasets"]["synthetic"] | {"stability": {"methods": ["drsa"], "splits": ["cv0", "cv1"]}}
+    project.configure(TINY | {"datasets": {"synthetic": block}})
+    jobs = project.plan()
+    assert jobs["stability"] == 2 * 2  # layers, K
+    assert jobs["train"] == 1 + 2
+    assert jobs["collect_synthetic"] == 2 * (1 + 2)
+    assert jobs["fit_synthetic"] == 2 * 2 * 2 + 2 * 2 * 2  # the grid; and DRSA in both of the other splits
+    assert project.plan("results/synthetic/cv0/conv4/drsa/K~4/stability.csv")["train"] == 2  # cv0 itself and cv1
 
 
 def test_cross_validation_adds_a_training_per_fold(project):

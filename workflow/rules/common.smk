@@ -31,7 +31,7 @@ for path in sys.argv[1:]:
     if PurePosixPath(path).parts[:1] == ("results",):
         checked(plan.check_path, config, path)
 for dataset in config["run"]:
-    checked(plan.fold_count, config["datasets"][dataset])
+    checked(plan.check_splits, dataset, config["datasets"][dataset])
 
 CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
@@ -112,6 +112,17 @@ def of(pattern, **known):
 def of_classes(pattern):
     """Return an input function: a path with {cls} for every class of the data set."""
     return lambda wildcards: expand(pattern, cls=CLASSES[wildcards.dataset], **wildcards)
+
+
+def of_other_splits(patterns):
+    """Return an input function: paths for every other split that stability looks at, and every class."""
+
+    def paths(wildcards):
+        splits = config["datasets"][wildcards.dataset]["stability"]["splits"]
+        known = {**wildcards, "split": [split for split in splits if split != wildcards.split]}
+        return expand(patterns, cls=CLASSES[wildcards.dataset], **known)
+
+    return paths
 
 
 def of_synthetic(*names):

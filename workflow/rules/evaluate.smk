@@ -159,3 +159,38 @@ rule composites:
     shell:
         "earmark composites --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
         " --config {params.config:q} > {log} 2>&1"
+
+
+rule stability:
+    input:
+        index=INDEX,
+        logmel=LOGMEL,
+        pairs=of_classes(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors"),
+        model=f"{MODEL}/model.safetensors",
+        subspaces=of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+        others=of_other_splits([f"{MODEL}/model.safetensors", f"{METHOD}/{{cls}}/subspaces.safetensors"]),
+        code=code("stability"),
+    output:
+        of(f"{METHOD}/{{name}}", name=plan.STABILITY_FILES),
+    log:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/stability.log",
+    benchmark:
+        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/stability.tsv"
+    wildcard_constraints:
+        layer=r"conv\d+",
+        method=FITTED_METHOD.pattern,
+    conda:
+        "../../envs/earmark.yaml"
+    threads: plan.threads(config, "stability")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+        gpu=1,
+    params:
+        config=config_of("stability"),
+    message:
+        "Refitting {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k}"
+    shell:
+        "earmark stability --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
+        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
+        " --config {params.config:q} > {log} 2>&1"

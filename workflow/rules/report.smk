@@ -31,6 +31,11 @@ rule compare:
             ],
         ),
         composites=lambda wildcards: composites_of(wildcards.dataset),
+        stability=lambda wildcards: grid(
+            wildcards.dataset,
+            [f"{METHOD}/{name}" for name in plan.STABILITY_FILES],
+            config["datasets"][wildcards.dataset]["stability"]["methods"],
+        ),
         code=code("compare"),
     output:
         tables=of(f"{DATASET}/tables/{{name}}", name=plan.TABLES),
