@@ -100,10 +100,13 @@ def test_examples_only_need_their_recordings(digits, example, trainings):
     assert "there is no class1; allowed: scores.csv" in called.output
 
 
-def test_the_example_of_rules_adds_their_comparison(project):
-    example = yaml.safe_load((ROOT / "examples/composites.yaml").read_text())
+def test_the_study_compares_rules_and_variants(project):
+    example = yaml.safe_load((ROOT / "examples/study.yaml").read_text())
     project.configure(example)
-    assert project.plan("results/synthetic/tables/composites.csv")["composites"] == 1
+    jobs = project.plan()
+    assert jobs["composites"] == 4  # every model may prefer rules of its own
+    assert jobs["train"] == 5  # four models, and another split of the first for its stability
+    assert jobs["compare"] == 4
     assert len(example["datasets"]["synthetic"]["composites"]["candidates"]) == 8
 
 
