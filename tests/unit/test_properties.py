@@ -39,7 +39,7 @@ def clips(draw, columns=3):
 
 
 @st.composite
-def studies(draw, n_trials=300):
+def studies(draw, n_trials=400):
     """Draw that many studies of one design, all without an effect: values [n, trials] and their clusters.
 
     Clips of a group are alike, groups differ in size, and each group lies in one class.
@@ -55,28 +55,32 @@ def studies(draw, n_trials=300):
     return values, Clusters.of(groups, classes)
 
 
-def within_chance(count, n_trials, probability):
-    """Whether so many of independent trials are what four standard errors around a probability allow."""
-    return abs(count / n_trials - probability) < 4 * math.sqrt(probability * (1 - probability) / n_trials)
+def near(count, n_trials, probability, slack=0.0):
+    """Whether so many of independent trials are what five standard errors around a probability allow."""
+    return abs(count / n_trials - probability) < slack + 5 * math.sqrt(probability * (1 - probability) / n_trials)
+
+
+# Percentile intervals of some dozens of groups are a little short, those of medians a little long; an interval that
+# took clips for groups would hold the truth in 60 to 80 of 100 studies where it says 95.
+SLACK = {bootstrap: 0.02, bootstrap_median: 0.05}
 
 
 @few
 @given(studies(), st.sampled_from([bootstrap, bootstrap_median]), st.sampled_from([0.8, 0.95]))
 def test_intervals_cover_the_truth_as_often_as_they_say(study, interval, level):
     values, clusters = study
-    bounds = np.array(interval(values[:, :150] if interval is bootstrap_median else values, clusters, 300, level=level))
+    bounds = np.array(interval(values, clusters, 300, level=level))
     hits = np.count_nonzero((bounds[:, 1] <= 0) & (bounds[:, 2] >= 0))
-    # Percentile intervals of some dozens of groups are a little short; resampling clips would be far below.
-    assert hits / len(bounds) > level - 0.07 and hits / len(bounds) < level + 0.05
+    assert near(hits, len(bounds), level, SLACK[interval])
 
 
 @few
-@given(studies(n_trials=400))
+@given(studies())
 def test_p_values_are_uniform_where_there_is_no_effect(study):
     values, clusters = study
     p_values = sign_flip(values, clusters, draws=999)
     for level in (0.05, 0.1, 0.25, 0.5, 0.75):
-        assert within_chance(np.count_nonzero(p_values <= level), len(p_values), level), level
+        assert near(np.count_nonzero(p_values <= level), len(p_values), level), level
 
 
 @few
