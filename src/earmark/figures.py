@@ -344,10 +344,10 @@ def choice(panels: Sequence[Panel], layers: Sequence[str], title: str) -> Figure
         for k, by_layer in panel.lines.items():
             color = OTHERS[ks.index(k) % len(OTHERS)]
             shift = 0.4 * ((ks.index(k) + 0.5) / len(ks) - 0.5)
-            handles[f"K = {k}"] = _bars(axis, by_layer, layers, shift, color, "o", "-")
+            handles[f"K = {k}"] = _errorbars(axis, by_layer, layers, shift, color, "o", "-")
             levels = {layer: (value, value, value) for layer, value in panel.levels.get(k, {}).items()}
             if levels:
-                _bars(axis, levels, layers, shift, color, "", ":")
+                _errorbars(axis, levels, layers, shift, color, "", ":")
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     ordered = {f"K = {k}": handles[f"K = {k}"] for k in ks}
@@ -736,7 +736,7 @@ def _overlay(axis: Axes, heatmap: NDArray[Any], limit: float) -> None:
     )
 
 
-def _bars(
+def _errorbars(
     axis: Axes, by_layer: Mapping[str, Bar], layers: Sequence[str], shift: float, color: str, marker: str, style: str
 ) -> Any:
     """Draw estimates with their intervals over the layers that have one."""
@@ -775,7 +775,7 @@ def _bar(bar: Bar) -> str:
 
 def _interval_line(axis: Axes, method: str, by_layer: Mapping[str, Bar], layers: Sequence[str], shift: float) -> Any:
     color, marker = METHODS.get(method, (BLACK, "X"))
-    return _bars(axis, by_layer, layers, shift, color, marker, "-" if method in METHODS else ":")
+    return _errorbars(axis, by_layer, layers, shift, color, marker, "-" if method in METHODS else ":")
 
 
 def _style_bar(bar: Any, label: str) -> None:
