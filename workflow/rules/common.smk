@@ -7,13 +7,14 @@ import shlex
 import sys
 from pathlib import Path, PurePosixPath
 
+from snakemake.resources import Resources
 from snakemake.settings.types import DeploymentMethod
 
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from earmark import plan
-from earmark.config import FITTED_METHOD, ORACLE, has_stems, validate
+from earmark.config import FITTED_METHOD, ORACLE, choices, has_stems, validate
 from earmark.errors import EarmarkError
 from earmark.layout import INPUT_LAYER
 
@@ -32,6 +33,23 @@ for path in sys.argv[1:]:
         checked(plan.check_path, config, path)
 for dataset in config["run"]:
     checked(plan.check_splits, dataset, config["datasets"][dataset])
+
+
+def per_rule(settings):
+    """Hand the resources that a profile or the command line sets for a stage down to the stage's rules of data sets."""
+    rules_of = {stage: [stage, *(f"{stage}_{dataset}" for dataset in config["datasets"])] for stage in plan.SECTIONS}
+    unknown = set(settings).difference(*rules_of.values())
+    if unknown:
+        name = min(unknown)
+        raise EarmarkError(f"--set-resources: there is no rule {name}{choices(name, rules_of)}")
+    return {
+        name: Resources({**settings.get(stage, {}), **settings.get(name, {})})
+        for stage, names in rules_of.items()
+        for name in names
+    }
+
+
+workflow.resource_settings.overwrite_resources = checked(per_rule, workflow.resource_settings.overwrite_resources)
 
 CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]

@@ -1,6 +1,10 @@
 # From recordings to clips and their spectrograms.
 
 
+localrules:
+    generate,
+
+
 rule generate:
     input:
         code=code("generate"),

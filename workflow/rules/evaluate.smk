@@ -15,6 +15,8 @@ rule score:
         "logs/{dataset}/{split}/{layer}/{method}/K~{k}/score.log",
     benchmark:
         "logs/{dataset}/{split}/{layer}/{method}/K~{k}/score.tsv"
+    group:
+        "concepts-{layer}-{method}"
     conda:
         "../../envs/earmark.yaml"
     threads: plan.threads(config, "score")

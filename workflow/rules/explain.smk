@@ -19,6 +19,8 @@ for dataset, classes in CLASSES.items():
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/explain.log",
         benchmark:
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/explain.tsv"
+        group:
+            "concepts-{layer}-{method}"
         conda:
             "../../envs/earmark.yaml"
         threads: plan.threads(config, "explain")
@@ -59,6 +61,8 @@ for dataset, classes in CLASSES.items():
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/sonify.log",
         benchmark:
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/sonify.tsv"
+        group:
+            "sounds-{layer}"
         conda:
             "../../envs/earmark.yaml"
         threads: plan.threads(config, "sonify")

@@ -48,6 +48,8 @@ for dataset, classes in CLASSES.items():
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/fit.log",
         benchmark:
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/fit.tsv"
+        group:
+            "concepts-{layer}-{method}"
         conda:
             "../../envs/earmark.yaml"
         wildcard_constraints:
@@ -93,6 +95,8 @@ for dataset, classes in CLASSES.items():
                 f"logs/{dataset}/{{split}}/{{layer}}/{ORACLE}/K~{{k}}/oracle.log",
             benchmark:
                 f"logs/{dataset}/{{split}}/{{layer}}/{ORACLE}/K~{{k}}/oracle.tsv"
+            group:
+                f"concepts-{{layer}}-{ORACLE}"
             conda:
                 "../../envs/earmark.yaml"
             threads: plan.threads(config, "oracle")
