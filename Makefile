@@ -1,4 +1,5 @@
 # make run    results of every data set that config.yaml names under `run`
+# make slurm  the same on a SLURM cluster; first fit profiles/slurm to yours (docs/how-to/cluster.md)
 # make test   the tests          make lint   formatting, types, workflow
 # make bench  figures of benchmarks/latest.json and docs/benchmarks.md (ARGS=--quick: only tries it)
 # make lock   envs/earmark.yaml and docs/config.md from what they repeat
@@ -7,7 +8,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test lint lock bench clean
+.PHONY: run slurm test lint lock bench clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -16,6 +17,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 run: .venv/.installed
 	$(BIN)/snakemake $(ARGS) --cores all --resources gpu=$(GPU)
+
+slurm: .venv/.installed
+	$(BIN)/snakemake $(ARGS) --workflow-profile profiles/slurm
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)

@@ -8,6 +8,9 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+container: "envs/earmark.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

@@ -1,7 +1,7 @@
 """A SLURM cluster of one node, this machine: real daemons, started for a test and ended with it.
 
-It needs Debian's packages slurm-wlm and munge, no systemd, no database, no cgroups and no rights beyond the user's. Memory
-and GPUs are bookkeeping: SLURM counts them, and nobody is kept from using more.
+It needs Debian's packages slurm-wlm and munge, no systemd, no database, no cgroups and no rights beyond the user's.
+Memory and GPUs are bookkeeping: SLURM counts them, and nobody is kept from using more.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
-NodeName={host} NodeAddr={address} CPUs={cpus} CoresPerSocket={cpus} RealMemory={memory_mb} Gres=gpu:{gpus}
+NodeName={host} NodeAddr={address} CPUs={cpus} CoresPerSocket={cpus} RealMemory={memory_mb} Gres=gpu:{gpu_model}:{gpus}
 PartitionName={cpu_partition} Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName={gpu_partition} Nodes={host} MaxTime=INFINITE State=UP
 """
@@ -93,15 +93,21 @@ class Cluster:
         lines = self.client("scontrol", "--oneliner", "show", "job").splitlines()
         return [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines if "=" in line]
 
+    def processes(self, job: str) -> list[int]:
+        """List the processes of a running job."""
+        return [int(line.split()[0]) for line in self.client("scontrol", "listpids", job).splitlines()[1:]]
+
 
 @contextmanager
-def running(*, cpu_partition: str, gpu_partition: str, gpus: int, memory_mb: int) -> Iterator[Cluster]:
+def running(*, cpu_partition: str, gpu_partition: str, gpu_model: str, gpus: int, memory_mb: int) -> Iterator[Cluster]:
     """Start a cluster, yield it once it has run a job, and end it.
 
     Parameters
     ----------
     cpu_partition, gpu_partition : str
         Names of its two partitions, both on the one node; the first is the default.
+    gpu_model : str
+        What its GPUs are called.
     gpus, memory_mb : int
         What the node claims to have. It has as many CPUs as this machine.
 
@@ -127,6 +133,7 @@ def running(*, cpu_partition: str, gpu_partition: str, gpus: int, memory_mb: int
             user=_user(),
             cpus=os.cpu_count(),
             memory_mb=memory_mb,
+            gpu_model=gpu_model,
             gpus=gpus,
             cpu_partition=cpu_partition,
             gpu_partition=gpu_partition,
@@ -135,7 +142,9 @@ def running(*, cpu_partition: str, gpu_partition: str, gpus: int, memory_mb: int
     devices = [folder / "devices" / f"gpu{number}" for number in range(gpus)]
     for device in devices:
         device.symlink_to("/dev/null")  # SLURM insists on a device for each
-    (folder / "gres.conf").write_text("".join(f"NodeName={host} Name=gpu File={device}\n" for device in devices))
+    (folder / "gres.conf").write_text(
+        "".join(f"NodeName={host} Name=gpu Type={gpu_model} File={device}\n" for device in devices)
+    )
     cluster = Cluster(_environment(folder))
     with ExitStack() as daemons:
         daemons.callback(shutil.rmtree, folder)
@@ -165,7 +174,7 @@ def _own_name() -> tuple[str, str, str]:
         address = socket.gethostbyname(host)
     except OSError:
         address = ""
-    if address == "127.0.0.1" or address and not address.startswith("127."):
+    if address == "127.0.0.1" or (address and not address.startswith("127.")):
         return host, address, "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny"
     return host, "127.0.0.1", ""
 
@@ -193,7 +202,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _start(folder: Path, daemons: ExitStack, program: str, *arguments: str) -> subprocess.Popen:
-    """Start a daemon, to be ended with the others; in a session of its own, which a terminal's Ctrl-C does not reach."""
+    """Start a daemon, to be ended with the others; in a session of its own, where no Ctrl-C reaches it."""
     with (folder / f"{program}.log").open("w") as log:
         daemon = subprocess.Popen(
             [_program(program), *arguments],

@@ -74,9 +74,10 @@ wildcard_constraints:
     k=r"\d+",
 
 
-# Jobs run the package beside this file, by the Python that runs Snakemake or by that of the rule's conda environment,
-# and report their progress on the terminal although their output goes to the log.
-own_python = DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
+# Jobs run the package beside this file, by the Python that runs Snakemake or by that of the conda environment or the
+# container, and report their progress on the terminal although their output goes to the log.
+foreign = {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
+own_python = foreign.isdisjoint(workflow.deployment_settings.deployment_method)
 shell.prefix(
     "set -euo pipefail; "
     + (f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; " if own_python else "")
