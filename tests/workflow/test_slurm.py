@@ -79,10 +79,10 @@ def edit_profile(project: Project, minutes: int) -> None:
     path.write_text(yaml.safe_dump(profile))
 
 
-def start(project: Project, node: cluster.Cluster) -> subprocess.Popen:
-    """Call Snakemake on the cluster."""
+def start(project: Project, node: cluster.Cluster, attempt: int) -> subprocess.Popen:
+    """Call Snakemake on the cluster; what it sends counts as sent for the second time, say."""
     command = [sys.executable, "-m", "snakemake", *TARGETS, "--configfile", "changes.yaml"]
-    command += ["--workflow-profile", "profiles/slurm"]
+    command += ["--workflow-profile", "profiles/slurm", "--attempt", str(attempt)]
     with (project.folder / "output.txt").open("w") as output:
         return subprocess.Popen(
             command, cwd=project.folder, env=node.environment, stdout=output, stderr=subprocess.STDOUT
@@ -135,7 +135,7 @@ def story(tmp_path_factory):
         record(project, readable=False)
         configure(project, epochs=100_000)
         edit_profile(project, minutes=1)
-        call = start(project, node)
+        call = start(project, node, attempt=1)
         node.client("scancel", training(project, node, "cv1", call))
         for process in node.processes(training(project, node, "cv0", call)):
             os.kill(process, signal.SIGSTOP)  # it hangs until its time is over, and computes nothing meanwhile
@@ -145,7 +145,7 @@ def story(tmp_path_factory):
         record(project, readable=True)
         configure(project, epochs=2)
         edit_profile(project, minutes=10)
-        second = end(project, start(project, node))
+        second = end(project, start(project, node, attempt=2))
         resumed = node.jobs()[before + len(jobs) :]
     return Story(project, first, second, jobs, resumed)
 
@@ -236,6 +236,12 @@ def test_a_second_call_completes_the_rest_and_no_more(story):
     splits = [f"rule_train_wildcards_endless_{split}" for split in ("cv0", "cv1")]
     assert sent == ["rule_ingest_wildcards_unreadable", *splits]
     assert all((story.project.folder / target).exists() for target in TARGETS[1:])
+
+
+def test_what_is_sent_again_asks_for_more(story):
+    asked = {job["Comment"]: (job["MinMemoryNode"], job["TimeLimit"]) for job in story.resumed}
+    assert asked["rule_ingest_wildcards_unreadable"] == ("8000M", "02:00:00")
+    assert asked["rule_train_wildcards_endless_cv1"] == ("12000M", "08:00:00")
 
 
 def test_without_the_cluster_nothing_is_stale(story):
