@@ -8,6 +8,7 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+# Used only with --software-deployment-method apptainer; made of envs/earmark.def.
 container: "envs/earmark.sif"
 
 

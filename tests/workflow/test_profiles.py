@@ -77,7 +77,7 @@ def test_slurm_sends_what_computes_on_a_gpu_and_nothing_else_to_gpus():
 
 def test_groups_are_of_gpu_rules_or_of_others(rules):
     groups = {group for group, _ in rules.values() if group}
-    assert len(groups) == 2
+    assert groups
     for group in groups:
         assert len({stage(rule) in ON_GPU for rule, (other, _) in rules.items() if other == group}) == 1
     assert set(PROFILES["slurm"]["group-components"]) <= groups
