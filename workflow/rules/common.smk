@@ -157,9 +157,7 @@ def with_stems(dataset, paths):
 def below_input(paths, dataset=None):
     """Return an input function: paths with wildcards, {cls} among them, that maps of the layer `input` do without."""
     return lambda wildcards: (
-        []
-        if wildcards.layer == INPUT_LAYER
-        else expand(paths, cls=CLASSES[dataset or wildcards.dataset], **wildcards)
+        [] if wildcards.layer == INPUT_LAYER else expand(paths, cls=CLASSES[dataset or wildcards.dataset], **wildcards)
     )
 
 

@@ -48,12 +48,12 @@ for dataset, classes in CLASSES.items():
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/fit.log",
         benchmark:
             f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/fit.tsv"
+        wildcard_constraints:
+            method=FITTED_METHOD.pattern,
         group:
             "concepts-{layer}-{method}"
         conda:
             "../../envs/earmark.yaml"
-        wildcard_constraints:
-            method=FITTED_METHOD.pattern,
         threads: plan.threads(config, "fit")
         resources:
             mem_mb=growing(4000),
