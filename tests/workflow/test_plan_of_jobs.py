@@ -105,7 +105,7 @@ def test_the_study_compares_rules_and_variants(project):
     project.configure(example)
     jobs = project.plan()
     assert jobs["composites"] == 4  # every model may prefer rules of its own
-    assert jobs["train"] == 5  # four models, and another split of the first for its stability
+    assert jobs["train"] == 8  # four models, and four other splits of the first for its stability
     assert jobs["compare"] == 4
     assert len(example["datasets"]["synthetic"]["composites"]["candidates"]) == 8
 
