@@ -31,7 +31,10 @@ pytestmark = [
     ),
 ]
 
-SYNTHETIC = TINY["datasets"]["synthetic"] | {"grid": {"layers": ["conv4"], "methods": ["drsa"], "k": [4]}}
+SYNTHETIC = TINY["datasets"]["synthetic"] | {
+    "grid": {"layers": ["conv4"], "methods": ["drsa"], "k": [4]},
+    "composites": {"candidates": {}},
+}
 ENDLESS = {"extends": "synthetic", "synthetic": {"clips_per_class": 20, "all_objects_clips": 2}}
 UNREADABLE = {"extends": "spoken-digits", "root": "recordings"}
 TARGETS = (
