@@ -1,33 +1,58 @@
 """Write results whole or not at all, each with its provenance.
 
-Every file is written under a temporary name of its own in the target's folder and renamed
-when complete, so that a killed job leaves no half-written result and two jobs that race for
-one path cannot mix. Provenance holds no times: equal inputs give equal bytes.
+Every file is written in a hidden folder of its writer's own beside the target and renamed when complete, so that a
+killed job leaves no half-written result and two jobs that race for one path cannot mix. The writer holds a lock in
+that folder; whoever writes the same target next removes the folders of writers that were killed. Provenance holds no
+times: equal inputs give equal bytes.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import functools
+import glob
 import importlib.metadata
 import io
+import itertools
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from earmark.errors import EarmarkError
+
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 METADATA_KEY = "earmark"
 PACKAGES = ("earmark", "torch", "zennit", "numpy", "scipy", "librosa", "soundfile")
+
+LOCK = ".lock"
+"""File in a writer's folder, locked while the writer lives."""
+
+ELSEWHERE_SECONDS = 24 * 3600
+"""Age from which a folder that a writer on another machine left unlocked is a leftover. Some shared file systems keep
+locks to the machine that holds them, and a writer may then be alive there; none needs a day for one file."""
+
+UNWRITABLE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your quota of disk space is used up",
+    errno.EFBIG: "files of this size are not allowed here (see `ulimit -f`)",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "you have no permission to write there",
+    errno.EPERM: "you have no permission to write there",
+}
+"""What keeps a result from being written, and is the user's to mend."""
 
 
 @functools.cache
@@ -77,41 +102,104 @@ def provenance(config: Mapping[str, Any], device: str = "cpu") -> dict[str, Any]
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well."""
+    """Yield the path of a file to write, which becomes `path` when the block ends well.
+
+    Raises
+    ------
+    EarmarkError
+        If the disk is full, or `path` cannot be written for another reason of :data:`UNWRITABLE`.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _workplace(path) as folder:
+        yield folder / path.name
+        os.replace(folder / path.name, path)
 
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that takes its place when the block ends well."""
+    """Yield a new folder to fill, which becomes `path` when the block ends well; errors as :func:`replacing`."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    with _workplace(path) as folder:
+        (folder / path.name).mkdir()
+        yield folder / path.name
+        for number in itertools.count():  # as often as another writer is faster
+            with suppress(FileNotFoundError):
+                os.rename(path, folder / f"{path.name}-{number}")
+            try:
+                os.rename(folder / path.name, path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+
+
+@contextmanager
+def _workplace(path: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside `path` that is locked as long as the block runs, and removed at its end."""
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        folder, lock = _locked_folder(path)
+        try:
+            yield folder
+        finally:
+            os.close(lock)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise EarmarkError(f"'{path}' cannot be written: {UNWRITABLE[error.errno]}.") from error
+
+
+def check_writable(results: Path, dataset: str) -> None:
+    """Raise unless this user may write to the folder of results and that of the data set, where they are there.
+
+    Raises
+    ------
+    EarmarkError
+        Before jobs are planned whose results could not be written.
+    """
+    for folder in (results, results / dataset):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise EarmarkError(f"'{folder}' cannot be written: it is read-only, or you have no permission.")
+
+
+def _locked_folder(path: Path) -> tuple[Path, int]:
+    """Make a folder for a writer of `path` and lock it: the folder, and the descriptor that holds the lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_prefix(path)}{platform.node()}-"))
+        with suppress(FileNotFoundError):  # another writer took the folder, still empty, for a leftover
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+            with suppress(OSError):  # a file system without locks: there, all leftovers pass for folders in use
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return folder, lock
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the folders of writers of `path` that are gone: those whose lock nobody holds."""
+    for folder in path.parent.glob(f"{glob.escape(_prefix(path))}*"):
+        with suppress(OSError):  # it is in use, of somebody else, or already being removed
+            here = folder.name.startswith(f"{_prefix(path)}{platform.node()}-")
+            if here or time.time() - folder.stat().st_mtime > ELSEWHERE_SECONDS:
+                _remove_leftover(folder)
+
+
+def _remove_leftover(folder: Path) -> None:
+    """Remove a writer's folder unless its lock is held; raise OSError then."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        folder.rmdir()  # killed before there was a lock; a writer that was about to lock it makes another folder
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
 
 
-@functools.cache
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _prefix(path: Path) -> str:
+    return f".{path.name}-"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -138,14 +226,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]],
     write_text(path, buffer.getvalue())
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Write a NumPy array to a ``.npy`` file, whole or not at all."""
-    import numpy as np
-
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
-
-
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], made: Mapping[str, Any], **metadata: Any) -> None:
     """Write named tensors to a safetensors file.
 
@@ -165,14 +245,18 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], made: Mapping
     Provenance and metadata are one JSON object under the file's metadata key ``earmark``: several keys would be
     written in an order of chance, and equal results would differ in their bytes.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            temporary,
-            metadata={METADATA_KEY: json.dumps({"provenance": made, **metadata})},
-        )
+        try:
+            save_file(stored, temporary, metadata={METADATA_KEY: json.dumps({"provenance": made, **metadata})})
+        except SafetensorError as error:
+            code = re.search(r"os error (\d+)", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -187,9 +271,9 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="pt") as file:  # once: another job may replace the file meanwhile
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return tensors, read_metadata(path)
+        return tensors, json.loads(file.metadata()[METADATA_KEY])
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -69,9 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(**options)
     except EarmarkError as error:
-        print(f"earmark: {error}", file=sys.stderr)
+        _say(f"earmark: {error}")
         return 1
     return 0
+
+
+def _say(sentence: str) -> None:
+    """Print to stderr, or to the terminal where that fails: a full disk has no room for a rule's log either."""
+    try:
+        print(sentence, file=sys.stderr, flush=True)
+    except OSError:
+        screen = terminal()
+        if screen is not None:
+            with screen:
+                print(sentence, file=screen)
 
 
 def _log() -> None:

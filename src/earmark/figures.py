@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,8 +76,10 @@ def save(figure: Figure, path: Path) -> None:
     for target in paths:
         # Neither a date nor the library's version, which would make equal pictures differ.
         metadata = {"Software": None} if target.suffix == ".png" else {"CreationDate": None, "Producer": None}
+        picture = io.BytesIO()  # the PNG writer does not say why a file cannot be written
+        figure.savefig(picture, format=target.suffix[1:], metadata=metadata)
         with artifacts.replacing(target) as temporary:
-            figure.savefig(temporary, metadata=metadata)
+            temporary.write_bytes(picture.getvalue())
 
 
 def explanation_grid(

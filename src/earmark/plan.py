@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -167,6 +168,43 @@ def fold_count(block: Mapping[str, Any]) -> int:
     return folder.fold_count((path.split("/")[0], folder.group_of(path, block["group"])) for path in paths)
 
 
+def check_configuration_file(path: str, base: str) -> None:
+    """Raise for a configuration file below results/ of the project's folder `base`: it was meant as a target.
+
+    Raises
+    ------
+    EarmarkError
+        ``--configfile`` takes all that follows it, up to the next option.
+    """
+    inside = _below_results(path, base)
+    if inside:
+        raise EarmarkError(
+            f"--configfile takes {inside} for a configuration file, as it takes all that follows it: "
+            "name what you want before --configfile"
+        )
+
+
+def check_target(config: Mapping[str, Any], argument: str, base: str) -> None:
+    """Check an argument of the command line that names a result: :func:`check_path`, and how it is named.
+
+    Raises
+    ------
+    EarmarkError
+        If it cannot be made, or is not named by its path in the project's folder `base`.
+    """
+    inside = _below_results(argument, base)
+    if inside:
+        check_path(config, inside)
+        if posixpath.isabs(argument):
+            raise EarmarkError(f"{argument}: ask for it by its path in the project's folder: {inside}")
+
+
+def _below_results(path: str, base: str) -> str | None:
+    """Return a path relative to `base` if it lies below results/, or is that folder."""
+    inside = posixpath.relpath(path, base) if posixpath.isabs(path) else posixpath.normpath(path)
+    return inside if inside.split("/")[0] == "results" else None
+
+
 def check_path(config: Mapping[str, Any], path: str) -> None:
     """Raise unless a path under results/ can be made.
 
@@ -183,7 +221,10 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     EarmarkError
         With the allowed names in the place of the first one that is wrong.
     """
-    _, dataset, *rest = PurePosixPath(path).parts
+    parts = PurePosixPath(path).parts[1:]
+    if not parts:
+        _reject(path, [], (), config["datasets"])
+    dataset, *rest = parts
     if dataset not in config["datasets"]:
         raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
     require_root(config, dataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from typing import TextIO
 
 log = logging.getLogger(__name__)
@@ -50,5 +51,5 @@ class Progress:
         log.info("%s", line)
         screen = terminal()
         if screen is not None:
-            with screen:
+            with suppress(OSError), screen:  # of a Snakemake that was killed: its job goes on
                 print(f"  {line}", file=screen)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,9 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
         "input_shape": [frontend.n_mels, frontend.n_frames],
     }
     made = artifacts.provenance(config, str(device))
-    checkpoint = layout.split(split) / ".train"
+    checkpoint = layout.split(split) / ".checkpoint.safetensors"
     trainer = Trainer(architecture, config["train"], config["seed"], device)
-    trainer.resume(checkpoint / "checkpoint.safetensors", _fingerprint(layout, made))
+    trainer.resume(checkpoint, _fingerprint(layout, made))
     log.info(
         "%d training recordings, %d validation and %d test clips",
         len(source.training_recordings(chosen)),
@@ -76,7 +76,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
     model.save(
         layout.model(split), network, architecture, [cls.slug for cls in source.classes], config["frontend"], made
     )
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    checkpoint.unlink(missing_ok=True)
 
 
 def _training_clips(source: data.DataSet, split: data.Split, frontend: Frontend) -> TrainingClips:
@@ -221,11 +221,12 @@ class Trainer:
             Says what the training depends on; a checkpoint with another one is ignored.
         """
         self.save = lambda: self._save(path, fingerprint)
-        if not path.exists():
+        try:
+            tensors, metadata = artifacts.read_tensors(path)
+        except FileNotFoundError:  # nothing to resume, or a job of a killed run finishes this very training now
             return
-        tensors, metadata = artifacts.read_tensors(path)
         if metadata["fingerprint"] != fingerprint:
-            log.info("the checkpoint in %s belongs to another training and is ignored", path.parent)
+            log.info("the checkpoint %s belongs to another training and is ignored", path)
             return
         part: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "adam": {}}
         for name, tensor in tensors.items():
@@ -253,9 +254,10 @@ class Trainer:
 def _fingerprint(layout: Layout, made: dict[str, Any]) -> str:
     """Hash what a training depends on: configuration, versions, code and data."""
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
-    for path in (*(Path(module.__file__ or "") for module in (data, model)), Path(__file__), layout.clip_index):
-        digest.update(path.read_bytes())
-    digest.update(layout.manifest.read_bytes())
+    code = (module.__file__ for name, module in sys.modules.items() if name.startswith("earmark."))
+    for path in (*sorted(filter(None, code)), layout.manifest, layout.clip_index, layout.logmel):
+        with Path(path).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from snakemake.resources import Resources
 from snakemake.settings.types import DeploymentMethod
@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
-from earmark import plan
+from earmark import artifacts, plan
 from earmark.config import FITTED_METHOD, ORACLE, choices, has_stems, validate
 from earmark.errors import EarmarkError
 from earmark.layout import INPUT_LAYER
@@ -27,10 +27,14 @@ def checked(function, *arguments):
         sys.exit(f"earmark: {error}")
 
 
+for path in workflow.configfiles:
+    checked(plan.check_configuration_file, str(path), os.getcwd())
 config = checked(validate, config)
-for path in sys.argv[1:]:
-    if PurePosixPath(path).parts[:1] == ("results",):
-        checked(plan.check_path, config, path)
+for argument in sys.argv[1:]:
+    checked(plan.check_target, config, argument, os.getcwd())
+if not any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", argument) for argument in sys.argv[1:]):
+    for dataset in config["run"]:
+        checked(artifacts.check_writable, Path("results"), dataset)
 for dataset in config["run"]:
     checked(plan.check_splits, dataset, config["datasets"][dataset])
 
@@ -108,14 +112,18 @@ def imported(module):
     return frozenset(imports(tree))
 
 
+# What these decide is in the rules' params and paths already, or on the terminal: an edit of them changes no result.
+WITHOUT_EFFECT = {"config", "errors", "progress"}
+
+
 @functools.cache
 def code(stage):
-    """List the files of the package that a stage runs: as inputs, an edit of one makes the stage's results stale."""
+    """List the files of the package that a stage's results depend on: as inputs, an edit of one makes them stale."""
     found, waiting = set(), {stage}
     while waiting:
         found |= waiting
         waiting = set().union(*(imported(module) for module in waiting)) - found
-    return sorted(os.path.relpath(SOURCE / "earmark" / f"{module}.py") for module in found)
+    return sorted(os.path.relpath(SOURCE / "earmark" / f"{module}.py") for module in found - WITHOUT_EFFECT)
 
 
 def config_of(stage, dataset=None):
