@@ -1,0 +1,137 @@
+"""What an edit makes stale: docs/reruns.md says so, and every row of its tables is tried by a dry-run."""
+
+import re
+
+import pytest
+import yaml
+
+from .conftest import ROOT, TINY
+
+pytestmark = pytest.mark.xdist_group("reruns")
+
+RULES = "generate ingest train collect fit explain sonify score cross compare".split()
+BLOCK = TINY["datasets"]["synthetic"]
+
+CHANGES = {
+    "synthetic": {"noise": 0.1},
+    "frontend": {"floor": -5.0},
+    "model": {"dropout": 0.1},
+    "train": {"epochs": 41},
+    "lrp": {"stabilizer": 1e-6},
+    "pairs": {"positions": 9},
+    "fit": {"restarts": 2},
+    "explain": {"gallery": 3},
+    "sonify": {"percentile": 80},
+    "evaluate": {"bootstrap": 60},
+    "root": "recordings",
+    "group": "class",
+    "clips_per_recording": 3,
+}
+"""Another value for every key of a data set's block that has a row of its own."""
+
+
+def rows(heading):
+    """Return the table below a heading of docs/reruns.md: what is edited, and the rules that become stale."""
+    section = (ROOT / "docs/reruns.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE)
+    table = {name: stale for names, stale in cells for name in re.findall(r"`([^`]+)`", names)}
+    return {name: rules_in(stale) for name, stale in table.items()}
+
+
+def rules_in(cell):
+    """Return the rules that a cell names: several, one `and all that follows`, or `nothing`."""
+    if cell == "nothing":
+        return set()
+    if cell.endswith(" and all that follows"):
+        return set(RULES[RULES.index(cell.split()[0]) :])
+    return set(cell.split(", "))
+
+
+MODULES = rows("Code")
+PARAMETERS = rows("Parameters")
+
+
+@pytest.fixture(scope="module")
+def copied(complete, tmp_path_factory):
+    return complete.copy(tmp_path_factory.mktemp("reruns") / "project")
+
+
+def stale(called):
+    assert called.status == 0, called.output
+    return {rule.removesuffix("_synthetic") for rule in called.jobs}
+
+
+def test_the_tables_are_complete():
+    assert set(MODULES) == {path.name for path in (ROOT / "src/earmark").iterdir() if path.is_file()}
+    schema = yaml.safe_load((ROOT / "src/earmark/config.schema.yaml").read_text())
+    other_data_or_wishes = {"source", "extends", "grid", "cross_validation"}
+    assert set(CHANGES) == set(schema["$defs"]["dataset"]["properties"]) - other_data_or_wishes
+    assert set(PARAMETERS) == {*CHANGES, "seed", "torch_threads"}
+
+
+@pytest.mark.parametrize("profile", sorted(path.name for path in (ROOT / "profiles").iterdir()))
+@pytest.mark.parametrize("arguments", [(), ("--cores", "1"), ("--cores", "16", "--resources", "gpu=1")])
+def test_after_a_complete_run_nothing_is_stale(dry_run, copied, profile, arguments):
+    called = dry_run(copied, "--workflow-profile", f"profiles/{profile}", *arguments)
+    assert stale(called) == set()
+    assert "Nothing to be done" in called.output
+
+
+def test_a_touch_of_every_file_makes_nothing_stale(dry_run, copied):
+    for path in sorted(copied.folder.rglob("*"), reverse=True):
+        if ".snakemake" not in path.parts:
+            path.touch()
+    assert stale(dry_run(copied)) == set()
+
+
+def test_results_without_their_records_are_stale_once_touched(dry_run, complete, tmp_path):
+    """The checksums are what tells a touch from an edit; without them the files' ages do."""
+    copied = complete.copy(tmp_path / "project")
+    (copied.folder / ".snakemake").rename(tmp_path / "records")
+    for path in (copied.folder / "src").rglob("*.py"):
+        path.touch()
+    assert stale(dry_run(copied)) == set(RULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_edited_module(dry_run, copied, module):
+    path = copied.folder / "src/earmark" / module
+    content = path.read_bytes()
+    path.write_bytes(content + b"\n# edited\n")
+    try:
+        assert stale(dry_run(copied)) == MODULES[module]
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("key", PARAMETERS)
+def test_a_changed_parameter(dry_run, copied, key):
+    if key in CHANGES:
+        new = BLOCK.get(key, {}) | CHANGES[key] if isinstance(CHANGES[key], dict) else CHANGES[key]
+        copied.configure(TINY | {"datasets": {"synthetic": BLOCK | {key: new}}})
+    else:
+        copied.configure(TINY | {key: 5})
+    try:
+        assert stale(dry_run(copied)) == PARAMETERS[key]
+    finally:
+        copied.configure(TINY)
+
+
+@pytest.mark.parametrize(
+    ("grid", "jobs"),
+    [
+        ({"methods": ["drsa", "random~1"]}, {"fit": 4, "explain": 4, "score": 4, "compare": 1}),
+        ({"k": [2]}, {"compare": 1}),
+        (
+            {"layers": ["conv4", "conv5"]},
+            {"collect": 1, "fit": 4, "explain": 4, "sonify": 2, "score": 4, "cross": 2, "compare": 1},
+        ),
+    ],
+)
+def test_another_grid_adds_what_it_lacks(dry_run, copied, grid, jobs):
+    copied.configure(TINY | {"datasets": {"synthetic": BLOCK | {"grid": BLOCK["grid"] | grid}}})
+    try:
+        found = dry_run(copied).jobs
+        assert {rule.removesuffix("_synthetic"): count for rule, count in found.items()} == jobs
+    finally:
+        copied.configure(TINY)
