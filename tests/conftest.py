@@ -1,5 +1,19 @@
-"""Two test processes share two cores: each computes on one thread, or they wait for each other at every operation."""
+"""Test processes compute on one thread each; a namespace stands for a machine with a full or a read-only disk."""
 
 import os
+import subprocess
+from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"
+import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # two of them share two cores, and wait for each other at every operation otherwise
+
+
+def in_namespace(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script that may mount file systems for itself, in a folder; skip where the system forbids that."""
+    command = ["unshare", "--mount", "--map-root-user", "--"]
+    try:
+        subprocess.run([*command, "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs to mount a file system in a namespace of its own: {error}")
+    return subprocess.run([*command, "sh", "-c", script, *arguments], cwd=folder, capture_output=True, text=True)

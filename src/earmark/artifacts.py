@@ -169,7 +169,7 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_prefix(path)}{platform.node()}-"))
         with suppress(FileNotFoundError):  # another writer took the folder, still empty, for a leftover
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
             with suppress(OSError):  # a file system without locks: there, all leftovers pass for folders in use
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return folder, lock
@@ -257,6 +257,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], made: Mapping
             if code is None:
                 raise
             raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+        shutil.copymode(temporary.parent / LOCK, temporary)  # safetensors lets nobody else read it
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
