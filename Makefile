@@ -1,6 +1,7 @@
 # make run    results of every data set that config.yaml names under `run`
 # make slurm  the same on a SLURM cluster; first fit profiles/slurm to yours (docs/how-to/cluster.md)
 # make test   the tests          make lint   formatting, types, workflow
+# make soak   kills jobs and Snakemake 20 times each and compares what comes of it (docs/reliability.md; KILLS=40: more)
 # make bench  figures of benchmarks/latest.json and docs/benchmarks.md (ARGS=--quick: only tries it)
 # make lock   envs/earmark.yaml and docs/config.md from what they repeat
 # ARGS goes to Snakemake: make run ARGS="--configfile examples/spoken-digits.yaml"
@@ -8,21 +9,28 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run slurm test lint lock bench clean
+.PHONY: run slurm test soak lint lock bench clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+KILLS := 20
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo 0)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 run: .venv/.installed
-	$(BIN)/snakemake $(ARGS) --cores all --resources gpu=$(GPU)
+	$(BIN)/snakemake $(ARGS) --cores all --resources gpu=$(GPU) || { status=$$?; \
+	  if compgen -G '.snakemake/locks/*' >/dev/null; then \
+	    echo "earmark: this folder is locked: another run is under way in it, so wait for that to end; if there is none," \
+	      "one was killed, so call '$(BIN)/snakemake --unlock' and then the same command again." >&2; fi; exit $$status; }
 
 slurm: .venv/.installed
 	$(BIN)/snakemake $(ARGS) --workflow-profile profiles/slurm
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+soak: .venv/.installed
+	EARMARK_KILLS=$(KILLS) $(BIN)/pytest -s tests/workflow/test_recovery.py -k killed $(ARGS)
 
 lint: .venv/.installed .venv-snakefmt/.installed
 	$(BIN)/ruff check .

@@ -44,9 +44,14 @@ def hidden(folder: Path) -> list[str]:
 
 def test_a_writer_that_fails_changes_nothing(tmp_path) -> None:
     (tmp_path / "result.csv").write_text("old")
-    with pytest.raises(ZeroDivisionError), artifacts.replacing(tmp_path / "result.csv") as temporary:
-        temporary.write_text("new")
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with artifacts.replacing(tmp_path / "result.csv") as temporary:
+            temporary.write_text("new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert [path.name for path in tmp_path.iterdir()] == ["result.csv"]
     assert (tmp_path / "result.csv").read_text() == "old"
 

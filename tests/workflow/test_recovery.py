@@ -1,0 +1,217 @@
+"""Jobs and Snakemake itself are killed at random moments, and the results are those of an undisturbed run.
+
+`make test` kills each kind twice; EARMARK_KILLS asks for more (`make soak`), EARMARK_SEED repeats the moments of a run.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from ..conftest import in_namespace
+from .conftest import Called, Project, new_project
+
+pytestmark = pytest.mark.xdist_group("recovery")
+
+KILLS = int(os.environ.get("EARMARK_KILLS", "2"))
+SEED = int(os.environ.get("EARMARK_SEED", random.SystemRandom().randrange(10**6)))
+
+METHOD = "main/conv4/drsa/K~4"
+JOBS = {
+    "train": ("main/train", ["main/model.safetensors", "main/metrics.json", "main/history.csv", "main/confusion.csv"]),
+    "collect": ("main/conv4/collect", [f"main/conv4/pairs/{cls}.safetensors" for cls in ("class1", "class2")]),
+    "fit": (
+        f"{METHOD}/fit",
+        [f"{METHOD}/{cls}/{name}" for cls in ("class1", "class2") for name in ("subspaces.safetensors", "fit.json")],
+    ),
+    "sonify": (f"{METHOD}/sonify", [f"{METHOD}/{cls}/sounds" for cls in ("class1", "class2")]),
+}
+"""Log, and results, of the jobs that take part."""
+
+
+@pytest.fixture(scope="module")
+def moments():
+    print(f"\nEARMARK_SEED={SEED} EARMARK_KILLS={KILLS}")
+    return random.Random(SEED)
+
+
+@pytest.fixture
+def disturbed(complete, tmp_path):
+    """Copy the complete run; whatever still runs there at the end of the test is killed."""
+    project = complete.copy(tmp_path / "project")
+    yield project
+    for job in jobs_in(project):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            job.kill()
+
+
+@dataclass
+class Running:
+    """A call of Snakemake that has not ended."""
+
+    project: Project
+    process: subprocess.Popen
+
+    def wait(self) -> Called:
+        return Called(self.process.wait(), self.log.read_text())
+
+    @property
+    def log(self) -> Path:
+        return self.project.folder / "call.log"
+
+    def reaches(self, stage: str, seconds: float) -> psutil.Process | None:
+        """Wait until a job has computed for some seconds; None if it ends before."""
+        seen = None
+        while self.process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                seen = seen or next((job for job in jobs_in(self.project) if stage in job.cmdline()), None)
+                if seen and sum(seen.cpu_times()[:2]) >= seconds:
+                    return seen
+            if seen and not seen.is_running():
+                return None
+            time.sleep(0.02)
+        return None
+
+
+def jobs_in(project):
+    """Return the processes of the package that run in a project's folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "earmark" in process.cmdline() and process.cwd() == str(project.folder.resolve()):
+                found.append(process)
+    return found
+
+
+def start(project, stage):
+    target = f"results/synthetic/{JOBS[stage][1][0]}"
+    command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", "--cores", "1", target]
+    running = Running(project, None)
+    with running.log.open("w") as log:
+        running.process = subprocess.Popen(command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT)
+    return running
+
+
+def drop(project, *stages):
+    """Remove the results of stages."""
+    for stage in stages:
+        for name in JOBS[stage][1]:
+            path = project.folder / "results/synthetic" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def compute_seconds(project, stage):
+    return float(pd.read_csv(project.folder / f"logs/synthetic/{JOBS[stage][0]}.tsv", sep="\t")["cpu_time"][0])
+
+
+def contents(project):
+    """Return every result's bytes, but for notes of files that Snakemake keeps in empty folders."""
+    root = project.folder / "results"
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def assert_same(project, complete):
+    found, wanted = contents(project), contents(complete)
+    assert found.keys() == wanted.keys()
+    assert [name for name, content in found.items() if content != wanted[name]] == []
+
+
+def kill(running, stage, moment, victim=None):
+    """Kill a job, or `victim`, when the job has computed for a while; False if it ended before that."""
+    job = running.reaches(stage, moment)
+    if job is None:
+        return False
+    print(f"kill -9 of {'Snakemake' if victim else 'the job'} after {moment:.2f} s of {stage}")
+    with contextlib.suppress(psutil.NoSuchProcess):
+        (victim or job).send_signal(signal.SIGKILL)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("stage", ["train", "fit", "sonify"])
+def test_a_killed_job_is_made_by_the_same_command(complete, disturbed, moments, stage):
+    drop(disturbed, stage)
+    killed = 0
+    while killed < KILLS:
+        running = start(disturbed, stage)
+        moment = moments.uniform(0, compute_seconds(complete, stage))
+        hit = kill(running, stage, moment)
+        called = running.wait()
+        assert hit == (called.status != 0), called.output
+        killed += hit
+        if not hit or killed % 2 == 0:  # every second time the next call completes what was killed
+            assert start(disturbed, stage).wait().status == 0
+            assert_same(disturbed, complete)
+            drop(disturbed, stage)
+    assert start(disturbed, stage).wait().status == 0
+    assert_same(disturbed, complete)
+
+
+def test_a_killed_snakemake_needs_one_more_command(complete, disturbed, moments):
+    """Its jobs run on, beside those of the next call."""
+    chain = ("train", "collect", "fit")
+    killed = 0
+    drop(disturbed, *chain)
+    while killed < KILLS:
+        running = start(disturbed, "fit")
+        stage = moments.choice(chain)
+        hit = kill(running, stage, moments.uniform(0, compute_seconds(complete, stage)), running.process)
+        called = running.wait()
+        assert hit == (called.status != 0), called.output
+        killed += hit
+        if hit:
+            assert "--unlock" in start(disturbed, "fit").wait().output
+            assert disturbed.snakemake("--unlock").status == 0
+        if not hit or killed % 2 == 0:
+            completed = start(disturbed, "fit").wait()
+            assert completed.status == 0, completed.output
+            psutil.wait_procs(jobs_in(disturbed))
+            assert_same(disturbed, complete)
+            drop(disturbed, *chain)
+    assert start(disturbed, "fit").wait().status == 0
+    assert_same(disturbed, complete)
+    assert disturbed.plan() == {}
+
+
+def test_a_second_user_is_told_to_wait(complete, disturbed):
+    drop(disturbed, "fit")
+    first = start(disturbed, "fit")
+    assert first.reaches("fit", 0.0)
+    second = disturbed.snakemake("--cores", "1", f"results/synthetic/{JOBS['fit'][1][0]}")
+    assert second.status == 1
+    assert "no other Snakemake process" in second.output
+    assert "Traceback" not in second.output
+    assert first.wait().status == 0
+    assert_same(disturbed, complete)
+
+
+CALL = f'"{sys.executable}" -m snakemake --configfile changes.yaml --cores 1 results/synthetic/generated.csv'
+
+
+@pytest.mark.parametrize(
+    ("mount", "sentence"),
+    [
+        ("mount -t tmpfs -o size=2m none results", "cannot be written: the disk is full."),
+        (
+            "mount --bind results results && mount -o remount,ro,bind results",
+            "earmark: 'results' cannot be written: it is read-only, or you have no permission.",
+        ),
+    ],
+)
+def test_a_disk_that_takes_no_results_is_said_in_a_sentence(tmp_path, mount, sentence):
+    project = new_project(tmp_path / "project")
+    (project.folder / "results").mkdir()
+    done = in_namespace(project.folder, f"{mount} && {CALL} 2>&1")
+    assert done.returncode == 1
+    assert sum(line.endswith(sentence) for line in done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stdout
