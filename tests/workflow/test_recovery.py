@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -73,13 +72,13 @@ class Running:
         """Wait until a job has computed for some seconds; None if it ends before."""
         seen = None
         while self.process.poll() is None:
+            time.sleep(0.01 if seen else 0.1)
             with contextlib.suppress(psutil.NoSuchProcess):
                 seen = seen or next((job for job in jobs_in(self.project) if stage in job.cmdline()), None)
                 if seen and sum(seen.cpu_times()[:2]) >= seconds:
                     return seen
             if seen and not seen.is_running():
                 return None
-            time.sleep(0.02)
         return None
 
 
@@ -126,60 +125,47 @@ def assert_same(project, complete):
     assert [name for name, content in found.items() if content != wanted[name]] == []
 
 
-def kill(running, stage, moment, victim=None):
-    """Kill a job, or `victim`, when the job has computed for a while; False if it ended before that."""
+def kill(project, target, stage, moment, snakemake=False):
+    """Call for the results of `target` and kill a job, or Snakemake, at a moment of the job; 0 if it ended before."""
+    running = start(project, target)
     job = running.reaches(stage, moment)
-    if job is None:
-        return False
-    print(f"kill -9 of {'Snakemake' if victim else 'the job'} after {moment:.2f} s of {stage}")
-    with contextlib.suppress(psutil.NoSuchProcess):
-        (victim or job).send_signal(signal.SIGKILL)
-        return True
-    return False
+    if job:
+        print(f"kill -9 of {'Snakemake' if snakemake else 'the job'} after {moment:.2f} s of {stage}")
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            (running.process if snakemake else job).kill()
+    called = running.wait()
+    killed = called.status != 0
+    assert job or not killed, called.output
+    return int(killed)
 
 
 @pytest.mark.parametrize("stage", ["train", "fit", "sonify"])
 def test_a_killed_job_is_made_by_the_same_command(complete, disturbed, moments, stage):
-    drop(disturbed, stage)
-    killed = 0
+    seconds, killed = compute_seconds(complete, stage), 0
     while killed < KILLS:
-        running = start(disturbed, stage)
-        moment = moments.uniform(0, compute_seconds(complete, stage))
-        hit = kill(running, stage, moment)
-        called = running.wait()
-        assert hit == (called.status != 0), called.output
-        killed += hit
-        if not hit or killed % 2 == 0:  # every second time the next call completes what was killed
-            assert start(disturbed, stage).wait().status == 0
-            assert_same(disturbed, complete)
-            drop(disturbed, stage)
-    assert start(disturbed, stage).wait().status == 0
-    assert_same(disturbed, complete)
+        drop(disturbed, stage)
+        for _ in range(2):
+            killed += kill(disturbed, stage, stage, moments.uniform(0, seconds))
+        assert start(disturbed, stage).wait().status == 0
+        assert_same(disturbed, complete)
 
 
 def test_a_killed_snakemake_needs_one_more_command(complete, disturbed, moments):
     """Its jobs run on, beside those of the next call."""
-    chain = ("train", "collect", "fit")
-    killed = 0
-    drop(disturbed, *chain)
+    chain, killed = ("train", "collect", "fit"), 0
     while killed < KILLS:
-        running = start(disturbed, "fit")
-        stage = moments.choice(chain)
-        hit = kill(running, stage, moments.uniform(0, compute_seconds(complete, stage)), running.process)
-        called = running.wait()
-        assert hit == (called.status != 0), called.output
-        killed += hit
-        if hit:
-            assert "--unlock" in start(disturbed, "fit").wait().output
-            assert disturbed.snakemake("--unlock").status == 0
-        if not hit or killed % 2 == 0:
-            completed = start(disturbed, "fit").wait()
-            assert completed.status == 0, completed.output
-            psutil.wait_procs(jobs_in(disturbed))
-            assert_same(disturbed, complete)
-            drop(disturbed, *chain)
-    assert start(disturbed, "fit").wait().status == 0
-    assert_same(disturbed, complete)
+        drop(disturbed, *chain)
+        for _ in range(2):
+            stage = moments.choice(chain)
+            hit = kill(disturbed, "fit", stage, moments.uniform(0, compute_seconds(complete, stage)), snakemake=True)
+            if hit:
+                assert "--unlock" in start(disturbed, "fit").wait().output
+                assert disturbed.snakemake("--unlock").status == 0
+            killed += hit
+        completed = start(disturbed, "fit").wait()
+        assert completed.status == 0, completed.output
+        psutil.wait_procs(jobs_in(disturbed))
+        assert_same(disturbed, complete)
     assert disturbed.plan() == {}
 
 
