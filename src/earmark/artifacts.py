@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 METADATA_KEY = "earmark"
@@ -224,6 +225,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]],
     writer.writerows(rows)
     write_text(Path(f"{path}.json"), json.dumps({"provenance": made}, indent=1) + "\n")
     write_text(path, buffer.getvalue())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a NumPy array to a ``.npy`` file, whole or not at all."""
+    import numpy as np
+
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], made: Mapping[str, Any], **metadata: Any) -> None:

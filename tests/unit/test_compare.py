@@ -71,7 +71,7 @@ def ingested(layout):
     write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls.title(), PER_CLASS] for cls in CLASSES])
     manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
     write_csv(layout.manifest, manifest, [[row[1], row[2], row[3], 0, 1.0, 16000, "", "ok", ""] for row in rows])
-    np.save(layout.clips, np.zeros(len(rows) * samples, np.int16))
+    artifacts.write_array(layout.clips, np.zeros(len(rows) * samples, np.int16))
     logmel = torch.randn(len(rows), 1, 16, 16, generator=torch.Generator().manual_seed(0))
     artifacts.write_tensors(layout.logmel, {"logmel": logmel}, {}, clip_samples=samples)
 
