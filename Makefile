@@ -18,7 +18,9 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo 0)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 run: .venv/.installed
-	$(BIN)/snakemake $(ARGS) --cores all --resources gpu=$(GPU) || { status=$$?; \
+	@trap='--configfiles?[^-]*[[:space:]]results/'; if [[ "$${ARGS-}" =~ $$trap ]]; then \
+	  echo "earmark: --configfile takes all that follows it: name what you want, results/..., before it." >&2; exit 1; fi
+	@$(BIN)/snakemake $(ARGS) --cores all --resources gpu=$(GPU) || { status=$$?; \
 	  if compgen -G '.snakemake/locks/*' >/dev/null; then \
 	    echo "earmark: this folder is locked: another run is under way in it, so wait for that to end; if there is none," \
 	      "one was killed, so call '$(BIN)/snakemake --unlock' and then the same command again." >&2; fi; exit $$status; }

@@ -9,7 +9,9 @@ from .conftest import ROOT, TINY
 
 pytestmark = pytest.mark.xdist_group("reruns")
 
-RULES = "generate ingest train collect fit explain sonify score cross compare".split()
+RULES = """
+    generate ingest train collect fit oracle explain sonify score cross ablate objects composites compare
+""".split()
 BLOCK = TINY["datasets"]["synthetic"]
 
 CHANGES = {
@@ -23,6 +25,10 @@ CHANGES = {
     "explain": {"gallery": 3},
     "sonify": {"percentile": 80},
     "evaluate": {"bootstrap": 60},
+    "oracle": {"clips": 19},
+    "objects": {"clips": 7},
+    "composites": {"clips": 5},
+    "stability": {"draws": 6},
     "root": "recordings",
     "group": "class",
     "clips_per_recording": 3,
@@ -120,11 +126,24 @@ def test_a_changed_parameter(dry_run, copied, key):
 @pytest.mark.parametrize(
     ("grid", "jobs"),
     [
-        ({"methods": ["drsa", "random~1"]}, {"fit": 4, "explain": 4, "score": 4, "compare": 1}),
+        (
+            {"methods": ["drsa", "random~1", "oracle"]},  # the oracle starts from what was fitted
+            {"fit": 4, "oracle": 4, "explain": 8, "score": 8, "objects": 8, "compare": 1},
+        ),
         ({"k": [2]}, {"compare": 1}),
         (
             {"layers": ["conv4", "conv5"]},
-            {"collect": 1, "fit": 4, "explain": 4, "sonify": 2, "score": 4, "cross": 2, "compare": 1},
+            {
+                "collect": 1,
+                "fit": 4,
+                "oracle": 2,
+                "explain": 6,
+                "sonify": 2,
+                "score": 6,
+                "cross": 2,
+                "objects": 6,
+                "compare": 1,
+            },
         ),
     ],
 )
