@@ -10,13 +10,12 @@ import torch
 from earmark import artifacts, data, model
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.groundtruth import SETS
+from earmark.groundtruth import SETS, choose
 from earmark.layout import Layout
-from earmark.objects import choose
 from earmark.progress import Progress
 from earmark.train import logits_of
 
-COLUMNS = ("set", "cls", "clip", "path", "group", "object", "logit", "without")
+COLUMNS = ("set", "cls", "clip", "path", "group", "object", "logit", "without", "left_out")
 
 
 def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu: int) -> None:
@@ -36,7 +35,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
     Raises
     ------
     EarmarkError
-        If the data set has no stems.
+        If the data set has no stems, or no clip of a class is recognised.
     """
     layout = Layout(results, dataset)
     device = model.device(gpu)
@@ -46,7 +45,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
     progress = Progress(f"ablate {dataset}/{split}", len(source.classes) * len(SETS))
     rows: list[tuple[Any, ...]] = []
     for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
-        clips, logits = choose(network, source, split, which, cls, config, device)
+        clips, logits, left_out = choose(network, source, split, which, cls, config, device)
         index = source.clips.iloc[clips]
         for number, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             stems = source.stems([clip])
@@ -55,7 +54,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
             reduced = logits_of(network, without(frontend, source.waveforms([clip])[0], stems[0]), device)
             for place in torch.nonzero(stems[0].abs().amax(dim=1) > 0).squeeze(1).tolist():
                 values = float(logits[number]), float(reduced[place, cls.index])
-                rows.append((which, cls.slug, clip, path, group, place + 1, *values))
+                rows.append((which, cls.slug, clip, path, group, place + 1, *values, left_out))
         progress(done, f"{cls.slug}, {which}")
     artifacts.write_csv(layout.split(split) / "ablation.csv", COLUMNS, rows, artifacts.provenance(config, str(device)))
 

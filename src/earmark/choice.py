@@ -18,8 +18,8 @@ from scipy.stats import t as student
 
 from earmark import figures, tables
 from earmark.stability import KINDS
-from earmark.statistics import Interval
-from earmark.tables import ALL, At, Row
+from earmark.statistics import ALL, Interval
+from earmark.tables import At, Row
 
 COLUMNS = (*tables.COLUMNS, "concept", "random", "unstable")
 
@@ -193,9 +193,10 @@ Affinity is 1 for the same subspace and 0 for one at right angles to it; each co
 in the pairing that suits all best. Random subspaces have the affinity in the last column: the level of no stability.
 
 - `seed`: the search for the subspaces starts elsewhere. Low: the objective has several maxima that are about as good.
-- `bootstrap`: the training clips are drawn anew, with replacement. Low: other recordings would have given others.
-- `split`: another network, trained on other folds, its channels rotated so that its activations on validation clips
-  come nearest to this one's. Low: the concept is of this network, not of the task, or no rotation joins the two.
+- `bootstrap`: groups of training clips are drawn anew, with replacement. Low: other recordings would have given others.
+- `split`: another network, trained on other folds, its channels rotated so that its activations on validation clips,
+  which neither network is tested on, come nearest to this one's. Low: the concept is of this network, not of the task,
+  or no rotation joins the two.
 
 Brackets hold 95 % intervals of the mean over draws (Student's). A concept is **unstable** where this interval does
 not lie above the random level by {MARGIN:.0%} of the way from there to 1: do not give it a name. Where there is only
@@ -267,7 +268,7 @@ Found = TypeVar("Found")
 def panels(
     grid: Sequence[At], measures: Measures, fair: Mapping[At, Interval], nmi: Mapping[At, Interval]
 ) -> list[figures.Panel]:
-    """Collect what the choice of K and layer is made by.
+    """Collect what the choice of K and layer is made by, and the score on test clips, which must not decide it.
 
     Parameters
     ----------
@@ -299,7 +300,9 @@ def panels(
             over_grid(measured(OBJECTIVES[1])),
             over_grid(training),
         ),
-        figures.Panel("fair score of test clips, replaced by 0\nlower: joint order faithful", over_grid(fair.get), {}),
+        figures.Panel(
+            "fair score, test clips (not to choose by)\nlower: joint order faithful", over_grid(fair.get), {}
+        ),
         figures.Panel("information on objects, validation clips\nhigher: concepts are objects", over_grid(nmi.get), {}),
         *(
             figures.Panel(

@@ -24,8 +24,8 @@ from earmark.frontend import Frontend
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.score import SCORES, scored
 from earmark.seeds import derive
-from earmark.statistics import Clusters, Interval
-from earmark.tables import ALL, RANDOM, At, Clips, Label, Summaries, Values
+from earmark.statistics import ALL, Clusters, Interval
+from earmark.tables import RANDOM, At, Clips, Label, Summaries, Values
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     results, dataset
         Where the results lie.
     config : dict
-        ``grid``, ``evaluate``, ``composites``, ``frontend``, ``stability``, ``seed``.
+        ``grid``, ``evaluate``, ``composites``, ``frontend``, ``stability``, ``cross_validation``, ``seed``.
     split : str
         The explained model.
     """
@@ -416,7 +416,7 @@ def _draw_cards(
 def _draw_choice(
     study: Study, found: Summaries, measures: choice.Measures, recovered: Summaries
 ) -> Iterator[tuple[str, Figure]]:
-    """Draw what K and layer of the first method may be chosen by."""
+    """Draw what K and layer of the first method may be chosen by, and, to be looked at afterwards, a test score."""
     method = study.methods[0]
     grid = [at for at in study.grid if at.method == method]
 
@@ -572,9 +572,9 @@ def _gallery(path: Path) -> dict[int, Tensor]:
 
 
 def _splits(study: Study) -> list[str]:
-    """List the splits with a trained model."""
-    names = ["main", *(f"cv{fold}" for fold in range(FOLDS))]
-    return [name for name in names if (study.layout.split(name) / "metrics.json").exists()]
+    """List the splits with a trained model: the explained one, and those of the cross-validation if asked for."""
+    folds = [f"cv{fold}" for fold in range(FOLDS)] if study.config["cross_validation"] else []
+    return [name for name in ["main", *folds] if (study.layout.split(name) / "metrics.json").exists()]
 
 
 def _confusion(study: Study, split: str) -> NDArray[np.int64]:

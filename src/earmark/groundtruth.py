@@ -7,15 +7,19 @@ with the objects by where their positive relevance lies; nothing here knows how 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
+from torch import nn
 
-from earmark.data import DataSet
+from earmark.data import ClassInfo, DataSet
 from earmark.frontend import Frontend
+from earmark.seeds import derive
+from earmark.selection import recognised, require_recognised, spread
 from earmark.statistics import Clusters, Interval, resampled_counts
 
 DOMINANT = 0.3
@@ -42,6 +46,51 @@ def clips_of(source: DataSet, split: str, which: str) -> NDArray[np.int64]:
     """
     showcase = source.held_out(f"all-{which}")
     return showcase if len(showcase) else np.asarray(getattr(source.split(split), which))
+
+
+def choose(
+    network: nn.Module,
+    source: DataSet,
+    split: str,
+    which: str,
+    cls: ClassInfo,
+    config: Mapping[str, Any],
+    device: torch.device,
+) -> tuple[NDArray[np.int64], torch.Tensor, int]:
+    """Choose the clips of a class on which ground truth is measured.
+
+    Parameters
+    ----------
+    network, source, split, which
+        The explained model, and as in :func:`clips_of`.
+    cls : ClassInfo
+        The class.
+    config : mapping
+        ``objects`` and ``seed``.
+    device : torch.device
+        Of the network.
+
+    Returns
+    -------
+    clips : array of int [B]
+        Rows of the clip index, all recognised.
+    logits : torch.Tensor
+        Of the class, ``[B]``.
+    left_out : int
+        Clips that were looked at but are not recognised.
+
+    Raises
+    ------
+    EarmarkError
+        If none is recognised.
+    """
+    clips = clips_of(source, split, which)
+    clips = clips[source.targets(clips).numpy() == cls.index]
+    recordings = source.clips["recording"].to_numpy()[clips]
+    clips = clips[spread(recordings, config["objects"]["clips"], derive(config["seed"], "objects", which, cls.slug))]
+    known, logits = recognised(network, source, clips, cls.index, device)
+    require_recognised(known, source, split, cls, which)
+    return clips[known], logits[torch.from_numpy(known)], int((~known).sum())
 
 
 def object_cells(frontend: Frontend, mixtures: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
@@ -206,7 +255,7 @@ def pooled_interval(
     per_clip : array [n, K, O]
         Positive relevance of concepts on objects, clip by clip; NaN for an object that is silent.
     clusters : Clusters
-        Of the n clips.
+        Of the n clips, at least one.
     draws, seed
         Resamples of whole groups, pooled anew each time.
     level : float
@@ -215,25 +264,30 @@ def pooled_interval(
     Returns
     -------
     Interval
-        Bounds are NaN where fewer than two groups speak.
+        Bounds are NaN where a class has fewer than two groups.
     array [draws]
-        Its value in every resample, paired with that of other tables of the same clips, draws and seed.
+        Its value in every resample, paired with that of other tables of the same clips, draws and seed; a class of
+        which no group was drawn does not count.
     """
     table = np.asarray(per_clip, dtype=float)
     sums = clusters.sums(np.nan_to_num(table))  # [G, C, K, O]
     present = [(~np.isnan(table[clusters.stratum == stratum])).any(axis=(0, 1)) for stratum in range(clusters.n_strata)]
-    estimate = _mean_information(sums.sum(axis=0), present)
+    estimate = float(_information_by_class(sums.sum(axis=0), present).mean())
     times = resampled_counts(clusters, draws, seed)  # [draws, G]
-    resampled = _mean_information(np.tensordot(times, sums, axes=1), present)  # [draws]
-    if clusters.n_groups < 2:
-        return Interval(float(estimate), math.nan, math.nan), resampled
-    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(estimate), float(low), float(high)), resampled
+    groups = clusters.sums(np.ones(len(table))) > 0  # [G, C]
+    by_class = _information_by_class(np.tensordot(times, sums, axes=1), present)  # [draws, C]
+    by_class[times @ groups == 0] = np.nan
+    known = ~np.isnan(by_class)
+    resampled = np.where(known, by_class, 0.0).sum(axis=1) / known.sum(axis=1)  # every draw has a group
+    if (groups.sum(axis=0) < 2).any():
+        return Interval(estimate, math.nan, math.nan), resampled
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high)), resampled
 
 
-def _mean_information(pooled: NDArray[np.float64], present: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
-    """Information ``[...]`` of tables ``[..., C, K, O]``, each class on its own objects, mean over the classes."""
+def _information_by_class(pooled: NDArray[np.float64], present: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """Information ``[..., C]`` of tables ``[..., C, K, O]``, each class on its own objects."""
     by_class = [
         information(torch.from_numpy(pooled[..., cls, :, :][..., objects])) for cls, objects in enumerate(present)
     ]
-    return np.asarray(torch.stack(by_class).mean(dim=0))
+    return np.asarray(torch.stack(by_class, dim=-1))

@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from earmark import artifacts, data, explain, lrp, model, sonify, subspaces
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.groundtruth import SETS, clips_of, object_cells, rank_accuracy, relevance_on, si_sdr
+from earmark.groundtruth import SETS, choose, object_cells, rank_accuracy, relevance_on, si_sdr
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
-from earmark.selection import recognised, spread
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def run(
     Raises
     ------
     EarmarkError
-        If the data set has no stems.
+        If the data set has no stems, or no clip of a class is recognised.
     """
     layout = Layout(results, dataset)
     device = model.device(gpu)
@@ -78,7 +76,7 @@ def run(
     progress = Progress(f"objects {dataset}/{split}/{layer}/{method}/K~{k}", len(source.classes) * len(SETS))
     rows: list[tuple[Any, ...]] = []
     for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
-        clips, logits = choose(network, source, split, which, cls, config, device)
+        clips, logits, _ = choose(network, source, split, which, cls, config, device)
         folder = layout.concept(split, layer, method, k, cls.slug)
         found = None if layer == INPUT_LAYER else subspaces.load(folder / "subspaces.safetensors")
         for start in range(0, len(clips), BATCH):
@@ -97,25 +95,6 @@ def run(
         progress(done, f"{cls.slug}, {which}")
     made = artifacts.provenance(config, str(device))
     artifacts.write_csv(layout.method(split, layer, method, k) / "objects.csv", COLUMNS, rows, made)
-
-
-def choose(
-    network: nn.Module,
-    source: data.DataSet,
-    split: str,
-    which: str,
-    cls: data.ClassInfo,
-    config: dict[str, Any],
-    device: torch.device,
-) -> tuple[np.ndarray, torch.Tensor]:
-    """Choose the recognised clips of a class on which ground truth is measured, and their logits."""
-    clips = clips_of(source, split, which)
-    clips = clips[source.targets(clips).numpy() == cls.index]
-    recordings = source.clips["recording"].to_numpy()[clips]
-    clips = clips[spread(recordings, config["objects"]["clips"], derive(config["seed"], "objects", which, cls.slug))]
-    known, logits = recognised(network, source, clips, cls.index, device)
-    log.info("%s, %s: %d of %d clips are recognised", cls.slug, which, known.sum(), len(known))
-    return clips[known], logits[torch.from_numpy(known)]
 
 
 def measure(
@@ -158,7 +137,7 @@ def measure(
     cells = object_cells(frontend, waveforms, stems)  # [B, O, F, T]
     everywhere = torch.cat([~cells.any(dim=1, keepdim=True), cells], dim=1)  # [B, 1 + O, F, T], the background first
     relevance = relevance_on(heatmaps, everywhere)  # [B, K, 1 + O]
-    accuracy = rank_accuracy(heatmaps, everywhere)
+    accuracy = rank_accuracy(heatmaps, cells)  # [B, K, O]
     sizes = everywhere.flatten(2).sum(dim=2)  # [B, 1 + O]
     options = config["sonify"]["percentile"], config["sonify"]["inverse"]
     found = []
@@ -181,4 +160,4 @@ def _rows(
         yield concept, BACKGROUND, int(sizes[BACKGROUND]), sums[BACKGROUND], "", ""
         for place in torch.nonzero(sounding).squeeze(1).tolist():
             number = place + 1
-            yield concept, number, int(sizes[number]), sums[number], hits[number], float(ratios[concept - 1, place])
+            yield concept, number, int(sizes[number]), sums[number], hits[place], float(ratios[concept - 1, place])

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from earmark import artifacts, data, fit, lrp, model, subspaces
 from earmark.config import ORACLE
@@ -210,12 +210,14 @@ def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_itera
             angles = torch.tensor(values, requires_grad=True)
             reached = units.information(rotated(start, angles).float(), n_subspaces)
             (slope,) = torch.autograd.grad(reached, angles)
-            history.append(reached.item())
-            return -history[-1], -slope.numpy()
+            return -reached.item(), -slope.numpy()
 
-        found = minimize(
-            loss, np.zeros(len(rows)), jac=True, method="L-BFGS-B", options={"maxiter": max_iterations, "ftol": 1e-6}
-        )
+        def note(intermediate_result: OptimizeResult) -> None:
+            history.append(-float(intermediate_result.fun))
+
+        history.append(units.information(start.float(), n_subspaces).item())
+        options = {"maxiter": max_iterations, "ftol": 1e-6}
+        found = minimize(loss, np.zeros(len(rows)), jac=True, method="L-BFGS-B", callback=note, options=options)
         return -float(found.fun), rotated(start, torch.from_numpy(found.x)).float(), history
 
     reached = [ascend(start.double()) for start in starts]

@@ -40,15 +40,15 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "oracle": ("lrp", "frontend", "oracle"),
     "explain": ("lrp", "explain", "frontend"),
     "sonify": ("sonify", "frontend"),
-    "score": ("evaluate",),
-    "cross": ("lrp", "evaluate"),
+    "score": ("evaluate.patch",),
+    "cross": ("lrp", "evaluate.patch"),
     "ablate": ("frontend", "objects"),
-    "objects": ("lrp", "frontend", "sonify", "objects"),
-    "composites": ("lrp", "evaluate", "composites"),
-    "stability": ("lrp", "pairs", "fit", "evaluate", "stability"),
-    "compare": ("grid", "evaluate", "composites", "frontend", "stability"),
+    "objects": ("lrp", "frontend", "sonify.percentile", "sonify.inverse", "objects"),
+    "composites": ("lrp", "evaluate.patch", "evaluate.bootstrap", "composites"),
+    "stability": ("lrp", "pairs", "fit", "evaluate.bootstrap", "stability.draws", "stability.splits"),
+    "compare": ("grid", "evaluate", "composites", "frontend", "stability", "cross_validation"),
 }
-"""The sections of a data set's block that each stage uses: a change elsewhere does not make it stale."""
+"""The sections of a data set's block, or keys in them, that a stage uses: a change elsewhere does not make it stale."""
 
 THREADED = ("ingest", "train")
 """Stages that compute on `torch_threads` threads. The others are many: their jobs run side by side, on one thread each,
@@ -91,7 +91,11 @@ def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
     """Return what a stage gets of a validated configuration, as JSON."""
     block = config["datasets"][dataset]
     shared = {**{key: config[key] for key in SHARED}, "torch_threads": threads(config, stage)}
-    return json.dumps({**shared, **{key: block[key] for key in SECTIONS[stage]}})
+    used: dict[str, Any] = {}
+    for name in SECTIONS[stage]:
+        section, _, key = name.partition(".")
+        used[section] = {**used.get(section, {}), key: block[section][key]} if key else block[section]
+    return json.dumps({**shared, **used})
 
 
 def threads(config: Mapping[str, Any], stage: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ from earmark import figures, tables
 from earmark.config import ORACLE
 from earmark.groundtruth import TEST, VALIDATION, captured, match, pooled_interval
 from earmark.layout import INPUT_LAYER
-from earmark.statistics import Clusters, Interval
-from earmark.tables import ALL, At, Clips, Label, Summary, Values
+from earmark.statistics import ALL, Clusters, Interval
+from earmark.tables import At, Clips, Label, Summary, Values
 
 if TYPE_CHECKING:
     from earmark.compare import Study
@@ -75,6 +76,10 @@ class Measured:
     def cls(self) -> NDArray[Any]:
         """Class of each clip [n]."""
         return self.index.get_level_values("cls").to_numpy(str)
+
+    def of(self, clips: pd.Index, values: Values) -> Values:
+        """Arrange values ``[n]`` by class and clip as in another index; NaN for a clip that is not measured here."""
+        return pd.Series(values, self.index).reindex(clips).to_numpy(float)
 
 
 def read(path: Path, which: str) -> Measured | None:
@@ -169,24 +174,28 @@ def measure(study: Study) -> Recovery | None:
         return None
     ats = [STANDARD, *study.grid]
     read_of = {at: [_both(study, at, name) for name in study.folders(at)] for at in ats}
-    parts = {at: [part for part in found if part is not None] for at, found in read_of.items()}
-    parts = {at: found for at, found in parts.items() if found}
+    parts = {at: [pair for pair in found if pair] for at, found in read_of.items() if all(found)}
     ablation = pd.read_csv(path, dtype={"cls": str, "group": str, "path": str}, keep_default_na=False)
     ablation = ablation[ablation["set"] == TEST]
     groups = ablation.drop_duplicates(["cls", "clip"]).set_index(["cls", "clip"])["group"].sort_index()
     cls = groups.index.get_level_values("cls").to_numpy(str)
     slugs = [info.slug for info in study.source.classes]
-    clips = Clips(cls, groups.to_numpy(str), dict.fromkeys(slugs))
+    left_out = ablation.groupby("cls")["left_out"].first()
+    clips = Clips(cls, groups.to_numpy(str), {slug: int(left_out[slug]) for slug in slugs})
 
     values = _ablated(ablation, groups.index)
     if STANDARD in parts:
-        values |= {Label(STANDARD, name): value for name, value in _shares(parts[STANDARD][0][1]).items()}
+        measured = parts[STANDARD][0][1]
+        values |= {Label(STANDARD, name): measured.of(groups.index, value) for name, value in _shares(measured).items()}
     for at, found in parts.items():
         if at != STANDARD:
-            by_seed = [matched_values(*pair) for pair in found]
-            for name in by_seed[0]:
-                values[Label(at, name)] = np.mean([each[name] for each in by_seed], axis=0)
+            by_seed = [(test, matched_values(validation, test)) for validation, test in found]
+            for name in by_seed[0][1]:
+                seeds = [test.of(groups.index, each[name]) for test, each in by_seed]
+                values[Label(at, name)] = np.mean(seeds, axis=0)
+    pairs = comparisons(study.grid)
     summaries = tables.summarise(values, clips, study.draws, study.seed)
+    summaries |= tables.summarise(tables.subtract(pairs, values), clips, study.draws, study.seed, test=True)
     summaries |= _information({at: [pair[1] for pair in found] for at, found in parts.items()}, clips, study)
     summaries |= _validated({at: [pair[0] for pair in found] for at, found in parts.items()}, clips, study)
     shares = {
@@ -236,16 +245,50 @@ def _information(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: St
         n = int(clips.of(cls).sum())
         for at, (interval, resampled) in draws.items():
             found[Label(at, NMI), cls] = Summary(interval, n)
-            peers = {other: pair for other, pair in draws.items() if (other.layer, other.k) == (at.layer, at.k)}
-            for other, (theirs, drawn) in peers.items():
-                if other != at:
-                    difference = _interval(interval.estimate - theirs.estimate, resampled - drawn, interval)
-                    found[Label(at, f"{NMI} - {other.method}"), cls] = Summary(difference, n)
-            if at != STANDARD and any(other.method == ORACLE for other in peers):
-                best, drawn = max(peers.values(), key=lambda pair: pair[0].estimate)
+            peers = [draws[other] for other in draws if (other.layer, other.k) == (at.layer, at.k)]
+            best, drawn = max(peers, key=lambda pair: pair[0].estimate)
+            if At(at.layer, ORACLE, at.k) in draws and best.estimate > 0:
                 ratio = _interval(interval.estimate / best.estimate, resampled / drawn, interval)
                 found[Label(at, RATIO), cls] = Summary(ratio, n)
+        for first, second in _rivals(study.grid):
+            if first in draws and second in draws:
+                (ours, drawn), (theirs, others) = draws[first], draws[second]
+                difference = _interval(ours.estimate - theirs.estimate, drawn - others, ours)
+                found[Label(first, f"{NMI} - {second.method}"), cls] = Summary(difference, n)
     return found
+
+
+def _rivals(grid: Sequence[At]) -> Iterator[tuple[At, At]]:
+    """Pair each method with those after it at the same layer and K."""
+    for first, second in combinations(grid, 2):
+        if (first.layer, first.k) == (second.layer, second.k):
+            yield first, second
+
+
+def comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
+    """List the differences that are paired by clip: each method against those after it."""
+    return {
+        Label(first, f"{metric} - {second.method}"): (Label(first, metric), Label(second, metric))
+        for first, second in _rivals(grid)
+        for metric in MATCHED
+    }
+
+
+def labels(study: Study, n_objects: int) -> list[Label]:
+    """List everything that the table says of a study whose classes have so many objects."""
+    numbers = [f"object {number}" for number in range(1, n_objects + 1)]
+    standard = [
+        "logit",
+        *(f"logit lost without {name}" for name in numbers),
+        *(f"share {name}" for name in ("background", *numbers)),
+    ]
+    of_method = [NMI, CHOSEN_BY, RATIO, *MATCHED, *(f"{metric} {name}" for metric in MATCHED for name in numbers)]
+    return [
+        *(Label(STANDARD, metric) for metric in standard),
+        *(Label(at, metric) for at in study.grid for metric in of_method),
+        *(Label(first, f"{NMI} - {second.method}") for first, second in _rivals(study.grid)),
+        *comparisons(study.grid),
+    ]
 
 
 def _validated(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: Study) -> tables.Summaries:
@@ -287,16 +330,10 @@ def rows(study: Study, recovery: Recovery | None) -> list[tables.Row]:
     """Write one row per quantity and class in the order of ``COLUMNS``; what was not computed is empty."""
     if recovery is None:
         return []
-    metrics = {label.metric: None for label, _ in recovery.summaries}
-    labels = [
-        Label(at, metric)
-        for at in [STANDARD, *study.grid]
-        for metric in metrics
-        if (Label(at, metric), ALL) in recovery.summaries or metric == NMI
-    ]
+    n_objects = max(map(len, recovery.names.values()))
     return [
         (*row, tables.number(recovery.summaries[key].interval.estimate) if key in recovery.summaries else "")
-        for row in tables.rows(labels, recovery.summaries, recovery.clips)
+        for row in tables.rows(labels(study, n_objects), recovery.summaries, recovery.clips)
         for key in [(Label(At(*row[:3]), NMI), row[3])]
     ]
 
@@ -304,9 +341,10 @@ def rows(study: Study, recovery: Recovery | None) -> list[tables.Row]:
 def report(study: Study, recovery: Recovery | None, title: str) -> str:
     """Write the tables for people, with what each number can and cannot show (Markdown)."""
     if recovery is None:
-        return f"# {title}\n\nThe sound objects of this data set are not known: there is nothing to compare with.\n"
+        return f"# {title}\n\nNot computed: there is no `ablation.csv`. Only data with stems have one.\n"
     found = recovery.summaries
-    lines = [f"# {title}", NOTES]
+    counted = "; ".join(tables.counted(recovery.clips, slug) for slug in recovery.names)
+    lines = [f"# {title}", NOTES, f"Clips, by class: {counted}.", ""]
     for slug, names in recovery.names.items():
         lines += [f"## What the model uses: {slug}", ""]
         objects = [
@@ -351,8 +389,10 @@ computed, or not defined.
 - `nmi / best`: the same as a part of the best basis seen at that layer and K, as a rule the `oracle`, which was
   searched for on training clips with the stems in hand. A low `nmi` at a ratio near 1 is the layer's fault, not the
   method's.
-- `capture`: part of an object's relevance that lies in its own concept. 1 / K by chance.
+- `capture`: part of an object's relevance that lies in its own concept. For concepts of equal weight it is 1 / K by
+  chance, 1 / O where K is below the number O of objects: then O - K objects have no concept and are not captured.
 - `rank_accuracy`: of as many of the concept's most relevant cells as the object has, the part that are the object's.
+  Like `si_sdr` it is a mean over the objects that have a concept, the best matches where K is below O.
 - `si_sdr`: how much of the concept's sound is the object's stem, in dB. The mask cannot part what shares a cell, so
   that even a perfect concept stays far from the stem.
 - Logit lost without an object: what the model's decision owes to it. An object that the model does not use has no

@@ -1,7 +1,7 @@
 """Stage ``stability``: whether a layer's subspaces are found again when what should not matter changes.
 
-Each set of subspaces is compared with those of other starts of the search (`seed`), of training clips drawn anew
-with replacement (`bootstrap`) and of networks trained on other splits (`split`). How alike two subspaces of
+Each set of subspaces is compared with those of other starts of the search (`seed`), of groups of training clips drawn
+anew with replacement (`bootstrap`) and of networks trained on other splits (`split`). How alike two subspaces of
 dimension d are is their affinity ``|U_k' V_l|_F^2 / d``: the mean squared cosine of their principal angles, 1 for equal
 ones. Subspaces are paired so that the sum of affinities is greatest. Random ones are then alike to some degree as
 well, the more the fewer there are: that expectation stands beside every value.
@@ -29,9 +29,8 @@ from earmark.layout import Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
 from earmark.selection import spread
-from earmark.statistics import Clusters, resampled_counts
+from earmark.statistics import ALL, Clusters, resampled_counts
 from earmark.subspaces import Subspaces
-from earmark.tables import ALL
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +76,8 @@ class Fitted:
         On the CPU.
     activations, contexts : Tensor [N, D]
         The pairs, on the device that fits are computed on.
-    clips : Tensor [N]
-        Clip of each pair.
+    groups : Tensor [N]
+        Group of each pair's clip.
     method, cls : str
         Of `fit`.
     config : mapping
@@ -90,7 +89,7 @@ class Fitted:
     found: Subspaces
     activations: Tensor
     contexts: Tensor
-    clips: Tensor
+    groups: Tensor
     method: str
     cls: str
     config: dict[str, Any]
@@ -127,7 +126,7 @@ def run(
     results, dataset
         Where the results lie.
     config : dict
-        ``lrp``, ``pairs``, ``fit``, ``evaluate``, ``stability``, ``seed``.
+        ``lrp``, ``pairs``, ``fit``, ``evaluate.bootstrap``, ``stability``, ``seed``.
     split, layer, method, k
         Coordinates of the subspaces.
     gpu : int
@@ -145,6 +144,7 @@ def run(
         for cls in source.classes
     }
     size = len(found[source.classes[0].slug].basis)
+    groups = torch.from_numpy(np.unique(source.clips["group"].to_numpy(str), return_inverse=True)[1])
     level = expected_affinity(size, k, derive(config["seed"], "affinity", size, k))
     progress = Progress(f"stability {dataset}/{split}/{layer}/{method}/K~{k}", len(source.classes))
     rows: list[list[Any]] = []
@@ -152,7 +152,7 @@ def run(
     for done, cls in enumerate(source.classes, start=1):
         pairs, _ = artifacts.read_tensors(layout.pairs(split, layer, cls.slug))
         vectors = pairs["activations"].to(device), pairs["contexts"].to(device)
-        fitted = Fitted(found[cls.slug], *vectors, pairs["clip"], method, cls.slug, config, others)
+        fitted = Fitted(found[cls.slug], *vectors, groups[pairs["clip"]], method, cls.slug, config, others)
         rows += compared(fitted, level)
         validation = source.split(split).validation
         held_out = collect.pairs_of(network, source, validation, cls, layer, rules, config)
@@ -222,10 +222,10 @@ def seeds(fitted: Fitted) -> Iterator[Draw]:
 
 
 def bootstraps(fitted: Fitted) -> Iterator[Draw]:
-    """Fit, from the same seed, to pairs of clips drawn with replacement."""
+    """Fit, from the same seed, to the pairs of groups of clips drawn with replacement."""
     for draw in fitted.draws:
         seed = derive(fitted.config["seed"], "bootstrap", draw, fitted.cls)
-        yield Draw(str(draw), fitted.again(resampled(fitted.clips, torch.Generator().manual_seed(seed))))
+        yield Draw(str(draw), fitted.again(resampled(fitted.groups, torch.Generator().manual_seed(seed))))
 
 
 def splits(fitted: Fitted) -> Iterator[Draw]:
@@ -250,26 +250,26 @@ def kinds(method: str) -> list[str]:
     return [name for name, kind in KINDS.items() if kind.changes in used]
 
 
-def resampled(clips: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw whole clips with replacement, as many as there are.
+def resampled(groups: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw whole groups with replacement, as many as there are.
 
     Parameters
     ----------
-    clips : Tensor [N]
-        Clip of each pair.
+    groups : Tensor [N]
+        Group of each pair.
     generator : torch.Generator
         Of the draw.
 
     Returns
     -------
     Tensor
-        Rows of the pairs, all those of a clip as often as it was drawn.
+        Rows of the pairs, all those of a group as often as it was drawn.
     """
-    _, member = clips.unique(return_inverse=True)
+    _, member = groups.unique(return_inverse=True)
     counts = member.bincount()
     rows = member.argsort(stable=True).split(counts.tolist())
     drawn = torch.randint(len(counts), (len(counts),), generator=generator)
-    return torch.cat([rows[clip] for clip in drawn.tolist()])
+    return torch.cat([rows[group] for group in drawn.tolist()])
 
 
 def other_split(
@@ -280,7 +280,9 @@ def other_split(
     at: tuple[str, str, int],
     config: Mapping[str, Any],
 ) -> Other:
-    """Align another split's network with this one on both splits' validation clips, and turn its subspaces alike.
+    """Align another split's network with this one on validation clips, and turn its subspaces alike.
+
+    The clips are those of either split's validation that neither tests on.
 
     Parameters
     ----------
@@ -297,7 +299,8 @@ def other_split(
     """
     split, name = names
     other = model.load(layout.model(name))[0].to(next(network.parameters()).device)
-    clips = np.union1d(source.split(split).validation, source.split(name).validation)
+    parts = source.split(split), source.split(name)
+    clips = np.setdiff1d(np.union1d(*(part.validation for part in parts)), np.union1d(*(part.test for part in parts)))
     recordings, targets = source.clips["recording"].to_numpy(), source.targets(clips).numpy()
     chosen = []
     for cls in source.classes:

@@ -14,6 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+ALL = "all"
+"""Stands in the column ``cls`` of tables for the mean over classes (Table 4.4: first over clips, then over classes)."""
+
 CHUNK = 2**22
 """Random numbers held at once."""
 

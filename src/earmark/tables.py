@@ -19,12 +19,10 @@ from earmark import statistics
 from earmark.config import CHANCE, CONFIGURED
 from earmark.layout import INPUT_LAYER
 from earmark.score import SCORES
-from earmark.statistics import Clusters, Interval
+from earmark.statistics import ALL, Clusters, Interval
 
 COLUMNS = ("layer", "method", "k", "cls", "metric", "estimate", "low", "high", "p", "n", "left_out")
 
-ALL = "all"
-"""Stands in the column ``cls`` for the mean over classes (Table 4.4: first over clips, then over classes)."""
 
 RANDOM = "random"
 """The seeds ``random~SEED``, averaged clip by clip."""
@@ -339,7 +337,7 @@ def flipping_report(
         Markdown.
     """
     lines = [f"# {title}", NOTES]
-    lines += ["Clips, by class: " + "; ".join(_counted(clips, cls) for cls in clips.left_out) + ".", ""]
+    lines += ["Clips, by class: " + "; ".join(counted(clips, cls) for cls in clips.left_out) + ".", ""]
     pairs = comparisons(grid)
     for k in sorted({at.k for at in grid}):
         of_k = [at for at in grid if at.k == k]
@@ -452,7 +450,8 @@ def _count(left_out: Mapping[str, int | None], cls: str) -> int | str:
     return sum(known) if len(known) == len(counts) else ""
 
 
-def _counted(clips: Clips, cls: str) -> str:
+def counted(clips: Clips, cls: str) -> str:
+    """Say how many clips of a class are scored and left out."""
     inside = clips.of(cls)
     left_out = clips.left_out[cls]
     unknown = "" if left_out is None else f", {left_out} left out"

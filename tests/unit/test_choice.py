@@ -117,7 +117,7 @@ def test_the_figure_shows_what_is_known_and_names_what_is_not(measures) -> None:
     shown = {axis.get_title().split("\n")[0]: [text.get_text() for text in axis.texts] for axis in figure.axes}
     assert shown == {
         "objective on validation pairs": [],
-        "fair score of test clips, replaced by 0": [],
+        "fair score, test clips (not to choose by)": [],
         "information on objects, validation clips": ["not computed"],
         "affinity over seeds": [],
         "affinity over resampled clips": ["not computed"],

@@ -22,6 +22,7 @@ CONFIG = {
     "grid": {"layers": ["conv1", "conv2"], "methods": ["drsa", "dsa", "random~0", "random~1"], "k": [2]},
     "evaluate": {"patch": 4, "cross": ["drsa", "random~0"], "bootstrap": 200},
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},
+    "cross_validation": True,
     "stability": {"methods": ["drsa"], "draws": 2, "splits": []},
     "explain": {"clips": 6, "gallery": 1},
     "lrp": {},

@@ -24,7 +24,7 @@ CHANGES = {
     "fit": {"restarts": 2},
     "explain": {"gallery": 3},
     "sonify": {"percentile": 80},
-    "evaluate": {"bootstrap": 60},
+    "evaluate": {"patch": 16},
     "oracle": {"clips": 19},
     "objects": {"clips": 7},
     "composites": {"clips": 5},

@@ -146,6 +146,8 @@ def of_other_splits(patterns):
     """Return an input function: paths for every other split that stability looks at, and every class."""
 
     def paths(wildcards):
+        if wildcards.method.startswith("random~"):  # drawn without a look at any split
+            return []
         splits = config["datasets"][wildcards.dataset]["stability"]["splits"]
         known = {**wildcards, "split": [split for split in splits if split != wildcards.split]}
         return expand(patterns, cls=CLASSES[wildcards.dataset], **known)

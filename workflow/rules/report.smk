@@ -26,7 +26,7 @@ rule compare:
         objects=lambda wildcards: with_stems(
             wildcards.dataset,
             [
-                *grid(wildcards.dataset, f"{METHOD}/objects.csv", maps_of_input=plan.INPUT_METHODS),
+                *grid(wildcards.dataset, f"{METHOD}/objects.csv", maps_of_input=["standard"]),
                 *expand(f"{MODEL}/ablation.csv", dataset=wildcards.dataset, split="main"),
             ],
         ),
