@@ -283,6 +283,9 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
                 + ("lrp.rules" if name == CONFIGURED else "patches in random order")
             )
         _check_rules(f"{where}.composites.candidates.{name}", rules)
+    _check_ranges(where, block["augment"])
+    if block["group"] is not None and block["groups"] is not None:
+        raise EarmarkError(f"config: {where} sets both group and groups; a recording has one group")
     if block["group"] is not None:
         try:
             re.compile(block["group"])
@@ -295,6 +298,18 @@ def _check_rules(where: str, rules: Iterable[Mapping[str, Any]]) -> None:
     for number, rule in enumerate(rules):
         if rule["rule"] == "gamma" and "gamma" not in rule:
             raise EarmarkError(f"config: {where}[{number}] lacks gamma, which the rule gamma needs")
+
+
+def _check_ranges(where: str, augment: Mapping[str, Any]) -> None:
+    """Check that ranges begin with their lowest value, and that what must be positive is."""
+    for key, value in augment.items():
+        if not isinstance(value, list):
+            continue
+        lowest, highest = value
+        if lowest > highest:
+            raise EarmarkError(f"config: {where}.augment.{key} must name the lowest value first, not {_shown(value)}")
+        if key not in ("gain", "pitch") and lowest <= 0:
+            raise EarmarkError(f"config: {where}.augment.{key} must be greater than 0, not {_shown(value)}")
 
 
 def _check_sizes(where: str, block: Mapping[str, Any], depth: int) -> None:
@@ -351,6 +366,8 @@ def _sentence(error: ValidationError) -> str:
             return f"{subject} must be {words}, not {_shown(value)}{_number_hint(value, kinds)}"
         case "enum":
             return f"{subject} cannot be {_shown(value)}{choices(value, error.validator_value)}"
+        case "minItems" | "maxItems" if error.validator_value > 1:
+            return f"{subject} must be two numbers, the lowest and the highest, not {_shown(value)}"
         case "minItems":
             return f"{subject} must not be empty"
         case "uniqueItems":

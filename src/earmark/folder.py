@@ -5,11 +5,14 @@ Read while the workflow is being parsed, hence without NumPy or torch.
 
 from __future__ import annotations
 
+import collections
+import csv
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.layout import slug
@@ -22,13 +25,52 @@ FEWEST_FOLDS = 3
 """Training, validation and test need one each."""
 
 
-def classes_in(root: Path | str | None) -> list[str]:
+def home(root: Path | str | None, expected: Collection[str] = ()) -> Path:
+    """Find the folder that has one sub-folder per class.
+
+    Parameters
+    ----------
+    root : Path
+        What the configuration calls ``root``.
+    expected : collection of str
+        Classes that must be there, if it says so.
+
+    Returns
+    -------
+    Path
+        `root` itself, or where classes are expected the one sub-folder of it that holds them.
+
+    Raises
+    ------
+    EarmarkError
+        If `root` is no folder, or the expected classes lie elsewhere, in two places or nowhere.
+    """
+    folder = _existing(root)
+    if not expected or _holds(folder, expected):
+        return folder
+    inside = [below for below in _subfolders(folder) if _holds(below, expected)]
+    if len(inside) > 1:
+        names = " and ".join(f"'{below.name}'" for below in inside)
+        raise EarmarkError(f"The folder '{root}' holds the classes in {names}: set `root` to one of them.")
+    if inside:
+        return inside[0]
+    near = [folder.absolute().parent, *(deep for below in _subfolders(folder) for deep in _subfolders(below))]
+    holds = next((f"'{other}' does: set `root` to it" for other in near if _holds(other, expected)), None)
+    raise EarmarkError(
+        f"The folder '{root}' does not hold the sub-folders {', '.join(sorted(expected))}, one per class; "
+        f"{holds or 'set `root` to the folder that does, or to the one above it'}."
+    )
+
+
+def classes_in(root: Path | str | None, expected: Collection[str] = ()) -> list[str]:
     """List the classes of a folder of recordings.
 
     Parameters
     ----------
     root : Path
         Folder with one sub-folder per class. Hidden sub-folders are no classes.
+    expected : collection of str
+        Classes that must be there; then other sub-folders are none.
 
     Returns
     -------
@@ -38,12 +80,20 @@ def classes_in(root: Path | str | None) -> list[str]:
     Raises
     ------
     EarmarkError
-        If the folder is missing, is none, is empty or has fewer than two sub-folders, or if
+        If the folder is missing, is none, is empty or has fewer than two sub-folders, lacks an expected one, or if
         a name gives no slug of its own.
     """
-    folder = _existing(root)
+    folder = home(root, expected)
+    names = [below.name for below in _subfolders(folder)]
+    if expected:
+        missing = sorted(set(expected) - set(names))
+        if missing:
+            raise EarmarkError(
+                f"The folder of recordings '{folder}' lacks the class sub-folder{'s' * (len(missing) > 1)} "
+                f"{', '.join(missing)}; expected are {', '.join(sorted(expected))}."
+            )
+        names = sorted(expected)
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    names = sorted(entry.name for entry in entries if entry.is_dir())
     if not entries:
         raise EarmarkError(f"The folder of recordings '{root}' is empty; it needs one sub-folder per class.")
     if not names:
@@ -54,19 +104,20 @@ def classes_in(root: Path | str | None) -> list[str]:
     return names
 
 
-def listing(root: Path | str | None) -> list[tuple[str, int]]:
+def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tuple[str, int]]:
     """List the recordings of a folder, class by class.
 
     Parameters
     ----------
-    root : Path
-        Folder with one sub-folder per class.
+    root, expected
+        As for :func:`classes_in`.
 
     Returns
     -------
     list of (str, int)
-        Path relative to `root`, with forward slashes, and size in bytes; sorted within each
-        class. Symbolic links are followed; hidden files and folders are left out.
+        Path relative to the folder of classes, with forward slashes, and size in bytes; sorted within each
+        class, sub-folders that are no expected class last. Symbolic links are followed; hidden files and folders
+        are left out.
 
     Raises
     ------
@@ -74,27 +125,130 @@ def listing(root: Path | str | None) -> list[tuple[str, int]]:
         As :func:`classes_in`; also if a class has no recording or a file's name is not UTF-8.
     """
     found: list[tuple[str, int]] = []
-    for name in classes_in(root):
-        recordings = sorted(_recordings(_existing(root) / name, PurePosixPath(name), ()))
-        if not recordings:
+    folder, classes = home(root, expected), classes_in(root, expected)
+    others = [below.name for below in _subfolders(folder) if below.name not in classes]
+    for name in classes + others:
+        recordings = sorted(_recordings(folder / name, PurePosixPath(name), ()))
+        if not recordings and name in classes:
             kinds = ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
             raise EarmarkError(f"The class sub-folder '{name}' of '{root}' holds no recording ({kinds}).")
         found += recordings
     return found
 
 
+def departures(paths: Sequence[str], expected: Mapping[str, Any]) -> dict[str, str]:
+    """Say which recordings a published data set lacks, and which ones are not of it.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Recordings found, relative to the folder of classes.
+    expected : mapping
+        The section ``expected`` of the configuration: `classes`, and `recordings` of each.
+
+    Returns
+    -------
+    dict of str to str
+        Reason by path; missing ones under the path that they would have.
+    """
+    reasons: dict[str, str] = {}
+    if expected["classes"]:
+        strangers = [path for path in paths if path.split("/")[0] not in expected["classes"]]
+        reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the expected classes")
+    if not expected["recordings"]:
+        return reasons
+    classes = sorted({path.split("/")[0] for path in paths if path not in reasons})
+    wanted = {f"{cls}/{cls}.{number:05d}": "" for cls in classes for number in range(expected["recordings"])}
+    for path in paths:
+        name = _without_ending(path)
+        if path in reasons:
+            continue
+        if name not in wanted:
+            reasons[path] = "extra: its name is none of the expected ones"
+        elif wanted[name]:
+            reasons[path] = f"extra: {wanted[name]} is the recording of this name"
+        else:
+            wanted[name] = path
+    endings = collections.Counter(PurePosixPath(path).suffix for path in wanted.values() if path)
+    ending = endings.most_common(1)[0][0] if endings else ""
+    return reasons | {f"{name}{ending}": "missing" for name, path in wanted.items() if not path}
+
+
+def groups_of(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]:
+    """Name the group of each recording: recordings of one group never lie in different folds.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Relative to the folder of classes.
+    block : mapping
+        Of the configuration, with ``group``, a pattern for :func:`group_of`, or ``groups``, a file for
+        :func:`table_of_groups`.
+
+    Raises
+    ------
+    EarmarkError
+        As the two; also if the file names none of the recordings.
+    """
+    if block["groups"] is None:
+        return {path: group_of(path, block["group"]) for path in paths}
+    table = table_of_groups(block["groups"])
+    stems = {_without_ending(path): group for path, group in table.items()}
+    named = {path: table.get(path, stems.get(_without_ending(path))) for path in paths}
+    if paths and not any(named.values()):
+        raise EarmarkError(
+            f"The file of groups '{block['groups']}' names none of the recordings, such as '{paths[0]}'; its column "
+            "path holds paths relative to the folder of classes, with or without ending."
+        )
+    return {path: group or path for path, group in named.items()}
+
+
+def table_of_groups(path: Path | str) -> dict[str, str]:
+    """Read a CSV file with the columns ``path`` and ``group``; others, such as a source, may stand beside them.
+
+    Raises
+    ------
+    EarmarkError
+        If the file cannot be read, lacks a column or a value, or gives one recording two groups.
+    """
+    table: dict[str, str] = {}
+    try:
+        with path_of(path).open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"path", "group"} <= set(rows.fieldnames or ()):
+                raise EarmarkError(f"The file of groups '{path}' needs the columns path and group in its first line.")
+            for row in rows:
+                name, group = row["path"], row["group"]
+                if not name or not group:
+                    raise EarmarkError(f"The file of groups '{path}' lacks a path or a group in line {rows.line_num}.")
+                if table.setdefault(name, group) != group:
+                    raise EarmarkError(f"The file of groups '{path}' gives '{name}' two groups.")
+    except OSError as error:
+        raise EarmarkError(f"The file of groups '{path}' cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EarmarkError(f"The file of groups '{path}' is no CSV file in UTF-8.") from error
+    return table
+
+
+def members(paths: Sequence[str], block: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List class and group of every recording that takes part, as far as names tell."""
+    left_out = departures(paths, block["expected"])
+    groups = groups_of(paths, block)
+    return [(path.split("/")[0], groups[path]) for path in paths if path not in left_out]
+
+
 def path_of(root: Path | str) -> Path:
-    """Return the path that `root` of the configuration means: ``~`` stands for the home folder."""
+    """Return the path that the configuration means: ``~`` stands for the home folder."""
     return Path(root).expanduser()
 
 
 def group_of(path: str, pattern: str | None) -> str:
-    """Name the group of a recording: recordings of one group never lie in different folds.
+    """Name the group of a recording by a pattern.
 
     Parameters
     ----------
     path : str
-        Path relative to the folder of recordings.
+        Path relative to the folder of classes.
     pattern : str or None
         Regular expression searched in the path; its first group, or the whole match where it
         has none, is the name. Without a pattern each recording is a group of its own.
@@ -151,6 +305,23 @@ def _existing(root: Path | str | None) -> Path:
     if not folder.is_dir():
         raise EarmarkError(f"'{root}' is not a folder; recordings lie in a folder with one sub-folder per class.")
     return folder
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """List the sub-folders that are not hidden, by name; none of a folder that must not be read."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except PermissionError:
+        return []
+
+
+def _holds(folder: Path, classes: Collection[str]) -> bool:
+    """Tell whether a folder has most of the classes as sub-folders: one may be missing, one may be there by chance."""
+    return sum((folder / name).is_dir() for name in classes) > len(classes) / 2
+
+
+def _without_ending(path: str) -> str:
+    return str(PurePosixPath(path).with_suffix("")) if path.lower().endswith(SUFFIXES) else path
 
 
 def _check_slugs(names: list[str]) -> None:

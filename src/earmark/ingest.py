@@ -18,8 +18,10 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from earmark import artifacts, folder, folds
+from earmark import artifacts, fingerprint, folder, folds
 from earmark.data import FULL_SCALE, split_folds
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
@@ -33,6 +35,9 @@ BATCH = 64
 
 NAMED = 5
 """Excluded recordings that the log names one by one; the manifest has them all."""
+
+QUIET = 1.5
+"""16-bit steps below which a sample counts as zero: a lossy codec or dither leaves single ones."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,13 +101,17 @@ class Recording:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Content of a file: int16 `samples` ``[n]``, none of them where a `reason` says why it cannot be used."""
+    """Content of a file: int16 `samples` ``[n]``, none of them where a `reason` says why it cannot be used.
+
+    `pause` is its longest run of zeros: its start and its length in seconds.
+    """
 
     samples: np.ndarray
     seconds: float | None
     sample_rate: int | None
     sha256: str
     reason: str = ""
+    pause: tuple[float, float] = (0.0, 0.0)
 
 
 def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[tuple[str, int]] | None = None) -> None:
@@ -115,7 +124,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     dataset : str
         Name of the data set.
     config : dict
-        ``source``, ``root``, ``group``, ``clips_per_recording``, section ``frontend``,
+        ``source``, ``root``, ``group``, ``groups``, ``clips_per_recording``, sections ``expected`` and ``frontend``,
         ``seed`` and ``torch_threads``.
     listing : sequence of (str, int), optional
         Recordings below ``root`` as :func:`earmark.folder.listing` returns them; by default
@@ -129,16 +138,27 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     """
     layout, frontend = Layout(results, dataset), Frontend.from_config({"frontend": config["frontend"]})
     made = artifacts.provenance(config)
+    workers = config["torch_threads"]
     if config["source"] == "synthetic":
         # A generated recording is one clip: its stems cover the first clip_samples samples.
         found, root, limit = _generated(layout), layout.generated, frontend.clip_samples
     else:
-        found, root, limit = _in_folder(config, listing), folder.path_of(config["root"]), None
-    with artifacts.replacing(layout.clips) as temporary, temporary.open("wb") as file:
-        recordings = _store(found, root, frontend, limit, file, config["torch_threads"], f"ingest {dataset}: decode")
+        found, root, limit = (
+            _in_folder(config, listing),
+            folder.home(config["root"], config["expected"]["classes"]),
+            None,
+        )
+
+    def read(one: Recording) -> Decoded:
+        return _read(one, root, frontend.sample_rate, config["expected"])
+
+    with artifacts.replacing(layout.clips) as temporary:
+        with temporary.open("wb") as file:
+            recordings = _store(found, read, frontend, limit, file, workers, f"ingest {dataset}: decode")
         _count_aloud(recordings)
-        recordings = _with_replicas(recordings, one_group=config["group"] is None)
-        recordings = _with_folds(recordings, config["seed"])
+        if config["source"] == "folder":
+            recordings = _with_replicas(recordings, temporary, frontend.sample_rate, workers)
+        recordings = _with_folds(recordings, config["expected"]["classes"], config["seed"])
     clips = _clips(recordings, frontend.clip_samples, config["clips_per_recording"])
     _write_manifest(layout, recordings, made)
     artifacts.write_csv(layout.clip_index, list(clips[0]), [list(clip.values()) for clip in clips], made)
@@ -178,6 +198,7 @@ def decode(path: Path, sample_rate: int) -> Decoded:
     except (MemoryError, ValueError):  # a damaged header can claim any length
         return Decoded(nothing, None, None, sha256, "cannot be decoded: its length is unknown")
     seconds = len(samples) / rate
+    pause = _longest_pause(samples, rate)
     mono = samples.mean(axis=1)  # [n]
     if not np.isfinite(mono).all():
         return Decoded(nothing, seconds, rate, sha256, "holds values that are not finite")
@@ -186,7 +207,7 @@ def decode(path: Path, sample_rate: int) -> Decoded:
         return Decoded(nothing, seconds, rate, sha256, "empty")
     if converted.min() == converted.max():
         return Decoded(nothing, seconds, rate, sha256, "silent")
-    return Decoded(converted, seconds, rate, sha256)
+    return Decoded(converted, seconds, rate, sha256, pause=pause)
 
 
 def clip_starts(samples: int, clip_samples: int, wanted: int) -> list[int]:
@@ -212,6 +233,30 @@ def clip_starts(samples: int, clip_samples: int, wanted: int) -> list[int]:
     return sorted(set(starts))
 
 
+def _read(one: Recording, root: Path, sample_rate: int, expected: Mapping[str, Any]) -> Decoded:
+    """Decode a recording, unless it is already known to be left out; without samples if it is not as `expected`."""
+    if not one.usable:
+        return Decoded(np.empty(0, np.int16), None, None, "", one.reason)
+    content = decode(root / one.path, sample_rate)
+    if content.reason or content.seconds is None:
+        return content
+    start, length = content.pause
+    reason = ""
+    if content.seconds < expected["seconds"]:
+        reason = f"too short: {content.seconds:.3f} s, at least {expected['seconds']:g} s are expected"
+    elif expected["zeros"] is not None and length > expected["zeros"]:
+        reason = f"silent in part: {length:.3f} s of zeros from {start:.3f} s on"
+    return dataclasses.replace(content, samples=content.samples[:0], reason=reason) if reason else content
+
+
+def _longest_pause(samples: np.ndarray, rate: int) -> tuple[float, float]:
+    """Return start and length in seconds of the longest run of zeros in ``[n, channels]``."""
+    loud = np.flatnonzero((np.abs(samples) >= QUIET / FULL_SCALE).any(axis=1))
+    edges = np.concatenate([[-1], loud, [len(samples)]])
+    longest = int(np.argmax(np.diff(edges)))
+    return float(edges[longest] + 1) / rate, float(edges[longest + 1] - edges[longest] - 1) / rate
+
+
 def _int16(samples: np.ndarray) -> np.ndarray:
     """Round float samples to 16 bits without clipping; exact for what was 16-bit before."""
     scaled = np.rint(samples * np.float32(FULL_SCALE))
@@ -230,13 +275,27 @@ def _generated(layout: Layout) -> list[Recording]:
 
 
 def _in_folder(config: Mapping[str, Any], listing: Sequence[tuple[str, int]] | None) -> list[Recording]:
-    paths = [path for path, _ in (folder.listing(config["root"]) if listing is None else listing)]
-    return [Recording(path, path.split("/")[0], folder.group_of(path, config["group"])) for path in paths]
+    expected = config["expected"]
+    paths = [path for path, _ in (folder.listing(config["root"], expected["classes"]) if listing is None else listing)]
+    reasons = folder.departures(paths, expected)
+    place = {cls: number for number, cls in enumerate(dict.fromkeys(path.split("/")[0] for path in paths))}
+    everything = sorted({*paths, *reasons}, key=lambda path: (place[path.split("/")[0]], path))
+    groups = folder.groups_of(everything, config)
+    if config["groups"] is not None:
+        alone = sum(groups[path] == path for path in paths)
+        log.warning(
+            "%d of %d recordings are not in %s: each is a group of its own", alone, len(paths), config["groups"]
+        )
+    found = [Recording(path, path.split("/")[0], groups[path]) for path in everything]
+    return [
+        dataclasses.replace(one, status="excluded", reason=reasons[one.path]) if one.path in reasons else one
+        for one in found
+    ]
 
 
 def _store(
     found: Sequence[Recording],
-    root: Path,
+    read: Callable[[Recording], Decoded],
     frontend: Frontend,
     limit: int | None,
     file: BinaryIO,
@@ -248,7 +307,7 @@ def _store(
     recordings: list[Recording] = []
     offset = 0
     _write_header(file, 0)
-    contents = _in_order(lambda one: decode(root / one.path, frontend.sample_rate), found, workers)
+    contents = _in_order(read, found, workers)
     for one, content in zip(found, contents, strict=True):
         samples = content.samples[:limit]
         recording = _described(one, content, samples, frontend, offset)
@@ -313,26 +372,45 @@ def _count_aloud(recordings: Sequence[Recording]) -> None:
         log.warning("%d of %d recordings are shorter than a clip and padded with silence", padded, len(recordings))
 
 
-def _with_replicas(recordings: Sequence[Recording], *, one_group: bool) -> list[Recording]:
-    """Mark recordings that sound exactly like an earlier one; with `one_group` they join its group."""
-    first: dict[bytes, Recording] = {}
-    marked = []
-    for one in recordings:
-        original = first.setdefault(one.sound, one) if one.labelled else one
-        if original is not one:
-            reason = "; ".join(filter(None, (one.reason, f"same sound as {original.path}")))
-            one = dataclasses.replace(one, reason=reason, group=original.group if one_group else one.group)
-        marked.append(one)
-    replicas = sum(one.labelled for one in marked) - len(first)
-    if replicas:
-        log.warning("%d of %d recordings sound exactly like another, see the manifest", replicas, len(marked))
-    return marked
+def _with_replicas(recordings: Sequence[Recording], clips: Path, rate: int, workers: int) -> list[Recording]:
+    """Mark recordings that are an earlier one once more; all groups that have one in common become one."""
+    originals: dict[bytes, int] = {}
+    copies: list[tuple[int, int, str]] = []  # place of the original, place of the copy, what it is
+    for place, one in enumerate(recordings):
+        if one.labelled and originals.setdefault(one.sound, place) != place:
+            copies.append((originals[one.sound], place, "same sound as"))
+    samples, places = np.load(clips, mmap_mode="r"), list(originals.values())
+    distinct = [samples[one.offset : one.offset + one.samples] for one in (recordings[place] for place in places)]
+    for match in fingerprint.matches(distinct, rate, workers):
+        told = f"agrees to {match.agreement:.2f} from {match.seconds:.2f} s on with"
+        copies.append((places[match.first], places[match.second], told))
+    reasons: dict[int, str] = {}
+    for original, copy, told in copies:
+        reasons.setdefault(copy, f"{told} {recordings[original].path}")
+    if copies:
+        log.warning("%d of %d recordings are copies of another, see the manifest", len(reasons), len(recordings))
+    group = _joined([one.group for one in recordings], [(original, copy) for original, copy, _ in copies])
+    return [
+        dataclasses.replace(one, group=group[place], reason="; ".join(filter(None, (one.reason, reasons.get(place)))))
+        for place, one in enumerate(recordings)
+    ]
 
 
-def _with_folds(recordings: Sequence[Recording], seed: int) -> list[Recording]:
+def _joined(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str]:
+    """Name the groups anew after those of `pairs` of places have been joined: each by the one that comes first."""
+    names = list(dict.fromkeys(groups))
+    number = {name: place for place, name in enumerate(names)}
+    ends = np.array([[number[groups[place]] for place in pair] for pair in pairs], np.int64).reshape(-1, 2)
+    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    _, component = connected_components(links, directed=False)
+    _, first = np.unique(component, return_index=True)
+    return [names[first[component[number[name]]]] for name in groups]
+
+
+def _with_folds(recordings: Sequence[Recording], expected: Sequence[str], seed: int) -> list[Recording]:
     """Divide the labelled recordings into folds; a held-out set gets those of its part of `main`."""
     labelled = [one for one in recordings if one.labelled]
-    for cls in dict.fromkeys(one.cls for one in recordings):
+    for cls in expected or dict.fromkeys(one.cls for one in recordings):
         if not any(one.cls == cls for one in labelled):
             raise EarmarkError(f"The class '{cls}' has no usable recording: all that it has are excluded.")
     n_folds = folder.fold_count((one.cls, one.group) for one in labelled)

@@ -33,8 +33,8 @@ from earmark.layout import INPUT_LAYER, slug
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "generate": ("synthetic", "frontend"),
-    "ingest": ("source", "root", "group", "clips_per_recording", "frontend"),
-    "train": ("frontend", "model", "train"),
+    "ingest": ("source", "root", "group", "groups", "expected", "clips_per_recording", "frontend"),
+    "train": ("frontend", "model", "augment", "train"),
     "collect": ("lrp", "pairs"),
     "fit": ("fit",),
     "oracle": ("lrp", "frontend", "oracle"),
@@ -118,7 +118,7 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
     """
     if block["source"] == "synthetic":
         return list(SYNTHETIC_CLASSES)
-    return [slug(name) for name in folder.classes_in(block["root"])]
+    return [slug(name) for name in folder.classes_in(block["root"], block["expected"]["classes"])]
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -131,10 +131,12 @@ def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def fingerprint(block: Mapping[str, Any]) -> str:
-    """Digest the names and sizes of a folder's recordings; empty for generated data."""
+    """Digest the names and sizes of a folder's recordings and their table of groups; empty for generated data."""
     if block["source"] == "synthetic":
         return ""
-    return hashlib.sha256(json.dumps(folder.listing(block["root"])).encode()).hexdigest()
+    groups = {} if block["groups"] is None else folder.table_of_groups(block["groups"])
+    found = folder.listing(block["root"], block["expected"]["classes"])
+    return hashlib.sha256(json.dumps([found, groups]).encode()).hexdigest()
 
 
 def splits(block: Mapping[str, Any]) -> list[str]:
@@ -168,8 +170,8 @@ def fold_count(block: Mapping[str, Any]) -> int:
     """
     if block["source"] == "synthetic":
         return folder.MOST_FOLDS
-    paths = [path for path, _ in folder.listing(block["root"])]
-    return folder.fold_count((path.split("/")[0], folder.group_of(path, block["group"])) for path in paths)
+    paths = [path for path, _ in folder.listing(block["root"], block["expected"]["classes"])]
+    return folder.fold_count(folder.members(paths, block))
 
 
 def check_configuration_file(path: str, base: str) -> None:
