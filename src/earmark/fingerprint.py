@@ -151,7 +151,8 @@ def landmarks(samples: np.ndarray, rate: int, density: Density) -> Landmarks:
     highest = maximum_filter(level, around, mode="nearest")
     mean = uniform_filter1d(level, around, axis=0, mode="nearest")
     peaks = (level == highest) & (level > mean + density.prominence) & (level > level.max() - DEPTH)
-    return _paired(*np.nonzero(peaks), density.partners)  # ordered by time, then frequency
+    frames, bins = np.nonzero(peaks)  # ordered by time, then frequency
+    return _paired(frames, bins, density.partners)
 
 
 def _paired(frames: np.ndarray, bins: np.ndarray, partners: int) -> Landmarks:
@@ -204,7 +205,7 @@ class _Index:
         one, other = self.found[first].frames, self.found[second].frames + offset
         begin = max(one.min(), other.min())
         end = min(one.max(), other.max())
-        return min(np.count_nonzero((frames >= begin) & (frames <= end)) for frames in (one, other))
+        return min(int(np.count_nonzero((frames >= begin) & (frames <= end))) for frames in (one, other))
 
 
 def _elected(owners: np.ndarray, offsets: np.ndarray) -> list[tuple[int, int, int]]:
@@ -269,7 +270,7 @@ def _spectrum(samples: np.ndarray, rate: int) -> np.ndarray:
     magnitudes = np.empty((len(frames), bins), np.float32)
     for first in range(0, len(frames), PART):
         magnitudes[first : first + PART] = np.abs(rfft(frames[first : first + PART] * window, axis=1)[:, :bins])
-    return magnitudes / max(float(magnitudes.max()), np.finfo(np.float32).tiny)
+    return magnitudes / np.maximum(magnitudes.max(), np.finfo(np.float32).tiny)
 
 
 def _movements(samples: np.ndarray, rate: int) -> np.ndarray:

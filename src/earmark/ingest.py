@@ -143,11 +143,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
         # A generated recording is one clip: its stems cover the first clip_samples samples.
         found, root, limit = _generated(layout), layout.generated, frontend.clip_samples
     else:
-        found, root, limit = (
-            _in_folder(config, listing),
-            folder.home(config["root"], config["expected"]["classes"]),
-            None,
-        )
+        found, limit = _in_folder(config, listing), None
+        root = folder.home(config["root"], config["expected"]["classes"])
 
     def read(one: Recording) -> Decoded:
         return _read(one, root, frontend.sample_rate, config["expected"])
@@ -283,9 +280,8 @@ def _in_folder(config: Mapping[str, Any], listing: Sequence[tuple[str, int]] | N
     groups = folder.groups_of(everything, config)
     if config["groups"] is not None:
         alone = sum(groups[path] == path for path in paths)
-        log.warning(
-            "%d of %d recordings are not in %s: each is a group of its own", alone, len(paths), config["groups"]
-        )
+        if alone:
+            log.warning("%d of %d recordings are not in %s: each is its own group", alone, len(paths), config["groups"])
     found = [Recording(path, path.split("/")[0], groups[path]) for path in everything]
     return [
         dataclasses.replace(one, status="excluded", reason=reasons[one.path]) if one.path in reasons else one
