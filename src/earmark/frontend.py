@@ -141,8 +141,17 @@ class Frontend:
         ValueError
             If the clips are not `clip_samples` long.
         """
+        return self.compressed(self.mel(self.normalised(waveforms))).unsqueeze(1)
+
+    def normalised(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Scale clips ``[B, clip_samples]`` to peak 1 (eq. A.1), silent ones not at all.
+
+        Raises
+        ------
+        ValueError
+            If the clips are not `clip_samples` long.
+        """
         if waveforms.ndim != 2 or waveforms.shape[1] != self.clip_samples:
             raise ValueError(f"expected clips [B, {self.clip_samples}], got {list(waveforms.shape)}")
         peak = waveforms.abs().amax(dim=1, keepdim=True)  # [B, 1]
-        normalised = waveforms / torch.where(peak > 0, peak, 1.0)
-        return self.compressed(self.mel(normalised)).unsqueeze(1)
+        return waveforms / torch.where(peak > 0, peak, 1.0)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from earmark import artifacts, data, model
+from earmark import artifacts, augment, data, model
 from earmark.frontend import Frontend
 from earmark.layout import Layout
 from earmark.progress import Progress
@@ -27,6 +27,10 @@ from earmark.seeds import derive
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 256
+
+CROPS = 32
+"""Random crops whose spectrograms are computed at once."""
+
 HISTORY = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best")
 
 TrainingClips = Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]
@@ -41,7 +45,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
     results, dataset
         Where the results lie.
     config : dict
-        ``frontend``, ``model``, ``train``, ``seed``, ``torch_threads``.
+        ``frontend``, ``model``, ``augment``, ``train``, ``seed``, ``torch_threads``.
     split : str
         ``main`` or ``cvN``.
     gpu : int
@@ -68,7 +72,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
         len(chosen.test),
     )
     validation = source.logmel(chosen.validation).to(device), source.targets(chosen.validation).to(device)
-    trainer.train(_training_clips(source, chosen, frontend), validation, f"train {dataset}/{split}")
+    clips = _training_clips(source, chosen, frontend, config["augment"], device)
+    trainer.train(clips, validation, f"train {dataset}/{split}")
 
     network = trainer.best_network()
     logits = logits_of(network, source.logmel(chosen.test), device)  # [N, C]
@@ -79,49 +84,29 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
     checkpoint.unlink(missing_ok=True)
 
 
-def _training_clips(source: data.DataSet, split: data.Split, frontend: Frontend) -> TrainingClips:
-    """Choose between the stored spectrograms and random crops of longer recordings."""
+def _training_clips(
+    source: data.DataSet, split: data.Split, frontend: Frontend, settings: dict[str, Any], device: torch.device
+) -> TrainingClips:
+    """Choose between the stored spectrograms, and random crops of recordings with what `settings` do to them."""
     recordings = source.training_recordings(split)
     slack = recordings["recording_samples"].to_numpy() - frontend.clip_samples  # [N]
     targets = torch.tensor(recordings["class_index"].to_numpy())
     rows = recordings["recording"].to_numpy()
-    if not slack.any():  # every recording is one clip: nothing to crop, so nothing to compute twice
+    if not slack.any() and not augment.is_active(settings):  # nothing changes, so nothing is computed twice
         stored = source.logmel(split.train)
         return lambda generator: (stored, source.targets(split.train))
 
     def crops(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         starts = (torch.rand(len(rows), generator=generator, dtype=torch.float64) * torch.from_numpy(slack + 1)).long()
+        changes = augment.draw(settings, len(rows), generator)
+        noise = augment.noise(frontend, generator).to(device) if changes.noise.any() else None
         parts = [
-            frontend.logmel(source.crop(rows[part], starts[part]))
-            for part in torch.arange(len(rows)).split(EVALUATION_BATCH)
+            augment.logmels(frontend, source.crop(rows[part], starts[part]).to(device), changes[part], noise)
+            for part in torch.arange(len(rows)).split(CROPS)
         ]
         return torch.cat(parts), targets
 
     return crops
-
-
-def masked(logmels: torch.Tensor, time_mask: int, mel_mask: int, generator: torch.Generator) -> torch.Tensor:
-    """Set one random block of frames and one of bands to 0 in every clip (thesis A.1, A.2).
-
-    Parameters
-    ----------
-    logmels : torch.Tensor
-        ``[B, 1, F, T]``.
-    time_mask, mel_mask : int
-        Largest width of the two masks; the width is uniform from 0, the place uniform.
-    generator : torch.Generator
-        On the CPU, so that the draw is the same on every device.
-    """
-    for axis, widest in ((3, time_mask), (2, mel_mask)):
-        length = logmels.shape[axis]
-        draw = torch.rand(2, len(logmels), generator=generator)
-        width = (draw[0] * (min(widest, length) + 1)).long()  # [B]
-        start = (draw[1] * (length - width + 1)).long()  # [B]
-        cells = torch.arange(length)
-        hidden = (cells >= start[:, None]) & (cells < (start + width)[:, None])  # [B, length]
-        shape = (-1, 1, 1, length) if axis == 3 else (-1, 1, length, 1)
-        logmels = logmels.masked_fill(hidden.view(shape).to(logmels.device), 0.0)
-    return logmels
 
 
 def logits_of(network: nn.Module, logmels: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -196,7 +181,7 @@ class Trainer:
         for rows in order.split(self.settings["batch_size"]):
             batch = inputs[rows].to(self.device)
             yield (
-                masked(batch, self.settings["time_mask"], self.settings["mel_mask"], generator),
+                augment.masked(batch, self.settings["time_mask"], self.settings["mel_mask"], generator),
                 targets[rows].to(self.device),
             )
 

@@ -1,4 +1,4 @@
-"""Training: masks, resuming after a kill, votes."""
+"""Training: resuming after a kill, votes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from earmark.train import Trainer, masked, recording_accuracy
+from earmark.train import Trainer, recording_accuracy
 
 from .conftest import striped
 
@@ -89,21 +89,6 @@ def test_the_best_epoch_is_the_first_of_highest_validation_accuracy_and_least_lo
     rows = {int(row[0]): row for row in one.history}
     best = max(int(row[0]) for row in one.history if row[5])
     assert (rows[best][4], -rows[best][3]) == max((row[4], -row[3]) for row in one.history)
-
-
-def test_masks_are_single_blocks_of_uniform_width() -> None:
-    logmels = torch.ones(4000, 1, 32, 48)
-    hidden = masked(logmels, 20, 0, torch.Generator().manual_seed(0)) == 0  # [B, 1, F, T]
-    assert (hidden.all(dim=2) == hidden.any(dim=2)).all(), "a time mask covers all bands"
-    frames = hidden[:, 0, 0].int()  # [B, T]
-    assert (frames.diff(dim=1).abs().sum(dim=1) <= 2).all(), "one block"
-    widths = torch.bincount(frames.sum(dim=1), minlength=21)
-    assert len(widths) == 21
-    expected = len(logmels) / 21
-    assert float(((widths - expected) ** 2 / expected).sum()) < 45  # chi-square, 20 degrees of freedom, p = .001
-    bands = masked(logmels, 0, 20, torch.Generator().manual_seed(1)) == 0
-    assert (bands.all(dim=3) == bands.any(dim=3)).all(), "a mel mask covers all frames"
-    assert torch.equal(masked(logmels, 0, 0, torch.Generator()), logmels)
 
 
 def test_votes_count_clips_and_ties_go_to_the_larger_logit() -> None:
