@@ -184,6 +184,26 @@ MISTAKES = [
         [8] * 7,
         "datasets.synthetic.frontend.n_mels = 64 is too small for the 7 poolings by 2 of the model",
     ),
+    (
+        "datasets.synthetic.augment.gain",
+        [3],
+        "datasets.synthetic.augment.gain must be two numbers, the lowest and the highest, not [3]",
+    ),
+    (
+        "datasets.synthetic.augment.gain",
+        [1, 2, 3],
+        "datasets.synthetic.augment.gain must be two numbers, the lowest and the highest, not [1, 2, 3]",
+    ),
+    (
+        "datasets.synthetic.augment.pitch",
+        [12, -12],
+        "datasets.synthetic.augment.pitch must name the lowest value first, not [12, -12]",
+    ),
+    (
+        "datasets.synthetic.augment.stretch",
+        [0, 1],
+        "datasets.synthetic.augment.stretch must be greater than 0, not [0, 1]",
+    ),
     ("datasets.synthetic.group", "(", "datasets.synthetic.group is not a regular expression: missing )"),
     ("datasets.Two Words", {}, "datasets.Two Words is not a name for a data set: use a-z, 0-9 and -"),
     (
@@ -205,6 +225,12 @@ def test_a_mistake_is_one_sentence_that_names_its_place(raw, path, value, senten
         config.validate(with_value(raw, path, value))
     assert str(caught.value).startswith("config: ")
     assert "\n" not in str(caught.value)
+
+
+def test_groups_are_named_in_one_way(raw):
+    raw["datasets"]["gtzan"] |= {"group": "^[a-z]+", "groups": "artists.csv"}
+    with pytest.raises(EarmarkError, match="config: datasets.gtzan sets both group and groups"):
+        config.validate(raw)
 
 
 def test_a_configuration_without_datasets():

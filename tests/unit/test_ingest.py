@@ -294,6 +294,19 @@ def test_speakers_stay_whole_and_are_the_same_in_every_class(tmp_path):
     assert sorted(fold_of.values(), key=min) == [{"0"}, {"1"}, {"2"}, {"3"}]
 
 
+def test_a_copy_joins_two_groups_that_were_named(tmp_path):
+    root = tmp_path / "digits"
+    for place, digit in enumerate(("zero", "one")):
+        for number, speaker in enumerate(("ann", "bob", "cid", "dan")):
+            write(root / digit / f"{place}_{speaker}_0.wav", tone(200 + 40 * place + 10 * number, 0.3))
+    shutil.copy(root / "one" / "1_dan_0.wav", root / "zero" / "0_bob_1.wav")
+    ingest.run(tmp_path / "results", "digits", settings(root, group="_([a-z]+)_"))
+    found = manifest_of(Layout(tmp_path / "results", "digits"))
+    assert {row["group"] for row in found.values()} == {"ann", "bob", "cid"}
+    assert found["one/1_dan_0.wav"]["group"] == "bob", "whatever else dan said goes with bob"
+    assert {row["fold"] for row in found.values() if row["group"] == "bob"} == {found["zero/0_bob_1.wav"]["fold"]}
+
+
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 

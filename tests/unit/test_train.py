@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from earmark import config as configuration
+from earmark import ingest, train
+from earmark.layout import Layout
 from earmark.train import Trainer, recording_accuracy
 
 from .conftest import striped
@@ -96,3 +101,70 @@ def test_votes_count_clips_and_ties_go_to_the_larger_logit() -> None:
     recordings = np.array([4, 4, 4, 9, 9])
     assert recording_accuracy(logits, torch.tensor([0, 0, 0, 0, 0]), recordings) == 1.0
     assert recording_accuracy(logits, torch.tensor([0, 0, 0, 1, 1]), recordings) == 0.5
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory) -> tuple[Path, dict]:
+    """Two classes of eight recordings, a little longer than a clip, with every augmentation; and the configuration."""
+    root, results = tmp_path_factory.mktemp("recordings"), tmp_path_factory.mktemp("results")
+    for cls, hertz in (("high", 3000), ("low", 300)):
+        (root / cls).mkdir()
+        for number in range(8):
+            wave = np.sin(2 * np.pi * (hertz + 9 * number) * np.arange(5000) / 16000)
+            soundfile.write(root / cls / f"{number}.wav", 0.5 * wave, 16000)
+    block = {
+        "source": "folder",
+        "root": str(root),
+        "clips_per_recording": 2,
+        "frontend": {"n_fft": 400, "hop": 240, "n_mels": 32, "n_frames": 16},
+        "model": {"filters": [4, 4], "dense": [8], "dropout": 0.3},
+        "augment": {
+            **dict.fromkeys(("gain_probability", "pitch_probability", "filter_probability", "noise_probability"), 0.5),
+            "stretch": [0.8, 1.2],
+        },
+        "train": {"epochs": 4, "batch_size": 4, "time_mask": 4, "mel_mask": 4},
+    }
+    settings = configuration.fill(block) | {"seed": 1, "torch_threads": 1}
+    ingest.run(results, "tones", settings)
+    return results, settings
+
+
+def test_an_augmented_training_that_was_killed_ends_with_the_same_results(ingested, tmp_path, monkeypatch) -> None:
+    results, settings = ingested
+    names = ("history.csv", "metrics.json", "confusion.csv", "model.safetensors")
+    outcomes = []
+    for kills in (0, 2):
+        copied = tmp_path / str(kills)
+        shutil.copytree(results, copied)
+        for after in range(1, kills + 1):
+            with monkeypatch.context() as patch:
+                patch.setattr(Trainer, "_validate", dying(after))
+                with pytest.raises(Killed):
+                    train.run(copied, "tones", settings, split="main", gpu=0)
+        train.run(copied, "tones", settings, split="main", gpu=0)
+        folder = Layout(copied, "tones").split("main")
+        outcomes.append([(folder / name).read_bytes() for name in names])
+        assert not (folder / ".train").exists()
+    assert outcomes[0] == outcomes[1]
+
+
+def dying(after: int):
+    """Replace validation by one that kills in the epoch `after`, before anything of that epoch is saved."""
+    validate = Trainer._validate
+
+    def validate_or_die(self, *arguments):
+        if len(self.history) == after:
+            raise Killed
+        return validate(self, *arguments)
+
+    return validate_or_die
+
+
+def test_every_epoch_changes_the_clips_anew_and_alike_in_every_run(ingested) -> None:
+    results, settings = ingested
+    source = train.data.open_dataset(Layout(results, "tones"))
+    frontend = train.Frontend.from_config({"frontend": settings["frontend"]})
+    clips = train._training_clips(source, source.split("main"), frontend, settings["augment"], torch.device("cpu"))
+    first, again, other = (clips(torch.Generator().manual_seed(seed))[0] for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.isclose(first, other).all(dim=(1, 2, 3)).any()

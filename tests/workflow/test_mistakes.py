@@ -25,7 +25,8 @@ def said(called):
             {"datasets": {"synthetic": {"train": {"epochs": "forty"}}}},
             "earmark: config: datasets.synthetic.train.epochs must be an integer, not 'forty'",
         ),
-        ({"run": ["gtzan"]}, "earmark: config: run names gtzan, which is no data set"),
+        ({"run": ["gtsan"]}, "earmark: config: run names gtsan, which is no data set; did you mean gtzan?"),
+        ({"run": ["gtzan"]}, "earmark: config: datasets.gtzan.root must name the folder"),
         ({"run": ["spoken-digits"]}, "earmark: config: datasets.spoken-digits.root must name the folder"),
         (
             {"run": ["spoken-digits"], "datasets": {"spoken-digits": {"root": "nowhere"}}},

@@ -110,6 +110,28 @@ def test_the_study_compares_rules_and_variants(project):
     assert len(example["datasets"]["synthetic"]["composites"]["candidates"]) == 8
 
 
+def test_gtzan_is_some_hundred_jobs(project):
+    """150 fits, as many sets of heatmaps and 15 matrices for DRSA alone: a job serves all classes."""
+    genres = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]["gtzan"]["expected"]["classes"]
+    for genre in genres:
+        for number in range(100):
+            path = project.folder / f"recordings/gtzan/genres_original/{genre}/{genre}.{number:05d}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    project.configure(yaml.safe_load((ROOT / "examples/gtzan.yaml").read_text()))
+    assert project.plan() == {
+        "ingest": 1,
+        "train": 11,
+        "collect_gtzan": 5,
+        "fit_gtzan": 5 * 5 * 3,
+        "explain_gtzan": 5 * 5 * 3 + 2,
+        "sonify_gtzan": 5 * 3,
+        "score": 5 * 5 * 3 + 2,
+        "cross": 5 * 3,
+        "compare": 1,
+    }
+
+
 def test_a_variant_has_rules_of_its_own(project):
     project.configure({"run": ["wide"], "datasets": {"wide": {"extends": "synthetic", "model": {"filters": [16] * 5}}}})
     assert project.plan("results/wide/main/conv1/drsa/K~16/class1/fit.json")["fit_wide"] == 1
@@ -121,7 +143,7 @@ def test_a_stage_is_given_its_own_sections_and_the_gpus_that_are_there(project):
     command = next(line for line in shown.splitlines() if "earmark train" in line)
     assert "--gpu 0 " in command
     sections = re.search(r"--config '(.*)' >", command)
-    assert set(yaml.safe_load(sections[1])) == {"seed", "torch_threads", "frontend", "model", "train"}
+    assert set(yaml.safe_load(sections[1])) == {"seed", "torch_threads", "frontend", "model", "augment", "train"}
     assert "--gpu 1 " in project.snakemake("--dry-run", "--resources", "gpu=1", "--", target).output
 
 
