@@ -229,7 +229,7 @@ def test_a_mistake_is_one_sentence_that_names_its_place(raw, path, value, senten
 
 def test_groups_are_named_in_one_way(raw):
     raw["datasets"]["gtzan"] |= {"group": "^[a-z]+", "groups": "artists.csv"}
-    with pytest.raises(EarmarkError, match="config: datasets.gtzan sets both group and groups"):
+    with pytest.raises(EarmarkError, match=r"config: datasets.gtzan sets both group and groups"):
         config.validate(raw)
 
 
