@@ -144,7 +144,7 @@ def test_an_augmented_training_that_was_killed_ends_with_the_same_results(ingest
         train.run(copied, "tones", settings, split="main", gpu=0)
         folder = Layout(copied, "tones").split("main")
         outcomes.append([(folder / name).read_bytes() for name in names])
-        assert not (folder / ".train").exists()
+        assert not (folder / ".checkpoint.safetensors").exists()
     assert outcomes[0] == outcomes[1]
 
 

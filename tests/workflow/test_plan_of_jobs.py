@@ -111,7 +111,7 @@ def test_the_study_compares_rules_and_variants(project):
 
 
 def test_gtzan_is_some_hundred_jobs(project):
-    """150 fits of DRSA, as many sets of heatmaps and 15 matrices, with the baselines beside: a job serves all classes."""
+    """150 fits of DRSA, as many sets of heatmaps and 15 matrices, and the baselines: a job serves all classes."""
     genres = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]["gtzan"]["expected"]["classes"]
     for genre in genres:
         for number in range(100):
