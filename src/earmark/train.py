@@ -239,10 +239,9 @@ class Trainer:
 def _fingerprint(layout: Layout, made: dict[str, Any]) -> str:
     """Hash what a training depends on: configuration, versions, code and data."""
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
-    modules = [module for name, module in sys.modules.items() if name.startswith("earmark.")]
-    code = sorted(Path(module.__file__) for module in modules if module.__file__)
-    for path in (*code, layout.manifest, layout.clip_index, layout.logmel):
-        with Path(path).open("rb") as file:
+    code = (module.__file__ for name, module in sys.modules.items() if name.startswith("earmark."))
+    for path in (*map(Path, sorted(filter(None, code))), layout.manifest, layout.clip_index, layout.logmel):
+        with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
