@@ -93,6 +93,12 @@ def draw(settings: Mapping[str, Any], count: int, generator: torch.Generator) ->
     )
 
 
+def unchanged(count: int) -> Changes:
+    """Return what leaves `count` clips as they are."""
+    one, zero = torch.ones(count), torch.zeros(count)
+    return Changes(one, one, zero, torch.full((count,), math.inf), zero, zero, one)
+
+
 def is_active(settings: Mapping[str, Any]) -> bool:
     """Tell whether the section ``augment`` changes any clip."""
     probable = any(value > 0 for key, value in settings.items() if key.endswith("_probability"))

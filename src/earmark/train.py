@@ -92,13 +92,14 @@ def _training_clips(
     slack = recordings["recording_samples"].to_numpy() - frontend.clip_samples  # [N]
     targets = torch.tensor(recordings["class_index"].to_numpy())
     rows = recordings["recording"].to_numpy()
-    if not slack.any() and not augment.is_active(settings):  # nothing changes, so nothing is computed twice
+    active = augment.is_active(settings)
+    if not slack.any() and not active:  # nothing changes, so nothing is computed twice
         stored = source.logmel(split.train)
         return lambda generator: (stored, source.targets(split.train))
 
     def crops(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         starts = (torch.rand(len(rows), generator=generator, dtype=torch.float64) * torch.from_numpy(slack + 1)).long()
-        changes = augment.draw(settings, len(rows), generator)
+        changes = augment.draw(settings, len(rows), generator) if active else augment.unchanged(len(rows))
         noise = augment.noise(frontend, generator).to(device) if changes.noise.any() else None
         parts = [
             augment.logmels(frontend, source.crop(rows[part], starts[part]).to(device), changes[part], noise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -37,8 +38,8 @@ def drawn(settings, count: int, seed: int = 0) -> Changes:
 
 def one(count: int = 1, **changes: float) -> Changes:
     """Nothing but the changes named."""
-    none = {"gain": 1.0, "pitch": 1.0, "highpass": 0.0, "lowpass": math.inf, "noise": 0.0, "noise_place": 0.3}
-    return Changes(**{key: torch.full((count,), value) for key, value in {**none, "speed": 1.0, **changes}.items()})
+    named = {key: torch.full((count,), value) for key, value in {"noise_place": 0.3, **changes}.items()}
+    return dataclasses.replace(augment.unchanged(count), **named)
 
 
 def tone(hertz: float) -> torch.Tensor:
@@ -55,6 +56,7 @@ def test_switched_off_it_is_the_front_end_to_the_last_bit():
     assert not augment.is_active(OFF)
     assert augment.is_active(TABLE) and augment.is_active(OFF | {"stretch": [0.9, 1.1]})
     assert torch.equal(logmels(FRONTEND, clips, drawn(OFF, 3)), FRONTEND.logmel(clips))
+    assert torch.equal(logmels(FRONTEND, clips, augment.unchanged(3)), FRONTEND.logmel(clips))
 
 
 def test_gain_is_exact_after_normalisation():
