@@ -17,16 +17,20 @@ KILLS := 20
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo 0)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# What keeps Snakemake from starting, in one sentence: a target that --configfile swallows, and a lock.
+define start
+@swallowed='--configfiles?([[:space:]]+[^-[:space:]][^[:space:]]*)*[[:space:]]+results/'; if [[ "$${ARGS-}" =~ $$swallowed ]]; then \
+  echo "earmark: --configfile takes all that follows it: name what you want, results/..., before it." >&2; exit 1; fi
+@$(BIN)/snakemake $(ARGS) $(1) || { status=$$?; if compgen -G '.snakemake/locks/*' >/dev/null; then \
+  echo "earmark: this folder is locked: another run is under way in it, so wait for that to end; if there is none," \
+    "one was killed, so call '$(BIN)/snakemake --unlock' and then the same command again." >&2; fi; exit $$status; }
+endef
+
 run: .venv/.installed
-	@trap='--configfiles?[^-]*[[:space:]]results/'; if [[ "$${ARGS-}" =~ $$trap ]]; then \
-	  echo "earmark: --configfile takes all that follows it: name what you want, results/..., before it." >&2; exit 1; fi
-	@$(BIN)/snakemake $(ARGS) --cores all --resources gpu=$(GPU) || { status=$$?; \
-	  if compgen -G '.snakemake/locks/*' >/dev/null; then \
-	    echo "earmark: this folder is locked: another run is under way in it, so wait for that to end; if there is none," \
-	      "one was killed, so call '$(BIN)/snakemake --unlock' and then the same command again." >&2; fi; exit $$status; }
+	$(call start,--cores all --resources gpu=$(GPU))
 
 slurm: .venv/.installed
-	$(BIN)/snakemake $(ARGS) --workflow-profile profiles/slurm
+	$(call start,--workflow-profile profiles/slurm)
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
