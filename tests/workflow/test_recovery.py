@@ -69,17 +69,25 @@ class Running:
         return self.project.folder / "call.log"
 
     def reaches(self, stage: str, seconds: float) -> psutil.Process | None:
-        """Wait until a job has computed for some seconds; None if it ends before."""
+        """Wait until a job of this call has computed for some seconds; None if it ends before."""
         seen = None
         while self.process.poll() is None:
             time.sleep(0.01 if seen else 0.1)
             with contextlib.suppress(psutil.NoSuchProcess):
-                seen = seen or next((job for job in jobs_in(self.project) if stage in job.cmdline()), None)
+                seen = seen or self._job(stage)
                 if seen and sum(seen.cpu_times()[:2]) >= seconds:
                     return seen
             if seen and not seen.is_running():
                 return None
         return None
+
+    def _job(self, stage: str) -> psutil.Process | None:
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        return next((job for job in below if is_job(job) and stage in job.cmdline()), None)
+
+
+def is_job(process):
+    return "earmark" in process.cmdline()
 
 
 def jobs_in(project):
@@ -87,7 +95,7 @@ def jobs_in(project):
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if "earmark" in process.cmdline() and process.cwd() == str(project.folder.resolve()):
+            if is_job(process) and process.cwd() == str(project.folder.resolve()):
                 found.append(process)
     return found
 
