@@ -86,3 +86,11 @@ def test_every_stage_is_a_module_that_takes_its_coordinates(stage_name):
 def test_the_package_is_a_command():
     shown = subprocess.run([sys.executable, "-m", "earmark", "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("earmark ")
+
+
+def test_a_sentence_finds_the_terminal_when_the_log_is_on_a_full_disk():
+    call = f'"{sys.executable}" -m earmark sonify --dataset x --split main --layer l --method m --k 1 --config "["'
+    shell = f"EARMARK_PROGRESS_FD=3 {call} 3>&1 > /dev/full 2>&1"
+    done = subprocess.run(shell, shell=True, executable="/bin/bash", capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stdout.startswith("earmark: --config is not JSON")

@@ -143,3 +143,40 @@ def test_a_wrong_path_is_one_sentence_with_the_allowed_names(full, path, sentenc
     with pytest.raises(EarmarkError, match=re.escape(sentence)) as caught:
         plan.check_path(full, f"results/{path}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["results/synthetic/main/metrics.json", "./results//synthetic/main/../main/metrics.json"]
+)
+def test_a_target_may_be_written_in_many_ways(full, path):
+    plan.check_target(full, path, "/home/ann/project")
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        (
+            "/home/ann/project/results/synthetic/main/metrics.json",
+            "ask for it by its path in the project's folder: results/",
+        ),
+        ("/home/ann/project/results/synthetic/main/metrix.json", "did you mean metrics.json?"),
+        ("./results/synthetic/main/metrix.json", "did you mean metrics.json?"),
+        ("results", "this is a folder of several results; name one below it: "),
+    ],
+)
+def test_a_target_that_cannot_be_made(full, target, sentence):
+    with pytest.raises(EarmarkError, match=re.escape(sentence)):
+        plan.check_target(full, target, "/home/ann/project")
+
+
+@pytest.mark.parametrize(
+    "argument", ["--cores", "8", "/home/ann/other/results/x", "examples/results.yaml", "results.yaml"]
+)
+def test_other_arguments_are_none_of_its_business(full, argument):
+    plan.check_target(full, argument, "/home/ann/project")
+    plan.check_configuration_file(argument, "/home/ann/project")
+
+
+def test_a_result_is_no_configuration_file():
+    with pytest.raises(EarmarkError, match="name what you want before --configfile"):
+        plan.check_configuration_file("/home/ann/project/results/synthetic/main/metrics.json", "/home/ann/project")

@@ -1,9 +1,12 @@
 """A mistake ends Snakemake with one sentence: no traceback, no job."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
-from .conftest import TINY
+from .conftest import TINY, Called
 
 
 def said(called):
@@ -54,6 +57,23 @@ def test_in_the_configuration(project, changes, sentence):
 )
 def test_in_a_path(project, path, sentence):
     assert sentence in said(project.snakemake("--dry-run", f"results/{path}"))
+
+
+def test_in_the_way_a_path_is_named(project):
+    named = project.folder / "results/synthetic/main/metrics.json"
+    called = project.snakemake("--dry-run", str(named))
+    assert said(called).endswith("ask for it by its path in the project's folder: results/synthetic/main/metrics.json")
+    called = project.snakemake("--dry-run", str(named.with_name("metrix.json")))
+    assert "there is no metrix.json; did you mean metrics.json?" in said(called)
+
+
+def test_in_the_order_of_arguments(project):
+    path = project.folder / "results/synthetic/main/metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "changes.yaml", path]
+    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
+    assert said(Called(done.returncode, done.stderr)).endswith("name what you want before --configfile")
 
 
 def test_in_the_groups_of_recordings(digits):
