@@ -59,7 +59,7 @@ def test_the_number_of_jobs_does_not_grow_with_the_classes(project, classes):
         "explain_large": combinations + 2,
         "sonify_large": 5 * 3,
         "score": combinations + 2,
-        "cross": 5 * 3,
+        "cross": 5 * 3 * 2,
         "compare": 1,
     }
     assert megabytes < MEMORY_MB
