@@ -19,6 +19,7 @@ CHANGES = {
     "frontend": {"floor": -5.0},
     "model": {"dropout": 0.1},
     "train": {"epochs": 41},
+    "augment": {"gain_probability": 0.5},
     "lrp": {"stabilizer": 1e-6},
     "pairs": {"positions": 9},
     "fit": {"restarts": 2},
@@ -31,6 +32,8 @@ CHANGES = {
     "stability": {"draws": 6},
     "root": "recordings",
     "group": "class",
+    "groups": "artists.csv",
+    "expected": {"seconds": 0.5},
     "clips_per_recording": 3,
 }
 """Another value for every key of a data set's block that has a row of its own."""
