@@ -1,12 +1,13 @@
 """Stage ``objects``: where the concepts' relevance lies among the known sound objects, clip by clip.
 
 For data with stems only. Measured are clips that hold all objects, where the data set has such sets, once for
-validation, on which choices are made, and once for test.
+validation, on which choices are made, and once for test. What is only reported is measured on the latter.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from earmark import artifacts, data, explain, lrp, model, sonify, subspaces
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.groundtruth import SETS, choose, object_cells, rank_accuracy, relevance_on, si_sdr
+from earmark.groundtruth import SETS, TEST, choose, object_cells, rank_accuracy, relevance_on, si_sdr
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
@@ -87,7 +88,17 @@ def run(
             standard, heatmaps = explain.heatmaps_by(
                 method, network, inputs, targets, layer, found, rules, seed
             )  # [B, 1, F, T], [B, K, 1, F, T]
-            measured = measure(source, frontend, clips[part], standard[:, 0].cpu(), heatmaps[:, :, 0].cpu(), config)
+            sounds = max(0, config["objects"]["sounds"] - start) if which == TEST else 0
+            measured = measure(
+                source,
+                frontend,
+                clips[part],
+                standard[:, 0].cpu(),
+                heatmaps[:, :, 0].cpu(),
+                config,
+                which == TEST,
+                sounds,
+            )
             index = source.clips.iloc[clips[part]]
             for row, (path, group) in enumerate(zip(index["path"], index["group"], strict=True)):
                 about = (which, cls.slug, clips[start + row], path, group, float(logits[start + row]))
@@ -104,6 +115,8 @@ def measure(
     standard: torch.Tensor,
     heatmaps: torch.Tensor,
     config: dict[str, Any],
+    ranked: bool,
+    n_sounds: int,
 ) -> list[list[tuple[Any, ...]]]:
     """Compare concepts with objects.
 
@@ -119,12 +132,16 @@ def measure(
         ``[B, K, F, T]``.
     config : dict
         ``sonify``.
+    ranked : bool
+        Whether to compute rank accuracies.
+    n_sounds : int
+        How many of the clips, the first ones, to render as sound.
 
     Returns
     -------
     list of list of tuple
-        Per clip the rows (concept, object, cells, relevance, rank_accuracy, si_sdr); an object that is silent in
-        a clip has no row.
+        Per clip the rows (concept, object, cells, relevance, rank_accuracy, si_sdr), empty where not computed; an
+        object that is silent in a clip has no row.
 
     Raises
     ------
@@ -137,16 +154,16 @@ def measure(
     cells = object_cells(frontend, waveforms, stems)  # [B, O, F, T]
     everywhere = torch.cat([~cells.any(dim=1, keepdim=True), cells], dim=1)  # [B, 1 + O, F, T], the background first
     relevance = relevance_on(heatmaps, everywhere)  # [B, K, 1 + O]
-    accuracy = rank_accuracy(heatmaps, cells)  # [B, K, O]
+    unknown = torch.full((*heatmaps.shape[:2], stems.shape[1]), torch.nan, dtype=torch.float64)  # [B, K, O]
+    accuracy = rank_accuracy(heatmaps, cells) if ranked else unknown
+    ratios = unknown.clone()
     sizes = everywhere.flatten(2).sum(dim=2)  # [B, 1 + O]
     options = config["sonify"]["percentile"], config["sonify"]["inverse"]
-    found = []
-    for row, waveform in enumerate(waveforms):
-        sounds = sonify.render(frontend, waveform, standard[row], heatmaps[row], *options)  # [K, S]
-        ratios = si_sdr(sounds, stems[row])  # [K, O]
-        sounding = stems[row].abs().amax(dim=1) > 0
-        found.append(list(_rows(relevance[row], accuracy[row], sizes[row], ratios, sounding)))
-    return found
+    for row in range(min(n_sounds, len(clips))):
+        sounds = sonify.render(frontend, waveforms[row], standard[row], heatmaps[row], *options)  # [K, S]
+        ratios[row] = si_sdr(sounds, stems[row])
+    sounding = stems.abs().amax(dim=2) > 0  # [B, O]
+    return [list(_rows(*parts)) for parts in zip(relevance, accuracy, sizes, ratios, sounding, strict=True)]
 
 
 def _rows(
@@ -160,4 +177,6 @@ def _rows(
         yield concept, BACKGROUND, int(sizes[BACKGROUND]), sums[BACKGROUND], "", ""
         for place in torch.nonzero(sounding).squeeze(1).tolist():
             number = place + 1
-            yield concept, number, int(sizes[number]), sums[number], hits[place], float(ratios[concept - 1, place])
+            scores = hits[place], float(ratios[concept - 1, place])
+            known = ("" if math.isnan(score) else score for score in scores)
+            yield concept, number, int(sizes[number]), sums[number], *known
