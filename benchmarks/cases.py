@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import functools
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from benchmarks import baselines, inputs, measure
-from earmark import config, drsa, evaluate, explain, sonify
+from earmark import config, drsa, evaluate, explain, generate, sonify
 from earmark.frontend import Frontend
 from earmark.score import CLIPS
 from earmark.subspaces import Subspaces, random_orthogonal
@@ -408,6 +410,32 @@ def sound(setting: Setting) -> list[Row]:
     return [front, concepts]
 
 
+# Music
+
+
+def band(setting: Setting) -> list[Row]:
+    """Generate the band's tracks, as many of each style, once: it takes as long as many repeats."""
+    if setting.device.type != "cpu":
+        return []
+    tracks = 1 if setting.quick else 10
+    block = {"source": "band", "band": {"tracks_per_style": tracks, "artists": 10}}
+    sections = {**config.fill(block), "seed": 0, "torch_threads": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        took = measure.seconds(
+            lambda: generate.run(Path(folder), "band", sections, processes=setting.threads), setting.device
+        )
+    return [
+        _row(
+            setting,
+            f"{10 * tracks} tracks of the band, 30 s each, with stems",
+            took,
+            required="100 tracks in < 120 s",
+            met=took < 1.2 * 10 * tracks,
+            agreement=f"{took / tracks / 10:.2f} s per track",
+        )
+    ]
+
+
 # Growth
 
 
@@ -531,6 +559,7 @@ CASES: dict[str, Callable[[Setting], list[Row]]] = {
     "memory": memory,
     "flipping": flipping,
     "sound": sound,
+    "band": band,
     "growth": growth,
     "devices": devices,
 }

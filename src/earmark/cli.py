@@ -17,7 +17,7 @@ from earmark.errors import EarmarkError
 from earmark.progress import terminal
 
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "generate": ("generate the synthetic recordings", ()),
+    "generate": ("generate the recordings of a data set that has none", ("processes",)),
     "ingest": ("check, decode and index the recordings of a data set", ()),
     "train": ("train the classifier of a split", ("split", "gpu")),
     "collect": ("collect activation and context vectors at a layer", ("split", "layer", "gpu")),
@@ -44,7 +44,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "method": {"help": "drsa, dsa, pca, prca, random~SEED, oracle; standard, noise~SEED"},
     "k": {"type": int, "help": "number of concepts"},
     "starts": {"nargs": "*", "metavar": "METHOD", "help": "methods whose subspaces the search starts from"},
-    "gpu": {"type": int, "help": "0 computes on the CPU, 1 on the GPU"},
+    "gpu": {"type": int, "default": 0, "help": "0 computes on the CPU, 1 on the GPU"},
+    "processes": {"type": int, "default": 1, "help": "how many work side by side"},
 }
 
 WITHOUT_TORCH = ("generate",)
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
         command.add_argument("--dataset", required=True, help="name of the data set")
         for name in coordinates:
-            command.add_argument(f"--{name}", required=name != "gpu", default=0, **OPTIONS[name])
+            command.add_argument(f"--{name}", required="default" not in OPTIONS[name], **OPTIONS[name])
         command.add_argument("--config", required=True, metavar="JSON", help="sections of the configuration, as JSON")
     return parser
 

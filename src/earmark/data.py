@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -183,12 +184,16 @@ class DataSet:
         -------
         torch.Tensor or None
             float32 ``[B, O, S]`` on the scale of :meth:`waveforms`, 0 where an object is absent;
-            None where the data set has no stems.
+            None where the data set has no stems. :meth:`object_names` says what they are.
         """
         if self._stems is None:
             return None
-        rows = self._column("recording", clips)
-        return torch.from_numpy(self._stems[rows].astype(np.float32)) / FULL_SCALE
+        recordings = self._column("recording", clips)
+        starts = self._column("offset", clips) - self._column("recording_offset", clips)
+        stems = np.empty((len(recordings), self._stems.shape[1], self.clip_samples), np.float32)  # [B, O, S]
+        for row, recording, start in zip(stems, recordings, starts, strict=True):
+            row[:] = self._stems[recording, :, start : start + self.clip_samples]
+        return torch.from_numpy(stems) / FULL_SCALE
 
     def object_names(self, cls: ClassInfo) -> list[str]:
         """Names of the sound objects of a class, in the order of :meth:`stems`; data with stems only."""

@@ -22,6 +22,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from earmark import artifacts, fingerprint, folder, folds
+from earmark.config import has_stems
 from earmark.data import FULL_SCALE, split_folds
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
@@ -139,9 +140,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     layout, frontend = Layout(results, dataset), Frontend.from_config({"frontend": config["frontend"]})
     made = artifacts.provenance(config)
     workers = config["torch_threads"]
-    if config["source"] == "synthetic":
-        # A generated recording is one clip: its stems cover the first clip_samples samples.
-        found, root, limit = _generated(layout), layout.generated, frontend.clip_samples
+    if has_stems(config):
+        (found, limit), root = _generated(layout), layout.generated
     else:
         found, limit = _in_folder(config, listing), None
         root = folder.home(config["root"], config["expected"]["classes"])
@@ -262,13 +262,16 @@ def _int16(samples: np.ndarray) -> np.ndarray:
     return scaled.astype("<i2")
 
 
-def _generated(layout: Layout) -> list[Recording]:
+def _generated(layout: Layout) -> tuple[list[Recording], int]:
+    """List generated recordings, and say how many samples of each the stems cover."""
     if not layout.generated_index.exists():
         raise EarmarkError(
             f"The recordings of '{layout.dataset}' have not been generated: '{layout.generated_index}' is missing."
         )
     with layout.generated_index.open(encoding="utf-8", newline="") as file:
-        return [Recording(row["path"], row["class"], row["path"], row["set"]) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    found = [Recording(row["path"], row["class"], row["group"], row["set"]) for row in rows]
+    return found, int(rows[0]["samples"])
 
 
 def _in_folder(config: Mapping[str, Any], listing: Sequence[tuple[str, int]] | None) -> list[Recording]:

@@ -37,7 +37,7 @@ class Layout:
 
     @property
     def generated(self) -> Path:
-        """Folder of generated recordings, one sub-folder per class (synthetic data only)."""
+        """Folder of generated recordings, one sub-folder per class (generated data only)."""
         return self.root / "generated"
 
     @property

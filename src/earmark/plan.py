@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from earmark import folder
+from earmark.band_styles import STYLES
 from earmark.config import (
     FITTED_METHOD,
     METHODS,
@@ -32,7 +33,7 @@ from earmark.errors import EarmarkError
 from earmark.layout import INPUT_LAYER, slug
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "generate": ("synthetic", "frontend"),
+    "generate": ("source", "frontend"),
     "ingest": ("source", "root", "group", "groups", "expected", "clips_per_recording", "frontend"),
     "train": ("frontend", "model", "augment", "train"),
     "collect": ("lrp", "pairs"),
@@ -48,13 +49,18 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "stability": ("lrp", "pairs", "fit", "evaluate.bootstrap", "stability.draws", "stability.splits"),
     "compare": ("grid", "evaluate", "composites", "frontend", "stability", "cross_validation"),
 }
-"""The sections of a data set's block, or keys in them, that a stage uses: a change elsewhere does not make it stale."""
+"""The sections of a data set's block, or keys in them, that a stage uses: a change elsewhere does not make it stale.
+`generate` also takes the section that bears its source's name."""
 
 THREADED = ("ingest", "train")
 """Stages that compute on `torch_threads` threads. The others are many: their jobs run side by side, on one thread each,
 because two jobs of two threads on two cores wait for each other at every operation (30 times slower, measured)."""
 
-SYNTHETIC_CLASSES = ("class1", "class2")
+SIDE_BY_SIDE = ("generate",)
+"""Stages that start `torch_threads` processes of one thread each; no result depends on how many."""
+
+GENERATED_CLASSES = {"synthetic": ("class1", "class2"), "band": tuple(STYLES)}
+"""Classes of each source whose recordings are generated, in the order of the model's logits."""
 
 INPUT_METHOD = re.compile(r"standard|noise~\d+")
 """Heatmaps without subspaces, filed under the layer ``input``."""
@@ -63,7 +69,7 @@ INPUT_METHODS = ("standard", "noise~0")
 """Those that every comparison holds beside the grid."""
 
 DATASET_FILES = ("manifest.csv", "classes.csv", "clips.npy", "clips.csv", "logmel.safetensors", "figures")
-SYNTHETIC_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
+GENERATED_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
 TABLES = (
     "flipping.csv",
     "flipping.md",
@@ -90,17 +96,19 @@ STEM_METHOD_FILES = ("objects.csv",)
 def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
     """Return what a stage gets of a validated configuration, as JSON."""
     block = config["datasets"][dataset]
-    shared = {**{key: config[key] for key in SHARED}, "torch_threads": threads(config, stage)}
+    shared = {key: config[key] for key in SHARED} | {"torch_threads": 1}
+    if stage in THREADED:
+        shared["torch_threads"] = config["torch_threads"]
     used: dict[str, Any] = {}
-    for name in SECTIONS[stage]:
+    for name in (*SECTIONS[stage], *([block["source"]] if stage == "generate" else [])):
         section, _, key = name.partition(".")
         used[section] = {**used.get(section, {}), key: block[section][key]} if key else block[section]
     return json.dumps({**shared, **used})
 
 
 def threads(config: Mapping[str, Any], stage: str) -> int:
-    """Return on how many threads a stage computes."""
-    return config["torch_threads"] if stage in THREADED else 1
+    """Return how many threads, its processes' together, a stage computes on."""
+    return config["torch_threads"] if stage in THREADED + SIDE_BY_SIDE else 1
 
 
 def class_slugs(block: Mapping[str, Any]) -> list[str]:
@@ -116,8 +124,8 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
     EarmarkError
         If the folder of recordings is missing or has no classes.
     """
-    if block["source"] == "synthetic":
-        return list(SYNTHETIC_CLASSES)
+    if has_stems(block):
+        return list(GENERATED_CLASSES[block["source"]])
     return [slug(name) for name in folder.classes_in(block["root"], block["expected"]["classes"])]
 
 
@@ -132,7 +140,7 @@ def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def fingerprint(block: Mapping[str, Any]) -> str:
     """Digest the names and sizes of a folder's recordings and their table of groups; empty for generated data."""
-    if block["source"] == "synthetic":
+    if has_stems(block):
         return ""
     groups = {} if block["groups"] is None else folder.table_of_groups(block["groups"])
     found = folder.listing(block["root"], block["expected"]["classes"])
@@ -170,6 +178,8 @@ def fold_count(block: Mapping[str, Any]) -> int:
     """
     if block["source"] == "synthetic":
         return folder.MOST_FOLDS
+    if block["source"] == "band":
+        return min(folder.MOST_FOLDS, block["band"]["tracks_per_style"], block["band"]["artists"])
     paths = [path for path, _ in folder.listing(block["root"], block["expected"]["classes"])]
     return folder.fold_count(folder.members(paths, block))
 
@@ -236,7 +246,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     require_root(config, dataset)
     block = config["datasets"][dataset]
     folds = [f"cv{fold}" for fold in range(fold_count(block))]
-    files = DATASET_FILES + (SYNTHETIC_FILES if block["source"] == "synthetic" else ())
+    files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
     if rest in [[name] for name in files]:
         return
     if rest[:1] == ["tables"]:

@@ -15,6 +15,7 @@ from earmark import data, generate, ingest
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
 from earmark.layout import Layout
+from earmark.synthetic import OBJECTS
 
 CLIP = 15120
 
@@ -64,6 +65,8 @@ def test_stems_belong_to_their_clips(synthetic):
     rows = list(range(0, 96, 7))
     stems = synthetic.stems(rows)
     assert stems.shape == (len(rows), 4, CLIP)
+    for info in synthetic.classes:
+        assert synthetic.object_names(info) == [sound.name for sound in OBJECTS[info.name]]
     truth = json.loads(synthetic.layout.truth.read_text())["clips"]
     rest = synthetic.waveforms(rows) - stems.sum(dim=1)
     for row, clip_stems, clip_rest in zip(rows, stems, rest, strict=True):

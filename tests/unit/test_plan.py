@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from earmark import cli, config, plan
+from earmark.band_styles import STYLES
 from earmark.errors import EarmarkError
 
 ROOT = Path(__file__).parents[2]
@@ -47,15 +48,27 @@ def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
     assert json.loads(plan.stage_config(full, "synthetic", "train"))["torch_threads"] == 2
 
 
+@pytest.mark.parametrize("dataset", ["synthetic", "band"])
+def test_generation_gets_its_source_s_section_and_as_many_processes_as_others_threads(full, dataset):
+    given = json.loads(plan.stage_config(full, dataset, "generate"))
+    assert set(given) == {"seed", "torch_threads", "source", "frontend", dataset}
+    assert given[dataset] == full["datasets"][dataset][dataset]
+    assert (given["torch_threads"], plan.threads(full, "generate")) == (1, 2)
+    assert plan.threads({**full, "torch_threads": 5}, "generate") == 5
+
+
 def test_classes_are_slugs(full, speakers):
     assert plan.class_slugs(full["datasets"]["synthetic"]) == ["class1", "class2"]
+    assert plan.class_slugs(full["datasets"]["band"]) == sorted(STYLES)
     assert plan.class_slugs(block_of(speakers)) == ["two-hands", "one"]
-    assert set(plan.known_classes(full)) == {"synthetic"}  # spoken-digits has no root yet
+    assert set(plan.known_classes(full)) == {"synthetic", "band"}  # spoken-digits has no root yet
 
 
 def test_splits_follow_the_groups(full, speakers):
     assert plan.splits(full["datasets"]["synthetic"]) == ["main"]
     assert plan.splits(block_of(speakers, cross_validation=True)) == ["main", *(f"cv{n}" for n in range(6))]
+    few = config.fill({"source": "band", "band": {"tracks_per_style": 8, "artists": 4}})
+    assert (plan.fold_count(full["datasets"]["band"]), plan.fold_count(few)) == (10, 4)
     by_speaker = block_of(speakers, cross_validation=True, group="_([a-z]+)_")
     assert plan.splits(by_speaker) == ["main", "cv0", "cv1", "cv2"]
 
@@ -73,7 +86,7 @@ def test_a_folder_is_told_by_names_and_sizes(full, speakers):
     assert plan.fingerprint(block_of(speakers)) == before
     (speakers / "one" / "1_dan_0.wav").write_bytes(b"RIFF")
     assert plan.fingerprint(block_of(speakers)) != before
-    assert plan.fingerprint(full["datasets"]["synthetic"]) == ""
+    assert plan.fingerprint(full["datasets"]["synthetic"]) == plan.fingerprint(full["datasets"]["band"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -99,6 +112,11 @@ def test_a_folder_is_told_by_names_and_sizes(full, speakers):
 )
 def test_paths_that_can_be_made(full, path):
     plan.check_path(full, f"results/synthetic/{path}")
+
+
+@pytest.mark.parametrize("path", ["generated", "stems.npy", "cv9/metrics.json", "main/conv5/drsa/K~4/skank/sounds"])
+def test_paths_of_the_band_that_can_be_made(full, path):
+    plan.check_path(full, f"results/band/{path}")
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,12 @@ def test_gtzan_is_some_hundred_jobs(project):
     }
 
 
+def test_the_band_needs_nothing_from_outside(project):
+    project.configure(yaml.safe_load((ROOT / "examples/band.yaml").read_text()))
+    jobs = project.plan()
+    assert (jobs["generate"], jobs["train"], jobs["collect_band"]) == (1, 1, 3)
+
+
 def test_a_variant_has_rules_of_its_own(project):
     project.configure({"run": ["wide"], "datasets": {"wide": {"extends": "synthetic", "model": {"filters": [16] * 5}}}})
     assert project.plan("results/wide/main/conv1/drsa/K~16/class1/fit.json")["fit_wide"] == 1

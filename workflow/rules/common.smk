@@ -57,7 +57,6 @@ workflow.resource_settings.overwrite_resources = checked(per_rule, workflow.reso
 
 CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
-SYNTHETIC = [dataset for dataset in CLASSES if config["datasets"][dataset]["source"] == "synthetic"]
 DATASET = "results/{dataset}"
 MODEL = "results/{dataset}/{split}"
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
@@ -155,9 +154,9 @@ def of_other_splits(patterns):
     return paths
 
 
-def of_synthetic(*names):
+def of_generated(*names):
     """Return an input function: files that only generated data have."""
-    return lambda wildcards: [f"results/{wildcards.dataset}/{name}" for name in names if wildcards.dataset in SYNTHETIC]
+    return lambda wildcards: [f"results/{wildcards.dataset}/{name}" for name in names if wildcards.dataset in STEMS]
 
 
 def with_stems(dataset, paths):

@@ -8,6 +8,7 @@ localrules:
 rule generate:
     input:
         code=code("generate"),
+        source=lambda wildcards: code(config["datasets"][wildcards.dataset]["source"]),
     output:
         index=f"{DATASET}/generated.csv",
         stems=ensure(f"{DATASET}/stems.npy", non_empty=True),
@@ -18,7 +19,7 @@ rule generate:
     benchmark:
         "logs/{dataset}/generate.tsv"
     wildcard_constraints:
-        dataset=one_of(SYNTHETIC),
+        dataset=one_of(STEMS),
     conda:
         "../../envs/earmark.yaml"
     threads: plan.threads(config, "generate")
@@ -30,12 +31,12 @@ rule generate:
     message:
         "Generating the recordings of {wildcards.dataset}"
     shell:
-        "earmark generate --dataset {wildcards.dataset} --config {params.config:q} > {log} 2>&1"
+        "earmark generate --dataset {wildcards.dataset} --processes {threads} --config {params.config:q} > {log} 2>&1"
 
 
 rule ingest:
     input:
-        recordings=of_synthetic("generated.csv"),
+        recordings=of_generated("generated.csv"),
         code=code("ingest"),
     output:
         index=INDEX,

@@ -6,7 +6,7 @@ rule compare:
         index=INDEX,
         clips=f"{DATASET}/clips.npy",
         logmel=LOGMEL,
-        truth=of_synthetic("stems.npy", "truth.json"),
+        truth=of_generated("stems.npy", "truth.json"),
         models=lambda wildcards: expand(
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,

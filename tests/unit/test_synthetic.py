@@ -15,11 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from earmark import config as configuration
-from earmark import generate
+from earmark import generate, synthetic
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.generate import OBJECTS
 from earmark.layout import Layout
+from earmark.source import PEAK, Rendered
+from earmark.synthetic import OBJECTS
 
 RATE = 16000
 CLASSES = tuple(OBJECTS)
@@ -27,8 +28,8 @@ SEED = 3
 PLACES = [(cls, number) for cls in CLASSES for number in range(4)]
 
 
-def make(cls: str, index: int, kind: str = "main", seed: int = SEED) -> generate.Clip:
-    return generate.make_clip(cls, kind, index, seed=seed, noise=0.01, sample_rate=RATE)
+def make(cls: str, index: int, kind: str = "main", seed: int = SEED) -> Rendered:
+    return synthetic.make_clip(cls, kind, index, seed=seed, noise=0.01, sample_rate=RATE)
 
 
 def power(waveforms: np.ndarray) -> np.ndarray:
@@ -37,16 +38,18 @@ def power(waveforms: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def full() -> dict[str, list[generate.Clip]]:
+def full() -> dict[str, list[Rendered]]:
     """Clips with all four objects."""
     return {cls: [make(cls, index, "all-test") for index in range(60)] for cls in CLASSES}
 
 
 @pytest.fixture(scope="module")
-def drawn() -> dict[str, list[generate.Parameters]]:
+def drawn() -> dict[str, list[synthetic.Parameters]]:
     """Parameters of many clips, as they would be drawn for the main set, without rendering them."""
     rngs = {cls: np.random.default_rng([SEED, number]) for number, cls in enumerate(CLASSES)}
-    return {cls: [generate.draw(rngs[cls], cls, all_objects=False, noise=0.01) for _ in range(2500)] for cls in CLASSES}
+    return {
+        cls: [synthetic.draw(rngs[cls], cls, all_objects=False, noise=0.01) for _ in range(2500)] for cls in CLASSES
+    }
 
 
 def settings(clips: int, all_objects: int, **frontend: int) -> dict:
@@ -101,7 +104,7 @@ def test_a_stem_is_modulated_as_drawn(full, cls, number):
         envelope = power(magnitude - magnitude.mean())[:60]
         strongest = np.argmax(envelope)
         if OBJECTS[cls][number].masked:  # the mask's gate and the beats
-            assert strongest in (generate.MASK_HZ, 16)
+            assert strongest in (synthetic.MASK_HZ, 16)
             assert min(envelope[2], envelope[16]) > 0.2 * envelope.max()
         else:
             assert abs(strongest - one["modulation_hz"]) <= 1.01
@@ -122,20 +125,20 @@ def test_no_object_is_louder_than_one(full):
     for cls in CLASSES:
         for clip in full[cls][:20]:
             for one in clip.parameters["objects"]:
-                assert np.abs(generate.render_object(OBJECTS[cls][one["object"] - 1], one, times)).max() <= 1 + 1e-6
+                assert np.abs(synthetic.render_object(OBJECTS[cls][one["object"] - 1], one, times)).max() <= 1 + 1e-6
 
 
 def test_the_modulator_is_equation_d3():
     times = np.arange(RATE) / RATE
     for shift in (0.0, 0.75, 1.0, 2.0):
         expected = np.maximum(0, 0.7 * np.sin(2 * np.pi * (5 * times + 0.3)) + shift) / (shift + 1)
-        np.testing.assert_allclose(generate.modulator(times, 5, 0.3, 0.7, shift), expected, atol=1e-6)
+        np.testing.assert_allclose(synthetic.modulator(times, 5, 0.3, 0.7, shift), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("falling", [False, True])
 def test_the_sawtooth_runs_its_way_and_returns_within_10_ms(falling):
     times = np.arange(RATE) / RATE
-    envelope = generate.sawtooth(times, 2, 0.0, falling=falling)
+    envelope = synthetic.sawtooth(times, 2, 0.0, falling=falling)
     assert 0 <= envelope.min() < 1e-3
     assert 0.999 < envelope.max() <= 1
     rising = np.diff(envelope) > 0
@@ -172,7 +175,7 @@ def test_the_melody_has_twelve_sounds_a_second_that_climb_and_descend(full):
     shapes = set()
     for clip in full["class2"]:
         one = clip.parameters["objects"][2]
-        step = generate.melody(times, 16, 0.0, one["rest"], one["start"]).reshape(16, -1)  # a row per pulse
+        step = synthetic.melody(times, 16, 0.0, one["rest"], one["start"]).reshape(16, -1)  # a row per pulse
         assert (step == step[:, :1]).all()
         tones = step[step[:, 0] >= 0, 0]
         assert len(tones) == 12
@@ -227,7 +230,7 @@ def test_stems_and_rest_sum_to_the_mixture(full):
     """What is left is noise and tones: no trace of an object beyond rounding."""
     times = np.arange(RATE) / RATE
     for clip in full["class1"][:5] + full["class2"][:5]:
-        gain = clip.parameters["gain"] * generate.PEAK
+        gain = clip.parameters["gain"] * PEAK
         rest = clip.mixture - clip.stems.sum(0)
         for one in clip.parameters["distractors"]:
             envelope = np.full(RATE, one["alpha"])
@@ -236,7 +239,7 @@ def test_stems_and_rest_sum_to_the_mixture(full):
                 envelope = (one["alpha"] * np.sin(2 * np.pi * turns) + 2) / 3
             rest -= gain * envelope * np.sin(2 * np.pi * (one["hz"] * times + one["phase"]))
         assert rest.std() == pytest.approx(0.01 * gain, rel=0.05)
-        assert np.abs(clip.mixture).max() == pytest.approx(generate.PEAK, rel=1e-5)
+        assert np.abs(clip.mixture).max() == pytest.approx(PEAK, rel=1e-5)
 
 
 def test_a_clip_depends_on_its_seed_class_set_and_number_alone():
@@ -277,7 +280,7 @@ def test_files_are_complete_and_agree(written):
     sets = {(row["class"], row["set"]): 0 for row in index}
     for row in index:
         sets[row["class"], row["set"]] += 1
-    assert sets == {(cls, kind): 12 if kind == "main" else 3 for cls in CLASSES for kind in generate.SETS}
+    assert sets == {(cls, kind): 12 if kind == "main" else 3 for cls in CLASSES for kind in synthetic.SETS}
     assert (written.generated / "class1" / "0000.wav").exists()
     assert (written.generated / "class2" / "all-validation-002.wav").exists()
     assert len(list(written.generated.rglob("*"))) == len(index) + 2
@@ -302,15 +305,13 @@ def test_written_stems_are_the_truth_at_the_level_of_the_written_mixture(written
     times = np.arange(15120) / RATE
     for number, clip in enumerate(json.loads(written.truth.read_text())["clips"]):
         mixture, _ = soundfile.read(written.generated / clip["path"], dtype="int16")
-        assert np.abs(mixture.astype(int)).max() == generate.PEAK
+        assert np.abs(mixture.astype(int)).max() == PEAK
         cls = clip["path"].split("/")[0]
         for one in clip["objects"]:
-            again = generate.render_object(OBJECTS[cls][one["object"] - 1], one, times)
-            np.testing.assert_allclose(
-                stems[number, one["object"] - 1], generate.PEAK * clip["gain"] * again, atol=0.51
-            )
+            again = synthetic.render_object(OBJECTS[cls][one["object"] - 1], one, times)
+            np.testing.assert_allclose(stems[number, one["object"] - 1], PEAK * clip["gain"] * again, atol=0.51)
         rest = mixture[:15120] - stems[number].sum(0)
-        expected = generate.make_clip(
+        expected = synthetic.make_clip(
             cls,
             "main" if "all" not in clip["path"] else re.sub(r"-\d+$", "", Path(clip["path"]).stem),
             int(re.search(r"(\d+)\.wav", clip["path"])[1]),
