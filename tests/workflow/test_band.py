@@ -27,6 +27,7 @@ SMALL = {
             "grid": {"layers": ["conv3"], "methods": ["drsa"], "k": [2]},
             "explain": {"clips": 4, "gallery": 1},
             "evaluate": {"patch": 8, "cross": [], "bootstrap": 20},
+            "objects": {"clips": 4},
         }
     },
 }
