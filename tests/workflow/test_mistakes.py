@@ -94,7 +94,7 @@ def test_a_failing_stage_shows_its_sentence(project):
     assert config["run"] == ["synthetic"]
     (project.folder / "src/earmark/generate.py").write_text(
         "from earmark.errors import EarmarkError\n\n\n"
-        "def run(results, dataset, config):\n"
+        "def run(results, dataset, config, processes):\n"
         "    raise EarmarkError('the disk is full of owls')\n"
     )
     called = project.snakemake("--cores", "1", "results/synthetic/generated.csv")
