@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.nn.grad import conv2d_weight
 
 from earmark.errors import EarmarkError
 from earmark.seeds import derive
@@ -36,9 +35,8 @@ TURNS = 10
 """Iterations between two choices of the axes inside the subspaces."""
 FLATTEST = 1e-3
 """Smallest curvature that the search starts from, as a fraction of the greatest."""
-PADDING = 64
-CACHED_NUMBERS = 2**18
-"""Components computed at once, for all starts together: a megabyte in single precision."""
+CACHED_NUMBERS = 2**21
+"""Components computed at once, for all starts together: what a processor's cache holds."""
 SAMPLED = 4
 """One pair in so many is enough to begin with, where that leaves SAMPLE_PER_CHANNEL pairs per channel."""
 SAMPLE_PER_CHANNEL = 16
@@ -162,52 +160,29 @@ class _Point:
         return torch.block_diag(*torch.linalg.eigh(self.inside)[1])
 
 
-def _pixels(rows: torch.Tensor) -> torch.Tensor:
-    """View rows ``[n, C]`` as pixels of 16 images ``[16, C, 4, n / 64]``, without a copy."""
-    return rows.view(16, 4, len(rows) // 64, rows.shape[1]).permute(0, 3, 1, 2)
-
-
-def _components(vectors: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """Multiply vectors ``[n, D]`` by axes ``[E, D]`` to components ``[n, E]``.
-
-    In single precision on a CPU as a 1 x 1 convolution: the convolutions' library uses AMD's wide vector units,
-    torch's matrix products do not, and take twice as long.
-    """
-    if vectors.device.type != "cpu" or vectors.dtype != torch.float32:
-        return vectors @ axes.T
-    images = torch.nn.functional.conv2d(_pixels(vectors), axes[:, :, None, None])
-    return images.permute(0, 2, 3, 1).reshape(len(vectors), -1)
-
-
-def _correlations(vectors: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
-    """Multiply components ``[n, E]`` by vectors ``[n, D]`` to ``[E, D]``: the gradient of :func:`_components`."""
-    if vectors.device.type != "cpu" or vectors.dtype != torch.float32:
-        return components.T @ vectors
-    shape = (components.shape[1], vectors.shape[1], 1, 1)
-    return conv2d_weight(_pixels(vectors), shape, _pixels(components))[:, :, 0, 0]
-
-
 @dataclass
 class _Problem:
-    """Normalised pairs of one fit, filled up with zeros, which change nothing, to a multiple of `PADDING`."""
+    """Normalised pairs of one fit."""
 
-    activations: torch.Tensor  # [N', D]
-    contexts: torch.Tensor  # [N', D]
-    n_pairs: int
+    activations: torch.Tensor  # [N, D]
+    contexts: torch.Tensor  # [N, D]
     n_subspaces: int
     epsilon: float
 
     @classmethod
     def of(cls, activations: torch.Tensor, contexts: torch.Tensor, n_subspaces: int) -> _Problem:
-        missing = (0, 0, 0, -len(activations) % PADDING)
-        first, second = (torch.nn.functional.pad(part, missing).contiguous() for part in (activations, contexts))
-        return cls(first, second, len(activations), n_subspaces, _epsilon(activations, contexts))
+        return cls(activations.contiguous(), contexts.contiguous(), n_subspaces, _epsilon(activations, contexts))
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs, N."""
+        return len(self.activations)
 
     def _chunks(self, n_starts: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Cut the pairs so that what is computed of them stays in a processor's cache."""
         rows, size = self.activations.shape
         if self.activations.device.type == "cpu":
-            rows = max(1, CACHED_NUMBERS // (n_starts * size * PADDING)) * PADDING
+            rows = max(1, CACHED_NUMBERS // (n_starts * size))
         return zip(self.activations.split(rows), self.contexts.split(rows), strict=True)
 
     def _pooled(self, bases: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -224,15 +199,15 @@ class _Problem:
         gradient = torch.zeros_like(axes)  # [S D, D]
         columns = bases.new_zeros(n_starts, self.n_subspaces, size)
         for activations, contexts in self._chunks(n_starts):
-            ours, theirs = _components(activations, axes), _components(contexts, axes)  # [n, S D]
+            ours, theirs = activations @ axes.T, contexts @ axes.T  # [n, S D]
             products = (ours * theirs).view(-1, size)  # [n S, D]
             positive = (products @ members).clamp_min_(0)  # [n S, K]
             slopes = (positive @ members.T).view_as(ours)
             by_start = positive.view(-1, n_starts, self.n_subspaces)
             squares += by_start.square().sum(dim=0)
             columns += torch.matmul(by_start.permute(1, 2, 0), products.view(-1, n_starts, size).transpose(0, 1))
-            gradient += _correlations(activations, theirs.mul_(slopes))
-            gradient += _correlations(contexts, ours.mul_(slopes))
+            gradient += theirs.mul_(slopes).T @ activations
+            gradient += ours.mul_(slopes).T @ contexts
         values, weights = _soft_min(squares, self.n_pairs, self.epsilon)  # [S], [S, K]
         by_column = weights.repeat_interleave(size // self.n_subspaces, dim=1)  # [S, D]
         gradient = gradient.view_as(bases).transpose(1, 2) * by_column.unsqueeze(1)
@@ -427,7 +402,7 @@ def fit(
     n_restarts: int = 2,
     seed: int = 0,
     max_iterations: int = 1000,
-    tolerance: float = 1e-5,
+    tolerance: float = 3e-5,
 ) -> Subspaces:
     """Find the subspaces that maximise eq. 2.19 on normalised pairs (eq. 3.4).
 
