@@ -169,11 +169,20 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
     """Make a folder for a writer of `path` and lock it: the folder, and the descriptor that holds the lock."""
     while True:
         folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_prefix(path)}{platform.node()}-"))
-        with suppress(FileNotFoundError):  # another writer took the folder, still empty, for a leftover
+        try:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-            with suppress(OSError):  # a file system without locks: there, all leftovers pass for folders in use
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:  # another writer took the folder, still empty, for a leftover
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another writer did so before there was a lock, and is removing it
+            os.close(lock)
+            continue
+        except OSError:  # a file system without locks: there, all leftovers pass for folders in use
             return folder, lock
+        if (folder / LOCK).exists():
+            return folder, lock
+        os.close(lock)  # it is removed already
 
 
 def _remove_leftovers(path: Path) -> None:
