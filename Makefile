@@ -33,7 +33,7 @@ slurm: .venv/.installed
 	$(call start,--workflow-profile profiles/slurm)
 
 test: .venv/.installed
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 soak: .venv/.installed
 	EARMARK_KILLS=$(KILLS) $(BIN)/pytest -s tests/workflow/test_recovery.py -k killed $(ARGS)

@@ -244,6 +244,18 @@ def write_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array)
 
 
+def allocate_array(path: Path, dtype: str, shape: Sequence[int]) -> None:
+    """Create a ``.npy`` file of zeros to be filled in place, on disk space that is its own from now on.
+
+    A file with holes would be refused its space only when it is written to through memory, which kills the process.
+    """
+    import numpy as np
+
+    np.lib.format.open_memmap(path, "w+", dtype, tuple(shape)).flush()
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], made: Mapping[str, Any], **metadata: Any) -> None:
     """Write named tensors to a safetensors file.
 

@@ -57,7 +57,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, processes: int =
     with artifacts.replacing(layout.stems) as stems, artifacts.replacing_directory(layout.generated) as folder:
         for cls in source.objects:
             (folder / cls).mkdir()
-        np.lib.format.open_memmap(stems, "w+", "<i2", shape).flush()  # every recording fills its own place
+        artifacts.allocate_array(stems, "<i2", shape)  # every recording fills its own place
         write = functools.partial(_write, source, folder, stems)
         written = []
         for one in _mapped(write, list(enumerate(items)), processes):

@@ -11,8 +11,6 @@ from earmark.artifacts import read_tensors
 
 from .conftest import TINY, new_project
 
-pytestmark = pytest.mark.xdist_group("end to end")
-
 CLASSES = ("class1", "class2")
 LAYERS, METHODS, KS = TINY["datasets"]["synthetic"]["grid"].values()
 

@@ -38,7 +38,7 @@ def rules(project):
 
 
 def stage(rule):
-    return rule.removesuffix("_synthetic")
+    return rule.split("_")[0]
 
 
 def test_profiles_name_rules_that_exist(project):

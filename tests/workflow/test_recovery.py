@@ -20,8 +20,6 @@ import pytest
 from ..conftest import in_namespace
 from .conftest import Called, Project, new_project
 
-pytestmark = pytest.mark.xdist_group("recovery")
-
 KILLS = int(os.environ.get("EARMARK_KILLS", "2"))
 SEED = int(os.environ.get("EARMARK_SEED", random.SystemRandom().randrange(10**6)))
 

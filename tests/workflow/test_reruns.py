@@ -7,8 +7,6 @@ import yaml
 
 from .conftest import ROOT, TINY
 
-pytestmark = pytest.mark.xdist_group("reruns")
-
 RULES = """
     generate ingest train collect fit oracle explain sonify score cross ablate objects composites compare
 """.split()

@@ -9,8 +9,6 @@ import yaml
 
 from .conftest import Called
 
-pytestmark = pytest.mark.xdist_group("scale")
-
 MEMORY_MB = 500
 
 

@@ -23,13 +23,10 @@ REQUIRED = "EARMARK_REQUIRE_SLURM"
 """Set where these tests must run: a machine without SLURM is then an error."""
 
 absent = cluster.missing()
-pytestmark = [
-    pytest.mark.xdist_group("slurm"),
-    pytest.mark.skipif(
-        bool(absent) and REQUIRED not in os.environ,
-        reason=f"SLURM is not installed ({', '.join(absent)}); in Debian: apt-get install slurm-wlm munge",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    bool(absent) and REQUIRED not in os.environ,
+    reason=f"SLURM is not installed ({', '.join(absent)}); in Debian: apt-get install slurm-wlm munge",
+)
 
 SYNTHETIC = TINY["datasets"]["synthetic"] | {
     "grid": {"layers": ["conv4"], "methods": ["drsa"], "k": [4]},
