@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from earmark import artifacts, data, model
-from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.groundtruth import SETS, choose
+from earmark.groundtruth import SETS, choose, stems_of
 from earmark.layout import Layout
 from earmark.progress import Progress
 from earmark.train import logits_of
@@ -48,11 +47,9 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
         clips, logits, left_out = choose(network, source, split, which, cls, config, device)
         index = source.clips.iloc[clips]
         for number, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
-            stems = source.stems([clip])
-            if stems is None:
-                raise EarmarkError(f"{dataset} has no stems: its sound objects are not known")
-            reduced = logits_of(network, without(frontend, source.waveforms([clip])[0], stems[0]), device)
-            for place in torch.nonzero(stems[0].abs().amax(dim=1) > 0).squeeze(1).tolist():
+            stems = stems_of(source, [clip])[0]
+            reduced = logits_of(network, without(frontend, source.waveforms([clip])[0], stems), device)
+            for place in torch.nonzero(stems.abs().amax(dim=1) > 0).squeeze(1).tolist():
                 values = float(logits[number]), float(reduced[place, cls.index])
                 rows.append((which, cls.slug, clip, path, group, place + 1, *values, left_out))
         progress(done, f"{cls.slug}, {which}")

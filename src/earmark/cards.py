@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from earmark.statistics import Clusters, Interval, resampled_counts
+from earmark.statistics import Clusters, Interval, percentiles, resampled_counts
 
 TOP = 3
 """Clips on a card."""
@@ -71,7 +71,5 @@ def shares(relevance: ArrayLike, groups: ArrayLike, draws: int, seed: int, level
     if len(sums) < 2:
         return [Interval(float(estimate), np.nan, np.nan) for estimate in estimates]
     resampled = resampled_counts(clusters, draws, seed) @ sums  # [draws, K]
-    low, high = np.quantile(
-        resampled / resampled.sum(axis=1, keepdims=True), [(1 - level) / 2, (1 + level) / 2], axis=0
-    )
+    low, high = percentiles(resampled / resampled.sum(axis=1, keepdims=True), level)
     return [Interval(*map(float, bounds)) for bounds in zip(estimates, low, high, strict=True)]

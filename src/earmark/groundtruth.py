@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
-from earmark.data import ClassInfo, DataSet
+from earmark.data import ClassInfo, DataSet, Rows
+from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
 from earmark.seeds import derive
 from earmark.selection import recognised, require_recognised, spread
-from earmark.statistics import Clusters, Interval, resampled_counts
+from earmark.statistics import Clusters, Interval, percentiles, resampled_counts
 
 DOMINANT = 0.3
 """A cell belongs to its loudest object where that has more than this share of the mixture's energy."""
@@ -91,6 +92,20 @@ def choose(
     known, logits = recognised(network, source, clips, cls.index, device)
     require_recognised(known, source, split, cls, which)
     return clips[known], logits[torch.from_numpy(known)], int((~known).sum())
+
+
+def stems_of(source: DataSet, clips: Rows) -> torch.Tensor:
+    """Read the stems ``[B, O, S]`` of clips.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has none.
+    """
+    stems = source.stems(clips)
+    if stems is None:
+        raise EarmarkError(f"{source.layout.dataset} has no stems: its sound objects are not known")
+    return stems
 
 
 def object_cells(frontend: Frontend, mixtures: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
@@ -281,8 +296,7 @@ def pooled_interval(
     resampled = np.where(known, by_class, 0.0).sum(axis=1) / known.sum(axis=1)  # every draw has a group
     if (groups.sum(axis=0) < 2).any():
         return Interval(estimate, math.nan, math.nan), resampled
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high)), resampled
+    return Interval(estimate, *map(float, percentiles(resampled, level))), resampled
 
 
 def _information_by_class(pooled: NDArray[np.float64], present: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:

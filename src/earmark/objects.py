@@ -16,9 +16,8 @@ import numpy as np
 import torch
 
 from earmark import artifacts, data, explain, lrp, model, sonify, subspaces
-from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.groundtruth import SETS, TEST, choose, object_cells, rank_accuracy, relevance_on, si_sdr
+from earmark.groundtruth import SETS, TEST, choose, object_cells, rank_accuracy, relevance_on, si_sdr, stems_of
 from earmark.layout import INPUT_LAYER, Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
@@ -148,9 +147,7 @@ def measure(
     EarmarkError
         If the data set has no stems.
     """
-    stems, waveforms = source.stems(clips), source.waveforms(clips)
-    if stems is None:
-        raise EarmarkError(f"{source.layout.dataset} has no stems: its sound objects are not known")
+    stems, waveforms = stems_of(source, clips), source.waveforms(clips)
     cells = object_cells(frontend, waveforms, stems)  # [B, O, F, T]
     everywhere = torch.cat([~cells.any(dim=1, keepdim=True), cells], dim=1)  # [B, 1 + O, F, T], the background first
     relevance = relevance_on(heatmaps, everywhere)  # [B, K, 1 + O]

@@ -21,7 +21,7 @@ from earmark import artifacts, data, fit, lrp, model, subspaces
 from earmark.config import ORACLE
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.groundtruth import information, object_cells
+from earmark.groundtruth import information, object_cells, stems_of
 from earmark.layout import Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
@@ -160,9 +160,7 @@ def collect(
     parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     device = next(network.parameters()).device
     for chosen in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
-        stems = source.stems(chosen)
-        assert stems is not None
-        cells = object_cells(frontend, source.waveforms(chosen), stems)  # [B, O, F, T]
+        cells = object_cells(frontend, source.waveforms(chosen), stems_of(source, chosen))  # [B, O, F, T]
         inputs = source.logmel(chosen).to(device)
         targets = torch.full((len(chosen),), cls.index, device=device)
         pairs = lrp.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w] each

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from earmark import figures, tables
 from earmark.config import ORACLE
 from earmark.groundtruth import TEST, VALIDATION, captured, match, pooled_interval
 from earmark.layout import INPUT_LAYER
-from earmark.statistics import ALL, Clusters, Interval
+from earmark.statistics import ALL, Clusters, Interval, percentiles
 from earmark.tables import At, Clips, Label, Summary, Values
 
 if TYPE_CHECKING:
@@ -250,7 +249,7 @@ def _information(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: St
             if At(at.layer, ORACLE, at.k) in draws and best.estimate > 0:
                 ratio = _interval(interval.estimate / best.estimate, resampled / drawn, interval)
                 found[Label(at, RATIO), cls] = Summary(ratio, n)
-        for first, second in _rivals(study.grid):
+        for first, second in tables.rivals(study.grid):
             if first in draws and second in draws:
                 (ours, drawn), (theirs, others) = draws[first], draws[second]
                 difference = _interval(ours.estimate - theirs.estimate, drawn - others, ours)
@@ -258,18 +257,11 @@ def _information(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: St
     return found
 
 
-def _rivals(grid: Sequence[At]) -> Iterator[tuple[At, At]]:
-    """Pair each method with those after it at the same layer and K."""
-    for first, second in combinations(grid, 2):
-        if (first.layer, first.k) == (second.layer, second.k):
-            yield first, second
-
-
 def comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
     """List the differences that are paired by clip: each method against those after it."""
     return {
         Label(first, f"{metric} - {second.method}"): (Label(first, metric), Label(second, metric))
-        for first, second in _rivals(grid)
+        for first, second in tables.rivals(grid)
         for metric in MATCHED
     }
 
@@ -286,7 +278,7 @@ def labels(study: Study, n_objects: int) -> list[Label]:
     return [
         *(Label(STANDARD, metric) for metric in standard),
         *(Label(at, metric) for at in study.grid for metric in of_method),
-        *(Label(first, f"{NMI} - {second.method}") for first, second in _rivals(study.grid)),
+        *(Label(first, f"{NMI} - {second.method}") for first, second in tables.rivals(study.grid)),
         *comparisons(study.grid),
     ]
 
@@ -322,8 +314,7 @@ def _interval(estimate: float, resampled: Values, like: Interval) -> Interval:
     """Bound an estimate by its resamples, where `like` has bounds."""
     if not math.isfinite(like.low):
         return Interval(float(estimate), math.nan, math.nan)
-    low, high = np.nanquantile(resampled, [0.025, 0.975])
-    return Interval(float(estimate), float(low), float(high))
+    return Interval(float(estimate), *map(float, percentiles(resampled)))
 
 
 def rows(study: Study, recovery: Recovery | None) -> list[tables.Row]:

@@ -29,7 +29,7 @@ from earmark.layout import Layout
 from earmark.progress import Progress
 from earmark.seeds import derive
 from earmark.selection import spread
-from earmark.statistics import ALL, Clusters, resampled_counts
+from earmark.statistics import ALL, Clusters, percentiles, resampled_counts
 from earmark.subspaces import Subspaces
 
 log = logging.getLogger(__name__)
@@ -481,5 +481,5 @@ def interval(
     every = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)  # [draws, C + 1]
     known = np.isfinite(every).any(axis=0)
     bounds = np.full((2, every.shape[1]), np.nan)
-    bounds[:, known] = np.nanquantile(every[:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    bounds[:, known] = percentiles(every[:, known], level)
     return bounds

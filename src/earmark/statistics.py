@@ -224,8 +224,13 @@ def _intervals(
     if clusters.n_groups < 2:
         return [Interval(float(estimate), np.nan, np.nan) for estimate in estimates]
     resampled = resample(values, clusters, draws, seed)  # [draws, m]
-    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = percentiles(resampled, level)
     return [Interval(*map(float, bounds)) for bounds in zip(estimates, low, high, strict=True)]
+
+
+def percentiles(resampled: NDArray[np.float64], level: float = 0.95) -> NDArray[np.float64]:
+    """Bounds [2, ...] that hold a share `level` of resampled statistics [draws, ...]; NaN draws do not count."""
+    return np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
 def _times(clusters: Clusters, draws: int, seed: int, columns: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:

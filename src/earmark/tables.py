@@ -7,7 +7,7 @@ and change sign together. Cells of the grid without results stay in the tables, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -122,6 +122,13 @@ def scores(grid: Iterable[At]) -> list[Label]:
     return [Label(at, metric) for at in grid for metric in (*SCORES, *MEDIANS)]
 
 
+def rivals(grid: Sequence[At]) -> Iterator[tuple[At, At]]:
+    """Pair each method with those after it at the same layer and K."""
+    for first, second in combinations(grid, 2):
+        if (first.layer, first.k) == (second.layer, second.k):
+            yield first, second
+
+
 def comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
     """List the paired differences: each method against those after it, the standard heatmap and noise.
 
@@ -143,10 +150,9 @@ def comparisons(grid: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
 
     for metric in FLIPPED:
         add(standard, metric, noise, "noise")
-    for first, second in combinations(grid, 2):
-        if (first.layer, first.k) == (second.layer, second.k):
-            for metric in RIVALRY:
-                add(first, metric, second, second.method)
+    for first, second in rivals(grid):
+        for metric in RIVALRY:
+            add(first, metric, second, second.method)
     for at in grid:
         add(at, "thesis", at, "matched_budget", "matched_budget")
         for metric in FLIPPED:
