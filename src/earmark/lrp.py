@@ -23,12 +23,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from earmark import config
 from earmark.errors import EarmarkError
 from earmark.hooks import Composite, Hook
-from earmark.model import split_at
+from earmark.model import fused, split_at
 
 BATCH = 64
 """Clips propagated at once: bounds the memory, changes no result."""
@@ -276,20 +275,6 @@ def rules_from_config(block: Mapping[str, Any]) -> Rules:
     )
 
 
-def _prepared(model: nn.Sequential) -> nn.Sequential:
-    """Copy a network in evaluation mode, with every batch normalisation fused into the layer before it."""
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
-    last = ""
-    for name, module in copy.deepcopy(model).eval().named_children():
-        below = modules.get(last)
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(below, nn.Conv1d | nn.Conv2d):
-            modules[last] = fuse_conv_bn_eval(below, module)
-        else:
-            modules[name] = module
-            last = name
-    return nn.Sequential(modules).requires_grad_(False)
-
-
 def composite(model: nn.Sequential, rules: Rules) -> Composite:
     """Map every module of a network to its rule.
 
@@ -374,7 +359,7 @@ class Attributor:
     """
 
     def __init__(self, model: nn.Sequential, rules: Rules, layer: str | None = None) -> None:
-        self.model = _prepared(model)
+        self.model = fused(model).requires_grad_(False)
         self.composite = composite(self.model, rules)
         first = next(name for name, module in self.model.named_children() if isinstance(module, LINEAR))
         self.ratio = rules.context == "ratio" and layer is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from earmark import artifacts
 from earmark.errors import EarmarkError
@@ -21,6 +23,7 @@ def build(
     n_classes: int,
     input_shape: Sequence[int],
     dropout: float = 0.0,
+    batch_norm: bool = False,
 ) -> nn.Sequential:
     """Build blocks of conv 3x3 'same' + ReLU + max-pool 2x2, then dense layers.
 
@@ -36,6 +39,9 @@ def build(
         Mel bands and frames ``(F, T)`` of the input.
     dropout : float
         Probability of dropout after every hidden dense layer.
+    batch_norm : bool
+        Whether each convolution's output is normalised before its ReLU (Ioffe and Szegedy 2015); :func:`fused`
+        takes that out again once the network is trained.
 
     Returns
     -------
@@ -56,6 +62,8 @@ def build(
     channels = 1
     for number, width in enumerate(filters, start=1):
         modules[f"conv{number}"] = nn.Conv2d(channels, width, kernel_size=3, padding="same")
+        if batch_norm:
+            modules[f"norm{number}"] = nn.BatchNorm2d(width)
         modules[f"relu_conv{number}"] = nn.ReLU()
         modules[f"pool{number}"] = nn.MaxPool2d(2)
         channels = width
@@ -68,6 +76,31 @@ def build(
             modules[f"dropout{number}"] = nn.Dropout(dropout)
         units = width
     modules[f"dense{len(dense) + 1}"] = nn.Linear(units, n_classes)
+    return nn.Sequential(modules)
+
+
+def fused(model: nn.Sequential) -> nn.Sequential:
+    """Copy a network in evaluation mode, with every batch normalisation fused into the convolution before it.
+
+    Parameters
+    ----------
+    model : torch.nn.Sequential
+        The network; left untouched.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        The same function of its input, up to rounding, by fewer modules.
+    """
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    last = ""
+    for name, module in copy.deepcopy(model).eval().named_children():
+        below = modules.get(last)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(below, nn.Conv1d | nn.Conv2d):
+            modules[last] = fuse_conv_bn_eval(below, module)
+        else:
+            modules[name] = module
+            last = name
     return nn.Sequential(modules)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ EVALUATION_BATCH = 256
 
 CROPS = 32
 """Random crops whose spectrograms are computed at once."""
+
+WARM_UP = 5
+"""Epochs in which the schedule ``cosine`` rises to the learning rate, before it falls to 0."""
 
 HISTORY = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best")
 
@@ -136,7 +140,8 @@ class Trainer:
         self.architecture, self.settings, self.seed, self.device = architecture, settings, seed, device
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, "weights"))
-            self.network = model.build(**architecture).to(device)
+            network = model.build(**architecture, batch_norm=settings["batch_norm"])
+        self.network = network.to(device, memory_format=torch.channels_last)  # 1.5 times as fast on a CPU
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
         )
@@ -158,7 +163,17 @@ class Trainer:
             self.save()
             progress(epoch + 1, f"loss {loss:.4f}, validation accuracy {held_accuracy:.2%}")
 
+    def _rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, which counts from 0."""
+        highest, epochs = self.settings["learning_rate"], self.settings["epochs"]
+        if self.settings["schedule"] == "constant":
+            return float(highest)
+        warm = min(1.0, (epoch + 1) / WARM_UP)
+        return float(highest * warm * (1 + math.cos(math.pi * epoch / epochs)) / 2)
+
     def _epoch(self, clips: TrainingClips, epoch: int) -> tuple[float, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(epoch)
         generator = torch.Generator().manual_seed(derive(self.seed, "epoch", epoch))
         inputs, targets = clips(generator)
         total, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
@@ -192,9 +207,9 @@ class Trainer:
         return float(loss), float((logits.argmax(dim=1) == targets).double().mean())
 
     def best_network(self) -> nn.Sequential:
-        """Return the network of the best epoch."""
+        """Return the network of the best epoch, without batch normalisation."""
         self.network.load_state_dict(self.best)
-        return self.network.eval()
+        return model.fused(self.network).to(memory_format=torch.contiguous_format)
 
     def resume(self, path: Path, fingerprint: str) -> None:
         """Write checkpoints to `path` from now on, and go on from the one that lies there if it is of this training.

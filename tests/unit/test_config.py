@@ -85,7 +85,7 @@ MISTAKES = [
         "datasets.synthetic.train.epoch",
         3,
         "datasets.synthetic.train.epoch is not a known key; did you mean epochs? Allowed: epochs, batch_size, "
-        "learning_rate, weight_decay, time_mask, mel_mask",
+        "learning_rate, schedule, weight_decay, batch_norm, time_mask, mel_mask",
     ),
     ("datasets.synthetic.train.zzz", 3, "datasets.synthetic.train.zzz is not a known key; allowed: epochs, batch_size"),
     ("sead", 3, "sead is not a known key; did you mean seed?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import soundfile
 import torch
 
 from earmark import config as configuration
-from earmark import ingest, train
+from earmark import ingest, model, train
 from earmark.layout import Layout
 from earmark.train import Trainer, recording_accuracy
 
@@ -22,6 +23,8 @@ SETTINGS = {
     "epochs": 4,
     "batch_size": 16,
     "learning_rate": 3e-3,
+    "schedule": "cosine",
+    "batch_norm": True,
     "weight_decay": 1e-4,
     "time_mask": 4,
     "mel_mask": 4,
@@ -94,6 +97,25 @@ def test_the_best_epoch_is_the_first_of_highest_validation_accuracy_and_least_lo
     rows = {int(row[0]): row for row in one.history}
     best = max(int(row[0]) for row in one.history if row[5])
     assert (rows[best][4], -rows[best][3]) == max((row[4], -row[3]) for row in one.history)
+
+
+def test_the_trained_network_has_its_batch_normalisation_in_its_weights(clips) -> None:
+    one = finished(clips)
+    inputs = clips["validation"][0]
+    with torch.inference_mode():
+        one.network.load_state_dict(one.best)
+        expected = one.network.eval()(inputs)
+        network = one.best_network()
+        torch.testing.assert_close(network(inputs), expected, rtol=1e-4, atol=1e-4)
+    assert list(network.state_dict()) == list(model.build(**ARCHITECTURE).state_dict())
+
+
+def test_the_cosine_rises_to_the_learning_rate_and_falls_to_zero() -> None:
+    rates = [Trainer(ARCHITECTURE, SETTINGS | {"epochs": 100}, 7, torch.device("cpu"))._rate(e) for e in range(100)]
+    assert rates.index(max(rates)) == train.WARM_UP - 1
+    assert all(earlier > later for earlier, later in pairwise(rates[train.WARM_UP - 1 :]))
+    assert rates[49] == pytest.approx(SETTINGS["learning_rate"] / 2, rel=0.05)
+    assert rates[0] < 0.21 * SETTINGS["learning_rate"] and rates[-1] < 1e-3 * SETTINGS["learning_rate"]
 
 
 def test_votes_count_clips_and_ties_go_to_the_larger_logit() -> None:
