@@ -123,8 +123,8 @@ def heatmaps_by(
     found: Subspaces | None,
     rules: lrp.Rules,
     seed: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the heatmaps of any method, and the standard heatmaps of the same clips.
+) -> torch.Tensor:
+    """Compute the heatmaps of any method.
 
     Parameters
     ----------
@@ -139,18 +139,15 @@ def heatmaps_by(
 
     Returns
     -------
-    standard : torch.Tensor
-        ``[B, 1, F, T]``.
-    heatmaps : torch.Tensor
+    torch.Tensor
         ``[B, K, 1, F, T]``; K = 1 without subspaces.
     """
-    standard = lrp.standard_heatmaps(network, inputs, targets, rules)
     if found is not None:
-        return standard, concept_heatmaps(network, inputs, targets, layer, found, rules)
+        return concept_heatmaps(network, inputs, targets, layer, found, rules)
     if NOISE.fullmatch(method):
         generator = torch.Generator().manual_seed(seed)
-        return standard, torch.randn(standard.unsqueeze(1).shape, generator=generator).to(standard.device)
-    return standard, standard.unsqueeze(1)
+        return torch.randn(inputs.unsqueeze(1).shape, generator=generator).to(inputs)
+    return lrp.standard_heatmaps(network, inputs, targets, rules).unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -258,7 +255,8 @@ def run(
         folder = layout.concept(split, layer, method, k, cls.slug)
         found = None if layer == INPUT_LAYER else subspaces.load(folder / "subspaces.safetensors")
         seed = derive(config["seed"], *method.split("~"), cls.slug)
-        standard, heatmaps = heatmaps_by(method, network, inputs, targets, layer, found, rules, seed)
+        standard = lrp.standard_heatmaps(network, inputs, targets, rules)  # [B, 1, F, T]
+        heatmaps = heatmaps_by(method, network, inputs, targets, layer, found, rules, seed)
         log.info("%s: %d clips explained, %d left out", cls.slug, len(chosen.clips), chosen.left_out)
         checks = {} if NOISE.fullmatch(method) else conservation(standard, heatmaps, chosen.logits.to(device))
         for name, value in checks.items():

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from earmark.data import ClassInfo, DataSet, Rows
@@ -190,6 +189,8 @@ def match(relevance: ArrayLike) -> NDArray[np.int64]:
     array of int [O]
         Concept of every object; -1 where there are fewer concepts than objects.
     """
+    from scipy.optimize import linear_sum_assignment  # here, because hundreds of jobs match nothing
+
     table = np.asarray(relevance, dtype=float)
     totals = table.sum(axis=0)
     concepts, objects = linear_sum_assignment(table / np.where(totals > 0, totals, 1.0), maximize=True)

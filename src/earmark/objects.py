@@ -84,19 +84,11 @@ def run(
             inputs = source.logmel(clips[part]).to(device)
             targets = torch.full((len(inputs),), cls.index, device=device)
             seed = derive(config["seed"], "objects", method, which, cls.slug, start)
-            standard, heatmaps = explain.heatmaps_by(
-                method, network, inputs, targets, layer, found, rules, seed
-            )  # [B, 1, F, T], [B, K, 1, F, T]
+            heatmaps = explain.heatmaps_by(method, network, inputs, targets, layer, found, rules, seed)
             sounds = max(0, config["objects"]["sounds"] - start) if which == TEST else 0
+            standard = lrp.standard_heatmaps(network, inputs[:sounds], targets[:sounds], rules)  # [R, 1, F, T]
             measured = measure(
-                source,
-                frontend,
-                clips[part],
-                standard[:, 0].cpu(),
-                heatmaps[:, :, 0].cpu(),
-                config,
-                which == TEST,
-                sounds,
+                source, frontend, clips[part], standard[:, 0].cpu(), heatmaps[:, :, 0].cpu(), config, which == TEST
             )
             index = source.clips.iloc[clips[part]]
             for row, (path, group) in enumerate(zip(index["path"], index["group"], strict=True)):
@@ -115,7 +107,6 @@ def measure(
     heatmaps: torch.Tensor,
     config: dict[str, Any],
     ranked: bool,
-    n_sounds: int,
 ) -> list[list[tuple[Any, ...]]]:
     """Compare concepts with objects.
 
@@ -126,15 +117,13 @@ def measure(
     clips : array of int [B]
         Rows of the clip index.
     standard : torch.Tensor
-        ``[B, F, T]``.
+        ``[R, F, T]`` of the first R clips, which are rendered as sound.
     heatmaps : torch.Tensor
         ``[B, K, F, T]``.
     config : dict
         ``sonify``.
     ranked : bool
         Whether to compute rank accuracies.
-    n_sounds : int
-        How many of the clips, the first ones, to render as sound.
 
     Returns
     -------
@@ -156,7 +145,7 @@ def measure(
     ratios = unknown.clone()
     sizes = everywhere.flatten(2).sum(dim=2)  # [B, 1 + O]
     options = config["sonify"]["percentile"], config["sonify"]["inverse"]
-    for row in range(min(n_sounds, len(clips))):
+    for row in range(len(standard)):
         sounds = sonify.render(frontend, waveforms[row], standard[row], heatmaps[row], *options)  # [K, S]
         ratios[row] = si_sdr(sounds, stems[row])
     sounding = stems.abs().amax(dim=2) > 0  # [B, O]

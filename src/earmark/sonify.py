@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.io import wavfile
 
 from earmark import artifacts, cards, data
 from earmark.frontend import Frontend
@@ -259,5 +258,6 @@ def write_sounds(folder: Path, sounds: dict[str, torch.Tensor], sample_rate: int
 
 
 def _write_wav(path: Path, sound: torch.Tensor, sample_rate: int) -> None:
-    # scipy, because libsndfile stamps floating-point WAVs with the time
+    from scipy.io import wavfile  # libsndfile stamps floating-point WAVs with the time
+
     wavfile.write(path, sample_rate, sound.numpy().astype(np.float32))

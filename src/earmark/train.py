@@ -141,7 +141,8 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, "weights"))
             network = model.build(**architecture, batch_norm=settings["batch_norm"])
-        self.network = network.to(device, memory_format=torch.channels_last)  # 1.5 times as fast on a CPU
+        # Trains 1.5 times as fast on a CPU; torch's stubs lack the argument.
+        self.network: nn.Sequential = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
         )
@@ -209,7 +210,7 @@ class Trainer:
     def best_network(self) -> nn.Sequential:
         """Return the network of the best epoch, without batch normalisation."""
         self.network.load_state_dict(self.best)
-        return model.fused(self.network).to(memory_format=torch.contiguous_format)
+        return model.fused(self.network)
 
     def resume(self, path: Path, fingerprint: str) -> None:
         """Write checkpoints to `path` from now on, and go on from the one that lies there if it is of this training.
