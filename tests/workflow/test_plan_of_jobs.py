@@ -118,18 +118,19 @@ def test_gtzan_is_some_hundred_jobs(project):
             path = project.folder / f"recordings/gtzan/genres_original/{genre}/{genre}.{number:05d}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    project.configure(yaml.safe_load((ROOT / "examples/gtzan.yaml").read_text()))
-    assert project.plan() == {
-        "ingest": 1,
-        "train": 11,
-        "collect_gtzan": 5,
-        "fit_gtzan": 5 * 5 * 3,
-        "explain_gtzan": 5 * 5 * 3 + 2,
-        "sonify_gtzan": 5 * 3,
-        "score": 5 * 5 * 3 + 2,
-        "cross": 5 * 3 * 2,
-        "compare": 1,
-    }
+    for example in ("gtzan", "gtzan-batch-norm"):
+        project.configure(yaml.safe_load((ROOT / f"examples/{example}.yaml").read_text()))
+        assert project.plan() == {
+            "ingest": 1,
+            "train": 11,
+            f"collect_{example}": 5,
+            f"fit_{example}": 5 * 5 * 3,
+            f"explain_{example}": 5 * 5 * 3 + 2,
+            f"sonify_{example}": 5 * 3,
+            "score": 5 * 5 * 3 + 2,
+            "cross": 5 * 3 * 2,
+            "compare": 1,
+        }
 
 
 def test_the_band_needs_nothing_from_outside(project):
