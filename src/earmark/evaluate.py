@@ -17,7 +17,6 @@ Nothing here knows how the heatmaps came about.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,11 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from earmark.errors import EarmarkError
+from earmark.model import batch_size, evaluated
 
 BATCH = 256
 """Perturbed inputs that pass through the model at once: bounds memory whatever the number of clips."""
-CACHED_CELLS = 2**16
-"""Cells of the inputs that pass at once on a CPU: more, and the activations leave its cache."""
 
 REPLACEMENTS = ("zero", "floor")
 
@@ -317,9 +315,8 @@ def _state_logits(
     """Logit of the target [N] of clips [N] with the patches in masks [N, P] set to their clip's fill."""
     grid = (inputs.shape[2] // patch, inputs.shape[3] // patch)
     logits = inputs.new_empty(len(clips))
-    cells = inputs.shape[2] * inputs.shape[3]
-    size = min(BATCH, max(1, CACHED_CELLS // cells)) if inputs.device.type == "cpu" else BATCH
-    network = _evaluated(model)
+    size = batch_size(inputs.shape[1:], inputs.device, BATCH)
+    network = evaluated(model)
     with torch.inference_mode():
         for start in range(0, len(logits), size):
             part = slice(start, start + size)
@@ -328,12 +325,6 @@ def _state_logits(
             flipped = torch.where(mask, fill[clips[part]].view(-1, 1, 1, 1), inputs[clips[part]])
             logits[part] = network(flipped).gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
     return logits
-
-
-def _evaluated(model: nn.Module) -> nn.Module:
-    """Copy a model for evaluation, laid out as convolutions and poolings are quickest on a CPU."""
-    evaluated = copy.deepcopy(model).eval()
-    return evaluated.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _thesis_score(logits: Tensor, fractions: Tensor) -> Tensor:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +53,8 @@ Bar = tuple[float, float, float]
 OTHERS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY, BLACK)
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+GAP = 0.1
+"""Between the panels of a mosaic, in parts of a panel."""
 TICKS_HZ = (250, 1000, 2000, 4000, 8000)
 DPI = 150
 SMALL, MEDIUM, LARGE = 7, 8.5, 11
@@ -69,7 +73,7 @@ def save(figure: Figure, path: Path) -> None:
     """
     path = Path(path)
     paths = [path] if path.suffix in (".png", ".pdf") else [path.with_name(f"{path.name}{s}") for s in (".png", ".pdf")]
-    if figure.get_layout_engine() is not None:
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         # The layout is what costs: once for both files. Nothing is rendered at that.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -116,21 +120,23 @@ def explanation_grid(
     if n_rows == 0:
         figure.text(0.5, 0.3, "no clip to show", ha="center", fontsize=MEDIUM)
         return figure
-    axes, bars = _panels(figure, n_rows, n_concepts + 2)
-    for row in range(n_rows):
-        first = row == 0
-        _spectrogram(axes[row, 0], frontend, inputs[row], LOGMEL, (inputs.min(), inputs.max()))
-        axes[row, 0].set_title("log-mel input" if first else "", fontsize=MEDIUM)
+    for row, axes in enumerate(_rows(figure, n_rows, n_concepts + 1)):
+        first, last = row == 0, row == n_rows - 1
+        _spectrogram(axes[0], frontend, inputs[row], LOGMEL, (inputs.min(), inputs.max()))
+        axes[0].set_title("log-mel input" if first else "", fontsize=MEDIUM)
         maps = np.concatenate([whole[row][None], parts[row]])  # [K + 1, F, T]
         limit = _limit(maps)
-        for column, heatmap in enumerate(maps):
-            axis = axes[row, column + 1]
-            image = _spectrogram(axis, frontend, heatmap, RELEVANCE, (-limit, limit))
-            name = "standard" if column == 0 else f"concept {column}"
-            axis.set_title((f"{name}\n" if first else "") + _sum(heatmap, column), fontsize=MEDIUM)
-        _style_bar(figure.colorbar(image, cax=bars[row], extend="both"), "relevance")
+        names = ["standard", *(f"concept {number}" for number in range(1, n_concepts + 1))]
+        titles = [(f"{name}\n" if first else "") + _sum(maps[place], place) for place, name in enumerate(names)]
+        image = _mosaic(axes[1], frontend, maps, titles, RELEVANCE, (-limit, limit), last)
+        _style_bar(figure.colorbar(image, cax=axes[2], extend="both"), "relevance")
+        axes[0].set_ylabel("frequency [Hz]", fontsize=SMALL)
+        axes[0].tick_params(labelbottom=last)
+        if last:
+            axes[0].set_xlabel("time [s]", fontsize=SMALL)
+            axes[1].set_xlabel("time [s]", fontsize=SMALL)
         if rows is not None:
-            axes[row, 0].annotate(
+            axes[0].annotate(
                 rows[row],
                 (0, 0.5),
                 xytext=(-42, 0),
@@ -142,7 +148,6 @@ def explanation_grid(
                 fontsize=MEDIUM,
                 fontweight="bold",
             )
-    _label_outer(axes)
     return figure
 
 
@@ -606,26 +611,76 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def _panels(figure: Figure, n_rows: int, n_columns: int) -> tuple[NDArray[Any], list[Axes]]:
-    """Place panels, and a colour bar beside each row, at fixed inches.
+def _rows(figure: Figure, n_rows: int, n_maps: int) -> Iterator[tuple[Axes, Axes, Axes]]:
+    """Place, row by row, a panel, a mosaic of as wide panels, and a colour bar, at fixed inches.
 
     A grid of equal panels needs no solver, which would take longer than the drawing.
     """
     figure.set_layout_engine("none")
     width, height = figure.get_size_inches()
-    grid = figure.add_gridspec(
-        n_rows,
-        n_columns + 1,
-        width_ratios=[1.0] * n_columns + [0.07],
-        left=0.75 / width,
-        right=1 - 0.62 / width,
-        bottom=0.42 / height,
-        top=1 - 0.75 / height,
-        wspace=0.1,
-        hspace=0.24,
+    left, top = 0.75, 0.75
+    panel = (width - left - 0.62) / ((1 + GAP) * (n_maps + 1) + 0.07)
+    tall = (height - top - 0.42) / (n_rows + 0.24 * (n_rows - 1))
+    mosaic = (n_maps + GAP * (n_maps - 1)) * panel
+    for row in range(n_rows):
+        bottom = height - top - tall - 1.24 * tall * row
+        spans = (left, panel), (left + (1 + GAP) * panel, mosaic), (width - 0.62 - 0.07 * panel, 0.07 * panel)
+        first, second, third = (
+            figure.add_axes((start / width, bottom / height, wide / width, tall / height)) for start, wide in spans
+        )
+        yield first, second, third
+
+
+def _mosaic(
+    axis: Axes,
+    frontend: Frontend,
+    maps: NDArray[Any],
+    titles: Sequence[str],
+    colors: str,
+    limits: tuple[float, float],
+    timed: bool,
+) -> AxesImage:
+    """Draw maps [M, F, T] side by side as one image: M panels of their own would take M times as long."""
+    n_mels, n_frames = maps.shape[1:]
+    step = n_frames + max(1, round(GAP * n_frames))
+    tiles = np.full((n_mels, step * len(maps) - (step - n_frames)), np.nan)
+    for number, values in enumerate(maps):
+        tiles[:, step * number : step * number + n_frames] = values
+    image = axis.imshow(
+        tiles, origin="lower", aspect="auto", cmap=colors, vmin=limits[0], vmax=limits[1], interpolation="nearest"
     )
-    axes = np.array([[figure.add_subplot(grid[row, column]) for column in range(n_columns)] for row in range(n_rows)])
-    return axes, [figure.add_subplot(grid[row, n_columns]) for row in range(n_rows)]
+    axis.spines[:].set_visible(False)
+    axis.set_yticks([])
+    starts = step * np.arange(len(maps)) - 0.5
+    axis.add_collection(
+        PatchCollection(
+            [Rectangle((start, -0.5), n_frames, n_mels) for start in starts],
+            facecolor="none",
+            edgecolor="black",
+            linewidth=0.8,
+            clip_on=False,
+        )
+    )
+    for start, title in zip(starts, titles, strict=True):
+        axis.annotate(
+            title,
+            (start + n_frames / 2, n_mels - 0.5),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=MEDIUM,
+        )
+    frame = frontend.hop / frontend.sample_rate
+    seconds = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(0, (n_frames - 1) * frame))
+    seconds = seconds[(seconds >= 0) & (seconds <= (n_frames - 1) * frame)]
+    places = [(step * number + second / frame, second) for number in range(len(maps)) for second in seconds]
+    if timed:
+        axis.set_xticks([place for place, _ in places], [f"{second:g}" for _, second in places])
+        axis.tick_params(labelsize=SMALL, length=2, pad=2)
+    else:
+        axis.set_xticks([])
+    return image
 
 
 def _spectrogram(

@@ -27,12 +27,10 @@ from torch import nn
 from earmark import config
 from earmark.errors import EarmarkError
 from earmark.hooks import Composite, Hook
-from earmark.model import fused, split_at
+from earmark.model import batch_size, fused, split_at
 
 BATCH = 64
 """Clips propagated at once: bounds the memory, changes no result."""
-CACHED_CELLS = 2**16
-"""Cells of the clips propagated at once on a CPU: more, and the activations leave its cache."""
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Linear)
 PASSED_BY_GRADIENT = (
@@ -391,9 +389,7 @@ class Attributor:
 
 def batches(inputs: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Cut clips ``[B, 1, F, T]`` and their classes ``[B]`` into what is propagated at once."""
-    size = BATCH
-    if inputs.device.type == "cpu":
-        size = min(BATCH, max(1, CACHED_CELLS // inputs.shape[1:].numel()))
+    size = batch_size(inputs.shape[1:], inputs.device, BATCH)
     return zip(inputs.split(size), targets.split(size), strict=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,6 +16,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from earmark import artifacts
 from earmark.errors import EarmarkError
+
+CACHED_CELLS = 2**16
+"""Input cells that a CPU evaluates at once: more, and the activations leave its cache."""
 
 
 def build(
@@ -102,6 +106,17 @@ def fused(model: nn.Sequential) -> nn.Sequential:
             modules[name] = module
             last = name
     return nn.Sequential(modules)
+
+
+def evaluated(model: nn.Module) -> nn.Module:
+    """Copy a network for evaluation, laid out as convolutions and poolings are quickest on a CPU."""
+    copied = copy.deepcopy(model).eval()
+    return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def batch_size(shape: Sequence[int], device: torch.device, most: int) -> int:
+    """Say how many inputs of a shape such as ``(1, F, T)`` to evaluate at once: `most`, fewer on a CPU."""
+    return most if device.type != "cpu" else min(most, max(1, CACHED_CELLS // math.prod(shape)))
 
 
 def split_at(model: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:

@@ -116,9 +116,10 @@ def _training_clips(
 
 def logits_of(network: nn.Module, logmels: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Evaluate a network in evaluation mode: ``[N, 1, F, T]`` to logits ``[N, C]`` on the CPU."""
-    network.eval()
+    evaluated = model.evaluated(network)
+    size = model.batch_size(logmels.shape[1:], device, EVALUATION_BATCH)
     with torch.inference_mode():
-        return torch.cat([network(part.to(device)).cpu() for part in logmels.split(EVALUATION_BATCH)])
+        return torch.cat([evaluated(part.to(device)).cpu() for part in logmels.split(size)])
 
 
 class Trainer:

@@ -207,3 +207,20 @@ def test_a_disk_that_takes_no_results_is_said_in_a_sentence(tmp_path, mount, sen
     assert done.returncode == 1
     assert sum(line.endswith(sentence) for line in done.stdout.splitlines()) == 1
     assert "Traceback" not in done.stdout
+
+
+def test_a_run_that_filled_the_disk_goes_on_where_there_is_room_again(tmp_path):
+    """30 MB hold what is generated, but not what ingestion makes of it."""
+    project = new_project(tmp_path / "project")
+    (project.folder / "results").mkdir()
+    call = CALL.replace("generated.csv", "clips.csv")
+    done = in_namespace(
+        project.folder,
+        f"mount -t tmpfs -o size=30m none results && ! {call} > full 2>&1"
+        f" && mount -o remount,size=100m results && {call} > again 2>&1",
+    )
+    full, again = (Called(0, (project.folder / name).read_text()) for name in ("full", "again"))
+    assert done.returncode == 0, full.output + again.output
+    assert full.jobs == {"generate": 1, "ingest": 1}
+    assert sum(line.endswith("cannot be written: the disk is full.") for line in full.output.splitlines()) == 1
+    assert again.jobs == {"ingest": 1}
