@@ -142,8 +142,9 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, "weights"))
             network = model.build(**architecture, batch_norm=settings["batch_norm"])
-        # Trains 1.5 times as fast on a CPU; torch's stubs lack the argument.
-        self.network: nn.Sequential = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # On a CPU the layout makes an epoch 1.5 times as fast; torch's stubs lack the argument.
+        layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+        self.network: nn.Sequential = network.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
         )
