@@ -111,3 +111,12 @@ def test_the_lock_pins_everything_that_the_package_asks_for():
     pinned = {line.split("==")[0].lower() for line in locked(ROOT / "envs/requirements.lock")}
     assert all("==" in line for line in locked(ROOT / "envs/requirements.lock"))
     assert set(asked) <= pinned
+
+
+def test_no_rate_limits_how_often_a_local_job_starts(project):
+    """With a limit Snakemake polls for jobs, and takes half a core for it."""
+    (project.folder / "watched.smk").write_text(
+        'include: "Snakefile"\n\n\nonsuccess:\n    print("LIMIT", workflow.scheduler.job_rate_limiter)\n'
+    )
+    called = project.snakemake("--snakefile", "watched.smk", "--cores", "1", "results/synthetic/generated.csv")
+    assert "LIMIT None" in called.output, called.output

@@ -55,6 +55,14 @@ def per_rule(settings):
 
 workflow.resource_settings.overwrite_resources = checked(per_rule, workflow.resource_settings.overwrite_resources)
 
+
+# Where a rate limits how many jobs start, Snakemake looks for jobs again a second after each look, which soon takes half a
+# core (snakemake/snakemake#3744). Jobs of this machine wait for cores, not for a rate.
+onstart:
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
 DATASET = "results/{dataset}"
