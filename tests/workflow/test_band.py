@@ -18,7 +18,7 @@ SMALL = {
     "torch_threads": 1,
     "datasets": {
         "band": {
-            "band": {"tracks_per_style": 20, "artists": 10, "seconds": 4},
+            "band": {"tracks_per_style": 40, "artists": 10, "seconds": 4},
             "clips_per_recording": 3,
             "frontend": {"n_fft": 800, "hop": 400, "n_mels": 32, "n_frames": 64},
             "model": {"filters": [8, 16, 16, 16, 16], "dense": [32], "dropout": 0.0},
@@ -27,8 +27,8 @@ SMALL = {
             "fit": {"restarts": 0, "max_iterations": 20},
             "oracle": {"clips": 5, "units": 500, "starts": 1, "iterations": 5},
             "grid": {"layers": ["conv3"], "methods": ["drsa", "oracle", "random~0"], "k": [2]},
-            "explain": {"clips": 6, "gallery": 1},
-            "objects": {"clips": 6, "sounds": 1},
+            "explain": {"clips": 24, "gallery": 1},
+            "objects": {"clips": 24, "sounds": 1},
             "evaluate": {"patch": 8, "bootstrap": 50},
         }
     },
@@ -53,7 +53,7 @@ def test_every_style_has_subspaces(finished):
         subspaces, _ = read_tensors(root / f"main/conv3/drsa/K~2/{style}/subspaces.safetensors")
         assert subspaces["basis"].shape == (16, 16)
     assert list(pd.read_csv(root / "classes.csv")["slug"]) == list(STYLES)
-    assert len(json.loads((root / "truth.json").read_text())["clips"]) == 200
+    assert len(json.loads((root / "truth.json").read_text())["clips"]) == 400
 
 
 def test_artists_unheard_are_recognised_above_chance(finished):
