@@ -408,9 +408,11 @@ def cards(frontend: Frontend, concepts: Sequence[Card], title: str) -> Figure:
     columns = [0.95, 0.3, 1.2, 0.08, *[1.0] * n_clips]
     figure = _figure(1.8 * sum(columns) + 1.0, 2.05 * n_rows + 1.0, title)
     explained = "clips: those in which the concept weighs most; orange speaks for the class, blue against it"
-    figure.text(0.98, 1 - 0.5 / figure.get_figheight(), explained, ha="right", fontsize=SMALL)
     figure.set_layout_engine("none")
     width, height = figure.get_size_inches()
+    # In inches, as figures of many concepts are tall.
+    figure.suptitle(title, y=1 - 0.15 / height, fontsize=LARGE, parse_math=False)
+    figure.text(0.98, 1 - 0.5 / height, explained, ha="right", fontsize=SMALL)
     grid = figure.add_gridspec(
         n_rows,
         len(columns),
