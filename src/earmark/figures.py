@@ -673,15 +673,14 @@ def _mosaic(
             va="bottom",
             fontsize=MEDIUM,
         )
-    frame = frontend.hop / frontend.sample_rate
-    seconds = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(0, (n_frames - 1) * frame))
-    seconds = seconds[(seconds >= 0) & (seconds <= (n_frames - 1) * frame)]
-    places = [(step * number + second / frame, second) for number in range(len(maps)) for second in seconds]
+    axis.set_xticks([])
     if timed:
+        frame = frontend.hop / frontend.sample_rate
+        seconds = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(0, (n_frames - 1) * frame))
+        seconds = seconds[(seconds >= 0) & (seconds <= (n_frames - 1) * frame)]
+        places = [(step * number + second / frame, second) for number in range(len(maps)) for second in seconds]
         axis.set_xticks([place for place, _ in places], [f"{second:g}" for _, second in places])
         axis.tick_params(labelsize=SMALL, length=2, pad=2)
-    else:
-        axis.set_xticks([])
     return image
 
 
