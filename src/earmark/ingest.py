@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-import soundfile
-import soxr
 import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -24,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from earmark import artifacts, fingerprint, folder, folds
 from earmark.config import has_stems
 from earmark.data import FULL_SCALE, split_folds
+from earmark.decoding import NOTHING, Decoded, decode
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
 from earmark.layout import Layout, slug
@@ -35,10 +34,7 @@ BATCH = 64
 """Clips whose log-mels are computed at once; fixed, because the last digits may depend on it."""
 
 NAMED = 5
-"""Excluded recordings that the log names one by one; the manifest has them all."""
-
-QUIET = 1.5
-"""16-bit steps below which a sample counts as zero: a lossy codec or dither leaves single ones."""
+"""Excluded or damaged recordings that the log names one by one; the manifest has them all."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,6 +60,8 @@ class Recording:
         Of the file.
     status, reason : str
         ok, padded, held-out or excluded, and why.
+    damaged : bool
+        Whether it is used although its header and its content do not fit; `reason` says how.
     sound : bytes
         Digest of the decoded samples.
     samples : int
@@ -83,6 +81,7 @@ class Recording:
     sha256: str = ""
     status: str = "ok"
     reason: str = ""
+    damaged: bool = False
     sound: bytes = b""
     samples: int = 0
     offset: int = 0
@@ -98,21 +97,6 @@ class Recording:
     def labelled(self) -> bool:
         """Whether it takes part in the splits."""
         return self.usable and self.kind == "main"
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Content of a file: int16 `samples` ``[n]``, none of them where a `reason` says why it cannot be used.
-
-    `pause` is its longest run of zeros: its start and its length in seconds.
-    """
-
-    samples: np.ndarray
-    seconds: float | None
-    sample_rate: int | None
-    sha256: str
-    reason: str = ""
-    pause: tuple[float, float] = (0.0, 0.0)
 
 
 def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[tuple[str, int]] | None = None) -> None:
@@ -147,7 +131,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
         root = folder.home(config["root"], config["expected"]["classes"])
 
     def read(one: Recording) -> Decoded:
-        return _read(one, root, frontend.sample_rate, config["expected"])
+        return _read(one, root, frontend.sample_rate, config["expected"], layout.root)
 
     with artifacts.replacing(layout.clips) as temporary:
         with temporary.open("wb") as file:
@@ -161,50 +145,6 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     artifacts.write_csv(layout.clip_index, list(clips[0]), [list(clip.values()) for clip in clips], made)
     spectrograms = _logmel(layout.clips, [clip["offset"] for clip in clips], frontend, f"ingest {dataset}: log-mels")
     artifacts.write_tensors(layout.logmel, {"logmel": spectrograms}, made, clip_samples=frontend.clip_samples)
-
-
-def decode(path: Path, sample_rate: int) -> Decoded:
-    """Decode a file to 16-bit mono at `sample_rate`.
-
-    Channels are averaged. Where resampling (or a floating-point file) exceeds full scale, the
-    whole recording is scaled down: nothing is clipped.
-
-    Parameters
-    ----------
-    path : Path
-        An audio file.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    Decoded
-        With a `reason` and no samples if the file cannot be read, is empty, holds values
-        that are not finite or is wholly silent.
-    """
-    nothing = np.empty(0, np.int16)
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return Decoded(nothing, None, None, "", f"cannot be read: {error.strerror}")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [n, channels]
-    except soundfile.LibsndfileError as error:
-        return Decoded(nothing, None, None, sha256, f"cannot be decoded: {error.error_string.strip().rstrip('.')}")
-    except (MemoryError, ValueError):  # a damaged header can claim any length
-        return Decoded(nothing, None, None, sha256, "cannot be decoded: its length is unknown")
-    seconds = len(samples) / rate
-    pause = _longest_pause(samples, rate)
-    mono = samples.mean(axis=1)  # [n]
-    if not np.isfinite(mono).all():
-        return Decoded(nothing, seconds, rate, sha256, "holds values that are not finite")
-    converted = _int16(soxr.resample(mono, rate, sample_rate, quality="HQ"))
-    if len(converted) == 0:
-        return Decoded(nothing, seconds, rate, sha256, "empty")
-    if converted.min() == converted.max():
-        return Decoded(nothing, seconds, rate, sha256, "silent")
-    return Decoded(converted, seconds, rate, sha256, pause=pause)
 
 
 def clip_starts(samples: int, clip_samples: int, wanted: int) -> list[int]:
@@ -230,11 +170,11 @@ def clip_starts(samples: int, clip_samples: int, wanted: int) -> list[int]:
     return sorted(set(starts))
 
 
-def _read(one: Recording, root: Path, sample_rate: int, expected: Mapping[str, Any]) -> Decoded:
+def _read(one: Recording, root: Path, sample_rate: int, expected: Mapping[str, Any], room: Path) -> Decoded:
     """Decode a recording, unless it is already known to be left out; without samples if it is not as `expected`."""
     if not one.usable:
-        return Decoded(np.empty(0, np.int16), None, None, "", one.reason)
-    content = decode(root / one.path, sample_rate)
+        return Decoded(NOTHING, None, None, "", one.reason)
+    content = decode(root / one.path, sample_rate, room)
     if content.reason or content.seconds is None:
         return content
     start, length = content.pause
@@ -243,23 +183,7 @@ def _read(one: Recording, root: Path, sample_rate: int, expected: Mapping[str, A
         reason = f"too short: {content.seconds:.3f} s, at least {expected['seconds']:g} s are expected"
     elif expected["zeros"] is not None and length > expected["zeros"]:
         reason = f"silent in part: {length:.3f} s of zeros from {start:.3f} s on"
-    return dataclasses.replace(content, samples=content.samples[:0], reason=reason) if reason else content
-
-
-def _longest_pause(samples: np.ndarray, rate: int) -> tuple[float, float]:
-    """Return start and length in seconds of the longest run of zeros in ``[n, channels]``."""
-    loud = np.flatnonzero((np.abs(samples) >= QUIET / FULL_SCALE).any(axis=1))
-    edges = np.concatenate([[-1], loud, [len(samples)]])
-    longest = int(np.argmax(np.diff(edges)))
-    return float(edges[longest] + 1) / rate, float(edges[longest + 1] - edges[longest] - 1) / rate
-
-
-def _int16(samples: np.ndarray) -> np.ndarray:
-    """Round float samples to 16 bits without clipping; exact for what was 16-bit before."""
-    scaled = np.rint(samples * np.float32(FULL_SCALE))
-    if scaled.max(initial=0) > FULL_SCALE - 1 or scaled.min(initial=0) < -FULL_SCALE:
-        scaled = np.rint(samples * np.float32((FULL_SCALE - 1) / np.abs(samples).max()))
-    return scaled.astype("<i2")
+    return dataclasses.replace(content, samples=NOTHING, reason=reason) if reason else content
 
 
 def _generated(layout: Layout) -> tuple[list[Recording], int]:
@@ -310,7 +234,8 @@ def _store(
     for one, content in zip(found, contents, strict=True):
         samples = content.samples[:limit]
         recording = _described(one, content, samples, frontend, offset)
-        file.write(samples.tobytes() + bytes((recording.stored - len(samples)) * samples.itemsize))
+        file.write(samples.data)
+        file.write(bytes((recording.stored - len(samples)) * samples.itemsize))
         offset += recording.stored
         recordings.append(recording)
         progress(len(recordings))
@@ -324,13 +249,14 @@ def _described(
 ) -> Recording:
     """Complete a recording by what its file holds."""
     missing = max(frontend.clip_samples - len(samples), 0)
-    status, reason, stored = "ok", "", len(samples) + missing
+    status, reason, stored = "ok", content.remark, len(samples) + missing
     if content.reason:
         status, reason, stored = "excluded", content.reason, 0
     elif recording.kind != "main":
         status, reason = "held-out", recording.kind
     elif missing:
-        status, reason = "padded", f"{missing / frontend.sample_rate:.3f} s of silence at the end"
+        padding = f"{missing / frontend.sample_rate:.3f} s of silence at the end"
+        status, reason = "padded", "; ".join(filter(None, (content.remark, padding)))
     return dataclasses.replace(
         recording,
         seconds=content.seconds,
@@ -338,7 +264,8 @@ def _described(
         sha256=content.sha256,
         status=status,
         reason=reason,
-        sound=hashlib.sha256(samples.tobytes()).digest(),
+        damaged=bool(content.remark) and not content.reason,
+        sound=hashlib.sha256(samples.data).digest(),
         samples=len(samples),
         offset=offset,
         stored=stored,
@@ -363,12 +290,21 @@ def _write_header(file: BinaryIO, samples: int) -> None:
 def _count_aloud(recordings: Sequence[Recording]) -> None:
     excluded = [one for one in recordings if not one.usable]
     if excluded:
-        named = [f"{one.path} ({one.reason})" for one in excluded[:NAMED]]
-        more = [f"{len(excluded) - NAMED} more, see the manifest"] if len(excluded) > NAMED else []
-        log.warning("%d of %d recordings excluded: %s", len(excluded), len(recordings), "; ".join(named + more))
+        log.warning("%d of %d recordings excluded: %s", len(excluded), len(recordings), _named(excluded))
+    damaged = [one for one in recordings if one.damaged]
+    if damaged:
+        told = "%d of %d recordings are damaged, and used as far as they go: %s"
+        log.warning(told, len(damaged), len(recordings), _named(damaged))
     padded = sum(one.status == "padded" for one in recordings)
     if padded:
         log.warning("%d of %d recordings are shorter than a clip and padded with silence", padded, len(recordings))
+
+
+def _named(recordings: Sequence[Recording]) -> str:
+    """Name some recordings with their reasons."""
+    named = [f"{one.path} ({one.reason})" for one in recordings[:NAMED]]
+    more = [f"{len(recordings) - NAMED} more, see the manifest"] if len(recordings) > NAMED else []
+    return "; ".join(named + more)
 
 
 def _with_replicas(recordings: Sequence[Recording], clips: Path, rate: int, workers: int) -> list[Recording]:
