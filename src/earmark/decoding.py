@@ -134,6 +134,8 @@ def _decoded(path: Path, sample_rate: int, folder: Path | None) -> Decoded:
     """Decode a file, its checksum aside."""
     with _Forward(path) as file:
         rate, claimed = file.samplerate, file.frames
+        if file.format == "RAW":  # what libsndfile takes a file without a header for, if it ends in .au or .snd
+            return Decoded(NOTHING, None, None, "", "cannot be decoded: it has no header")
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             allowed = f"no recording is sampled below {LOWEST_RATE} Hz or above {HIGHEST_RATE} Hz"
             return Decoded(NOTHING, None, rate, "", f"its header says {rate} Hz: {allowed}")

@@ -17,8 +17,38 @@ from typing import Any
 from earmark.errors import EarmarkError
 from earmark.layout import slug
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".au", ".mp3", ".aif", ".aiff")
-"""Recordings are told by the end of their name, in either case."""
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".au", ".mp3", ".aif", ".aiff"),
+    *(".wave", ".bwf", ".rf64", ".w64", ".aifc", ".caf", ".snd", ".oga", ".opus", ".mp1", ".mp2", ".mpga"),
+    *(".sph", ".nist", ".voc", ".svx", ".8svx", ".avr", ".ircam", ".paf", ".pvf", ".sds", ".xi"),
+)
+"""Recordings are told by the end of their name, in either case: of the formats that libsndfile decodes, those that hold
+sound and nothing else."""
+
+FOREIGN = (
+    *(
+        ".m4a",
+        ".m4b",
+        ".m4r",
+        ".mp4",
+        ".aac",
+        ".adts",
+        ".alac",
+        ".3gp",
+        ".amr",
+        ".mov",
+        ".mkv",
+        ".mka",
+        ".webm",
+        ".weba",
+    ),
+    *(".wma", ".asf", ".avi", ".ape", ".wv", ".tta", ".tak", ".shn", ".mpc", ".spx", ".gsm", ".ra", ".rm"),
+    *(".ac3", ".eac3", ".dts", ".dsf", ".dff", ".aax"),
+)
+"""Endings of other recordings, which libsndfile does not decode: they are listed and excluded, not passed over."""
+
+NO_CLASSES = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "__MACOSX", "@eaDir")
+"""Folders that disks, archives and file servers make by themselves; nobody's recordings lie there."""
 
 MOST_FOLDS = 10
 FEWEST_FOLDS = 3
@@ -104,8 +134,8 @@ def classes_in(root: Path | str | None, expected: Collection[str] = ()) -> list[
     return names
 
 
-def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tuple[str, int]]:
-    """List the recordings of a folder, class by class.
+def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tuple[str, int | None]]:
+    """List the recordings of a folder, class by class, also those that cannot be used.
 
     Parameters
     ----------
@@ -114,30 +144,42 @@ def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tup
 
     Returns
     -------
-    list of (str, int)
-        Path relative to the folder of classes, with forward slashes, and size in bytes; sorted within each
-        class, sub-folders that are no expected class last. Symbolic links are followed; hidden files and folders
-        are left out.
+    list of (str, int or None)
+        Path relative to the folder of classes, with forward slashes, and size in bytes, None of a link to what is not
+        there; sorted within each class, sub-folders that are no expected class last. Symbolic links are followed;
+        hidden files and folders are left out.
 
     Raises
     ------
     EarmarkError
-        As :func:`classes_in`; also if a class has no recording or a file's name is not UTF-8.
+        As :func:`classes_in`; also if a folder cannot be read, a class has no recording that can be used, as far as
+        names tell, or a file's name is not UTF-8.
     """
-    found: list[tuple[str, int]] = []
+    found: list[tuple[str, int | None]] = []
     folder, classes = home(root, expected), classes_in(root, expected)
     others = [below.name for below in _subfolders(folder) if below.name not in classes]
     for name in classes + others:
-        recordings = sorted(_recordings(folder / name, PurePosixPath(name), ()))
-        if not recordings and name in classes:
+        recordings = sorted(_recordings(folder / name, PurePosixPath(name), ()), key=lambda recording: recording[0])
+        if name in classes and not any(is_there(path, size) for path, size in recordings):
             kinds = ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
-            raise EarmarkError(f"The class sub-folder '{name}' of '{root}' holds no recording ({kinds}).")
+            unusable = f", but {len(recordings)} in other formats or links to what is not there" if recordings else ""
+            raise EarmarkError(f"The class sub-folder '{name}' of '{root}' holds no recording ({kinds}){unusable}.")
         found += recordings
     return found
 
 
+def is_there(path: str, size: int | None) -> bool:
+    """Tell whether a recording of :func:`listing` can be used, as far as its name and its being there tell."""
+    return size is not None and can_be_decoded(path)
+
+
+def can_be_decoded(path: str) -> bool:
+    """Tell by the end of its name whether a recording is of a format that can be decoded."""
+    return path.lower().endswith(SUFFIXES)
+
+
 def departures(paths: Sequence[str], expected: Mapping[str, Any]) -> dict[str, str]:
-    """Say which recordings a published data set lacks, and which ones are not of it.
+    """Say which recordings a published data set lacks, which ones are not of it, and which are in formats unknown here.
 
     Parameters
     ----------
@@ -151,7 +193,10 @@ def departures(paths: Sequence[str], expected: Mapping[str, Any]) -> dict[str, s
     dict of str to str
         Reason by path; missing ones under the path that they would have.
     """
-    reasons: dict[str, str] = {}
+    foreign = [path for path in paths if not can_be_decoded(path)]
+    reasons = {
+        path: f"cannot be decoded: {PurePosixPath(path).suffix[1:].upper()} is not supported" for path in foreign
+    }
     if expected["classes"]:
         strangers = [path for path in paths if path.split("/")[0] not in expected["classes"]]
         reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the expected classes")
@@ -233,7 +278,7 @@ def table_of_groups(path: Path | str) -> dict[str, str]:
 def members(paths: Sequence[str], block: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List class and group of every recording that takes part, as far as names tell."""
     left_out = departures(paths, block["expected"])
-    groups = groups_of(paths, block)
+    groups = groups_of([path for path in paths if can_be_decoded(path)], block)
     return [(path.split("/")[0], groups[path]) for path in paths if path not in left_out]
 
 
@@ -300,28 +345,38 @@ def _existing(root: Path | str | None) -> Path:
     if root is None:
         raise EarmarkError("No folder of recordings is given: set the data set's `root` in the configuration.")
     folder = path_of(root)
-    if not folder.exists():
-        raise EarmarkError(f"The folder of recordings '{root}' does not exist.")
-    if not folder.is_dir():
-        raise EarmarkError(f"'{root}' is not a folder; recordings lie in a folder with one sub-folder per class.")
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError as error:
+        raise EarmarkError(f"The folder of recordings '{root}' does not exist.") from error
+    except NotADirectoryError as error:
+        raise EarmarkError(
+            f"'{root}' is not a folder; recordings lie in a folder with one sub-folder per class."
+        ) from error
+    except OSError as error:
+        raise EarmarkError(f"The folder of recordings '{root}' cannot be read: {error.strerror}.") from error
     return folder
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    """List the sub-folders that are not hidden, by name; none of a folder that must not be read."""
+    """List the sub-folders that may hold recordings, by name; none of a folder that must not be read."""
     try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except PermissionError:
+        return sorted(entry for entry in folder.iterdir() if os.path.isdir(entry) and not _passed_over(entry.name))
+    except OSError:
         return []
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name in NO_CLASSES
 
 
 def _holds(folder: Path, classes: Collection[str]) -> bool:
     """Tell whether a folder has most of the classes as sub-folders: one may be missing, one may be there by chance."""
-    return sum((folder / name).is_dir() for name in classes) > len(classes) / 2
+    return sum(os.path.isdir(folder / name) for name in classes) > len(classes) / 2
 
 
 def _without_ending(path: str) -> str:
-    return str(PurePosixPath(path).with_suffix("")) if path.lower().endswith(SUFFIXES) else path
+    return str(PurePosixPath(path).with_suffix("")) if can_be_decoded(path) else path
 
 
 def _check_slugs(names: list[str]) -> None:
@@ -345,17 +400,26 @@ def _check_encoding(path: str) -> None:
         raise EarmarkError(f"The file name {path!a} is not UTF-8: rename it.") from error
 
 
-def _recordings(folder: Path, inside: PurePosixPath, above: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+def _recordings(folder: Path, inside: PurePosixPath, above: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
     """Yield the recordings below a folder; a link back to a folder above is not followed again."""
     here = os.path.realpath(folder)
     if here in above:
         return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _recordings(Path(entry.path), inside / entry.name, (*above, here))
-            elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                _check_encoding(entry.path)
-                yield str(inside / entry.name), entry.stat().st_size
+    try:
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not _passed_over(entry.name)]
+    except OSError as error:
+        raise EarmarkError(
+            f"The folder '{folder}' among the recordings cannot be read: {error.strerror}; allow it, or move it away."
+        ) from error
+    for entry in visible:
+        if os.path.isdir(entry):
+            yield from _recordings(Path(entry.path), inside / entry.name, (*above, here))
+        elif entry.name.lower().endswith(SUFFIXES + FOREIGN) and (os.path.isfile(entry) or _leads_nowhere(entry.path)):
+            _check_encoding(entry.path)
+            yield str(inside / entry.name), None if _leads_nowhere(entry.path) else os.path.getsize(entry)
+
+
+def _leads_nowhere(path: str) -> bool:
+    """Tell whether a path is a link to what is not there, leads to itself, or must not be looked at."""
+    return os.path.islink(path) and not os.path.exists(path)

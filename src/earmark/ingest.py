@@ -36,6 +36,7 @@ BATCH = 64
 NAMED = 5
 """Excluded or damaged recordings that the log names one by one; the manifest has them all."""
 
+Listing = Sequence[tuple[str, int | None]]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -99,7 +100,7 @@ class Recording:
         return self.usable and self.kind == "main"
 
 
-def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[tuple[str, int]] | None = None) -> None:
+def run(results: Path, dataset: str, config: dict[str, Any], listing: Listing | None = None) -> None:
     """Write manifest, classes, decoded audio, evaluation clips and their log-mels.
 
     Parameters
@@ -111,7 +112,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     config : dict
         ``source``, ``root``, ``group``, ``groups``, ``clips_per_recording``, sections ``expected`` and ``frontend``,
         ``seed`` and ``torch_threads``.
-    listing : sequence of (str, int), optional
+    listing : sequence of (str, int or None), optional
         Recordings below ``root`` as :func:`earmark.folder.listing` returns them; by default
         what the folder holds now.
 
@@ -198,13 +199,15 @@ def _generated(layout: Layout) -> tuple[list[Recording], int]:
     return found, int(rows[0]["samples"])
 
 
-def _in_folder(config: Mapping[str, Any], listing: Sequence[tuple[str, int]] | None) -> list[Recording]:
+def _in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Recording]:
     expected = config["expected"]
     paths = [path for path, _ in (folder.listing(config["root"], expected["classes"]) if listing is None else listing)]
     reasons = folder.departures(paths, expected)
     place = {cls: number for number, cls in enumerate(dict.fromkeys(path.split("/")[0] for path in paths))}
     everything = sorted({*paths, *reasons}, key=lambda path: (place[path.split("/")[0]], path))
-    groups = folder.groups_of(everything, config)
+    unknown = {path: path for path in paths if not folder.can_be_decoded(path)}
+    named = folder.groups_of([path for path in everything if path not in unknown], config)
+    groups = unknown | named
     if config["groups"] is not None:
         alone = sum(groups[path] == path for path in paths)
         if alone:

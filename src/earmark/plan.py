@@ -11,7 +11,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from earmark import folder
@@ -29,6 +29,7 @@ from earmark.config import (
     has_stems,
     require_root,
 )
+from earmark.contents import digests
 from earmark.errors import EarmarkError
 from earmark.layout import INPUT_LAYER, slug
 
@@ -51,6 +52,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 """The sections of a data set's block, or keys in them, that a stage uses: a change elsewhere does not make it stale.
 `generate` also takes the section that bears its source's name."""
+
+PLACES = ("root", "groups")
+"""Keys that say where something lies: what is there counts, by :func:`fingerprint`."""
 
 THREADED = ("ingest", "train")
 """Stages that compute on `torch_threads` threads. The others are many: their jobs run side by side, on one thread each,
@@ -95,6 +99,10 @@ STEM_METHOD_FILES = ("objects.csv",)
 
 def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
     """Return what a stage gets of a validated configuration, as JSON."""
+    return json.dumps(_stage_sections(config, dataset, stage))
+
+
+def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str) -> dict[str, Any]:
     block = config["datasets"][dataset]
     shared = {key: config[key] for key in SHARED} | {"torch_threads": 1}
     if stage in THREADED:
@@ -103,7 +111,7 @@ def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
     for name in (*SECTIONS[stage], *([block["source"]] if stage == "generate" else [])):
         section, _, key = name.partition(".")
         used[section] = {**used.get(section, {}), key: block[section][key]} if key else block[section]
-    return json.dumps({**shared, **used})
+    return {**shared, **used}
 
 
 def threads(config: Mapping[str, Any], stage: str) -> int:
@@ -138,13 +146,31 @@ def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
     return known
 
 
-def fingerprint(block: Mapping[str, Any]) -> str:
-    """Digest the names and sizes of a folder's recordings and their table of groups; empty for generated data."""
+def compared_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
+    """Return what of :func:`stage_config` a stage's results depend on: all but where recordings and tables lie."""
+    return json.dumps(
+        {key: value for key, value in _stage_sections(config, dataset, stage).items() if key not in PLACES}
+    )
+
+
+def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
+    """Digest a folder's recordings and their table of groups, wherever they lie; empty for generated data.
+
+    Parameters
+    ----------
+    block : mapping
+        The data set's validated block.
+    memory : Path, optional
+        As for :func:`earmark.contents.digests`.
+    """
     if has_stems(block):
         return ""
-    groups = {} if block["groups"] is None else folder.table_of_groups(block["groups"])
-    found = folder.listing(block["root"], block["expected"]["classes"])
-    return hashlib.sha256(json.dumps([found, groups]).encode()).hexdigest()
+    groups = None if block["groups"] is None else folder.table_of_groups(block["groups"])
+    root, found = folder.home(block["root"], block["expected"]["classes"]), _listing(block)
+    usable = [path for path, size in found if folder.is_there(path, size)]
+    contents = dict(zip(usable, digests([root / path for path in usable], memory), strict=True))
+    told = [[path, contents.get(path)] for path, _ in found]
+    return hashlib.sha256(json.dumps([told, groups]).encode()).hexdigest()
 
 
 def splits(block: Mapping[str, Any]) -> list[str]:
@@ -180,8 +206,12 @@ def fold_count(block: Mapping[str, Any]) -> int:
         return folder.MOST_FOLDS
     if block["source"] == "band":
         return min(folder.MOST_FOLDS, block["band"]["tracks_per_style"], block["band"]["artists"])
-    paths = [path for path, _ in folder.listing(block["root"], block["expected"]["classes"])]
+    paths = [path for path, size in _listing(block) if folder.is_there(path, size)]
     return folder.fold_count(folder.members(paths, block))
+
+
+def _listing(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
+    return folder.listing(block["root"], block["expected"]["classes"])
 
 
 def check_configuration_file(path: str, base: str) -> None:

@@ -53,8 +53,12 @@ rule ingest:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        config=config_of("ingest"),
-        recordings=lambda wildcards: plan.fingerprint(config["datasets"][wildcards.dataset]),
+        # A function that takes `output` is not compared: the same recordings may lie elsewhere.
+        config=lambda wildcards, output: plan.stage_config(config, wildcards.dataset, "ingest"),
+        compared=lambda wildcards: plan.compared_config(config, wildcards.dataset, "ingest"),
+        recordings=lambda wildcards: plan.fingerprint(
+            config["datasets"][wildcards.dataset], DIGESTS / f"{wildcards.dataset}.json"
+        ),
     message:
         "Reading the recordings of {wildcards.dataset}"
     shell:
