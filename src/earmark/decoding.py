@@ -37,6 +37,9 @@ BARE_HEADER = 512
 QUIET = 1.5
 """16-bit steps below which a sample counts as zero: a lossy codec or dither leaves single ones."""
 
+SPHERE_HEADER = 1024
+"""Bytes of the header of a SPHERE file."""
+
 MISSIZED = re.compile(r"(\d+) \(should be (\d+)\)")
 """How libsndfile notes a size in a header and what the file has room for."""
 
@@ -140,6 +143,7 @@ def _decoded(path: Path, sample_rate: int, folder: Path | None) -> Decoded:
             allowed = f"no recording is sampled below {LOWEST_RATE} Hz or above {HIGHEST_RATE} Hz"
             return Decoded(NOTHING, None, rate, "", f"its header says {rate} Hz: {allowed}")
         remark = _misfit(path, file.extra_info)
+        claimed = max(claimed, _sphere_samples(path)) if file.format == "NIST" else claimed
         with tempfile.TemporaryFile(dir=folder) as spool:
             heard = _convert(file, sample_rate, np.float32(FULL_SCALE), spool)
             if heard.finite and heard.clips:
@@ -160,8 +164,8 @@ def _judged(content: Decoded, heard: _Heard, path: Path) -> Decoded:
         reason = "holds values that are not finite"
     elif not heard.written:
         size = path.stat().st_size
-        reason = "empty" if size <= BARE_HEADER else f"empty, says its header, though the file has {size} bytes"
-        reason += ": was it never closed?" if size > BARE_HEADER else ""
+        told = f", says its header, though the file has {size} bytes: was it never closed?"
+        reason = "empty" + (told if size > BARE_HEADER and not heard.frames else "")
     elif heard.low == heard.high:
         reason = "silent"
     if not reason:
@@ -257,3 +261,10 @@ def _misfit(path: Path, info: str) -> str:
             if rest > MISCOUNT and not file.read(3).startswith(TAGS):
                 return f"its header leaves out the last {rest} bytes"
     return ""
+
+
+def _sphere_samples(path: Path) -> int:
+    """Read from the text that a SPHERE file begins with how many samples follow: libsndfile does not compare."""
+    with path.open("rb") as file:
+        count = re.search(rb"^sample_count -i (\d+)", file.read(SPHERE_HEADER), re.MULTILINE)
+    return int(count[1]) if count else 0

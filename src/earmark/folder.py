@@ -20,7 +20,7 @@ from earmark.layout import slug
 SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".au", ".mp3", ".aif", ".aiff"),
     *(".wave", ".bwf", ".rf64", ".w64", ".aifc", ".caf", ".snd", ".oga", ".opus", ".mp1", ".mp2", ".mpga"),
-    *(".sph", ".nist", ".voc", ".svx", ".8svx", ".avr", ".ircam", ".paf", ".pvf", ".sds", ".xi"),
+    *(".sph", ".nist", ".voc", ".svx", ".8svx", ".avr", ".ircam", ".paf", ".pvf"),
 )
 """Recordings are told by the end of their name, in either case: of the formats that libsndfile decodes, those that hold
 sound and nothing else."""
