@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import logging
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -160,6 +163,55 @@ def test_exclusions_are_counted_aloud(mixed):
     assert any(line.startswith("5 of 40 recordings excluded: Bird Song/corrupt.wav (cannot be") for line in mixed[2])
     assert any(line.startswith("1 of 40 recordings are shorter than a clip") for line in mixed[2])
     assert any(line.startswith("1 of 40 recordings are copies of another") for line in mixed[2])
+
+
+def test_recordings_that_cannot_be_used_are_listed(tmp_path, caplog):
+    """Endings of formats that libsndfile does not know, in either case, and links to what was not fetched."""
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 3)
+    foreign = ("x.m4a", "x.WMA", "x.mp4", "x.aac", "deep/x.webm")
+    for name in foreign:
+        (root / "a" / name).parent.mkdir(exist_ok=True)
+        (root / "a" / name).write_bytes(bytes(2000))
+    (root / "b" / "gone.flac").symlink_to("../.git/annex/objects/gone")
+    (root / "b" / "around.wav").symlink_to("around.wav")
+    (root / "b" / "gone.txt").symlink_to("gone")
+    (root / "b" / ".gone.wav").symlink_to("gone")
+    (root / "b" / "folder.wav").mkdir()
+    for number, ending in enumerate(("caf", "w64", "aifc", "wave", "snd", "rf64", "opus", "oga", "mp2")):
+        how = {
+            "format": {"opus": "OGG", "oga": "OGG", "snd": "AU", "wave": "WAV", "aifc": "AIFF", "mp2": "MP3"}.get(
+                ending
+            )
+        }
+        write(root / "b" / f"n.{ending}", tone(300 + 10 * number, 0.3), **(how if how["format"] else {}))
+    with caplog.at_level(logging.WARNING):
+        ingest.run(tmp_path / "results", "mine", settings(root, group=r"[rn]\d*\.\w+|gone|around"))
+    found = manifest_of(Layout(tmp_path / "results", "mine"))
+    assert found["a/x.WMA"]["reason"] == "cannot be decoded: WMA is not supported"
+    unusable = {f"a/{name}" for name in foreign} | {"b/gone.flac", "b/around.wav"}
+    assert {path for path, row in found.items() if row["status"] == "excluded"} == unusable
+    assert len(found) == 6 + 9 + len(unusable)
+    assert found["b/gone.flac"]["reason"] == "cannot be read: it is a link to what is not there"
+    assert found["b/around.wav"]["reason"].startswith("cannot be read: ")
+    assert "7 of 22 recordings excluded: " in caplog.text
+
+
+def test_damaged_recordings_are_used_and_counted_aloud(tmp_path, caplog):
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 3)
+    for name, seconds in (("cut.wav", 1.0), ("cut and short.wav", 0.2)):
+        write(root / "a" / name, tone(300 + 100 * seconds, seconds))
+        content = (root / "a" / name).read_bytes()
+        (root / "a" / name).write_bytes(content[: 44 + (len(content) - 44) // 2])
+    with caplog.at_level(logging.WARNING):
+        ingest.run(tmp_path / "results", "mine", settings(root))
+    found = manifest_of(Layout(tmp_path / "results", "mine"))
+    assert found["a/cut.wav"]["status"] == "ok"
+    assert "its header says 32036 bytes, 16036 are there" in found["a/cut.wav"]["reason"]
+    assert found["a/cut and short.wav"]["status"] == "padded"
+    assert found["a/cut and short.wav"]["reason"].endswith("3236 are there; 0.125 s of silence at the end")
+    assert "2 of 8 recordings are damaged, and used as far as they go: a/cut and short.wav (" in caplog.text
 
 
 def test_a_vanished_file_is_excluded(tmp_path):
@@ -344,6 +396,56 @@ def test_a_class_without_usable_recordings(tmp_path):
     for number in range(4):
         write(root / "b" / f"{number}.wav", np.zeros(4000))
     assert refused(root, tmp_path).startswith("The class 'b' has no usable recording")
+
+
+def test_a_class_of_recordings_that_cannot_be_used(tmp_path):
+    root = tmp_path / "root"
+    fill(root, ("a",), 4)
+    (root / "b").mkdir()
+    (root / "b" / "x.m4a").touch()
+    (root / "b" / "x.wav").symlink_to("gone")
+    told = refused(root, tmp_path)
+    assert "The class sub-folder 'b'" in told
+    assert told.endswith(", but 2 in other formats or links to what is not there.")
+
+
+@pytest.mark.parametrize("name", ["a", "a/private", "c"])
+def test_a_folder_that_must_not_be_read(tmp_path, monkeypatch, name):
+    """Root may read everything: the refusal is made."""
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 4)
+    (root / name).mkdir(exist_ok=True)
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path) == root / name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    told = (
+        f"The folder '{root / name}' among the recordings cannot be read: Permission denied; allow it, or move it away."
+    )
+    assert refused(root, tmp_path) == told
+
+
+def test_a_root_that_must_not_be_read(tmp_path, monkeypatch):
+    def refusing(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    told = f"The folder of recordings '{tmp_path}' cannot be read: Permission denied."
+    with pytest.raises(EarmarkError, match=re.escape(told)):
+        folder.listing(tmp_path)
+
+
+@pytest.mark.parametrize("name", folder.NO_CLASSES)
+def test_folders_that_nobody_made_are_no_classes(tmp_path, name):
+    fill(tmp_path, ("a", "b"), 1)
+    write(tmp_path / name / "x.wav", tone(440, 0.1))
+    write(tmp_path / "a" / name / "x.wav", tone(440, 0.1))
+    assert folder.classes_in(tmp_path) == ["a", "b"]
+    assert [path for path, _ in folder.listing(tmp_path)] == ["a/r00.wav", "b/r00.wav"]
 
 
 def test_a_class_with_too_few_groups(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,12 +82,55 @@ def test_splits_to_compare_with_must_be_there(speakers):
         plan.check_splits("mine", block_of(speakers, **three, stability={"splits": ["cv3"]}))
 
 
-def test_a_folder_is_told_by_names_and_sizes(full, speakers):
+def test_a_folder_is_told_by_names_and_contents(full, speakers):
     before = plan.fingerprint(block_of(speakers))
     assert plan.fingerprint(block_of(speakers)) == before
-    (speakers / "one" / "1_dan_0.wav").write_bytes(b"RIFF")
-    assert plan.fingerprint(block_of(speakers)) != before
+    added = speakers / "one" / "1_dan_0.wav"
+    added.write_bytes(b"RIFF")
+    more = plan.fingerprint(block_of(speakers))
+    added.write_bytes(b"RIFX")  # of the same size
+    other = plan.fingerprint(block_of(speakers))
+    added.rename(added.with_name("1_eve_0.wav"))
+    assert len({before, more, other, plan.fingerprint(block_of(speakers))}) == 4
     assert plan.fingerprint(full["datasets"]["synthetic"]) == plan.fingerprint(full["datasets"]["band"]) == ""
+
+
+def test_a_folder_is_told_wherever_it_lies_and_however_old_it_is(speakers, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    table = elsewhere / "groups.csv"
+    table.write_text("path,group\none/1_ann_0,ann\n")
+    before = plan.fingerprint(block_of(speakers)), plan.fingerprint(block_of(speakers, groups=str(table)))
+    assert before[0] != before[1]
+    moved = elsewhere / "moved"
+    shutil.copytree(speakers, moved, copy_function=shutil.copy)
+    renamed = table.rename(elsewhere / "artists.csv")
+    assert (plan.fingerprint(block_of(moved)), plan.fingerprint(block_of(moved, groups=str(renamed)))) == before
+
+
+def test_a_link_that_gets_its_target_is_another_recording(speakers):
+    link = speakers / "one" / "1_fay_0.wav"
+    link.symlink_to(speakers / "store")
+    before = plan.fingerprint(block_of(speakers))
+    (speakers / "store").touch()
+    assert plan.fingerprint(block_of(speakers)) != before
+
+
+def test_places_are_not_compared(full):
+    given, compared = (
+        json.loads(function(full, "gtzan", "ingest")) for function in (plan.stage_config, plan.compared_config)
+    )
+    assert set(given) - set(compared) == {"root", "groups"}
+    assert compared == {key: given[key] for key in compared}
+
+
+def test_recordings_that_cannot_be_used_do_not_count_for_the_folds(speakers):
+    by_speaker = {"group": "_([a-z]+)_"}
+    for number, name in enumerate(["Two Hands", "one"]):
+        (speakers / name / f"{number}_gil_0.m4a").write_bytes(b"ftyp")
+        (speakers / name / f"{number}_hal_0.wav").symlink_to("gone")
+        (speakers / name / "theme.mp4").write_bytes(b"ftyp")  # its name gives no group
+    assert plan.fold_count(block_of(speakers, **by_speaker)) == 3
+    assert plan.fold_count(block_of(speakers)) == 6
 
 
 @pytest.mark.parametrize(
