@@ -1,11 +1,14 @@
 """What an edit makes stale: docs/reruns.md says so, and every row of its tables is tried by a dry-run."""
 
 import re
+import shutil
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 
-from .conftest import ROOT, TINY
+from .conftest import ROOT, TINY, new_project
 
 RULES = """
     generate ingest train collect fit oracle explain sonify score cross ablate objects composites compare
@@ -123,6 +126,49 @@ def test_a_changed_parameter(dry_run, copied, key):
         assert stale(dry_run(copied)) == PARAMETERS[key]
     finally:
         copied.configure(TINY)
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory):
+    """Return a project with a folder of recordings that has been ingested, and a table of their groups."""
+    project = new_project(tmp_path_factory.mktemp("folder") / "project")
+    for cls in ("a", "b"):
+        for number in range(4):
+            samples = np.random.default_rng([ord(cls), number]).uniform(-0.5, 0.5, 16000)
+            path = project.folder / f"recordings/{cls}/{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, samples, 16000)
+    (project.folder / "groups.csv").write_text("path,group\na/0,ann\n")
+    project.configure(of_folder("recordings", "groups.csv"))
+    called = project.snakemake("--cores", "1", MANIFEST)
+    assert called.status == 0, called.output
+    return project
+
+
+MANIFEST = "results/mine/manifest.csv"
+
+
+def of_folder(root, groups):
+    block = {"source": "folder", "root": str(root), "groups": str(groups), "frontend": BLOCK.get("frontend", {})}
+    return {"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block}}
+
+
+def test_the_same_recordings_in_another_place_make_nothing_stale(dry_run, ingested, tmp_path):
+    assert stale(dry_run(ingested, MANIFEST)) == set()
+    shutil.copytree(ingested.folder / "recordings", tmp_path / "moved", copy_function=shutil.copy)
+    shutil.copy(ingested.folder / "groups.csv", tmp_path / "artists.csv")
+    ingested.configure(of_folder(tmp_path / "moved", tmp_path / "artists.csv"))
+    assert stale(dry_run(ingested, MANIFEST)) == set()
+
+
+@pytest.mark.parametrize("edited", ["a/1.wav", "groups.csv"])
+def test_other_contents_of_the_same_size_make_ingest_stale(dry_run, ingested, tmp_path, edited):
+    shutil.copytree(ingested.folder / "recordings", tmp_path / "recordings")
+    table = shutil.copy(ingested.folder / "groups.csv", tmp_path / "recordings")
+    path = tmp_path / "recordings" / edited
+    path.write_bytes(path.read_bytes()[:-2] + b"b\n")
+    ingested.configure(of_folder(tmp_path / "recordings", table))
+    assert stale(dry_run(ingested, MANIFEST)) == {"ingest"}
 
 
 @pytest.mark.parametrize(
