@@ -26,7 +26,7 @@ from earmark.config import has_stems
 from earmark.data import FULL_SCALE, split_folds
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.layout import Layout, slug
+from earmark.layout import Layout, slug, slugs
 from earmark.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Recording:
     path : str
         Relative to the folder of recordings.
     cls : str
-        Name of the class as the folder has it.
+        Name of the class.
     group : str
         What must not be split.
     kind : str
@@ -156,8 +156,9 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
         if config["source"] == "folder":
             recordings = _with_replicas(recordings, temporary, frontend.sample_rate, workers)
         recordings = _with_folds(recordings, config["expected"]["classes"], config["seed"])
-    clips = _clips(recordings, frontend.clip_samples, config["clips_per_recording"])
-    _write_manifest(layout, recordings, made)
+    called = slugs({one.cls for one in recordings if one.labelled})
+    clips = _clips(recordings, called, frontend.clip_samples, config["clips_per_recording"])
+    _write_manifest(layout, recordings, called, made)
     artifacts.write_csv(layout.clip_index, list(clips[0]), [list(clip.values()) for clip in clips], made)
     spectrograms = _logmel(layout.clips, [clip["offset"] for clip in clips], frontend, f"ingest {dataset}: log-mels")
     artifacts.write_tensors(layout.logmel, {"logmel": spectrograms}, made, clip_samples=frontend.clip_samples)
@@ -278,14 +279,14 @@ def _in_folder(config: Mapping[str, Any], listing: Sequence[tuple[str, int]] | N
     expected = config["expected"]
     paths = [path for path, _ in (folder.listing(config["root"], expected["classes"]) if listing is None else listing)]
     reasons = folder.departures(paths, expected)
-    place = {cls: number for number, cls in enumerate(dict.fromkeys(path.split("/")[0] for path in paths))}
-    everything = sorted({*paths, *reasons}, key=lambda path: (place[path.split("/")[0]], path))
+    place = {cls: number for number, cls in enumerate(dict.fromkeys(map(folder.class_of, paths)))}
+    everything = sorted({*paths, *reasons}, key=lambda path: (place[folder.class_of(path)], path))
     groups = folder.groups_of(everything, config)
     if config["groups"] is not None:
         alone = sum(groups[path] == path for path in paths)
         if alone:
             log.warning("%d of %d recordings are not in %s: each is its own group", alone, len(paths), config["groups"])
-    found = [Recording(path, path.split("/")[0], groups[path]) for path in everything]
+    found = [Recording(path, folder.class_of(path), groups[path]) for path in everything]
     return [
         dataclasses.replace(one, status="excluded", reason=reasons[one.path]) if one.path in reasons else one
         for one in found
@@ -419,8 +420,10 @@ def _with_folds(recordings: Sequence[Recording], expected: Sequence[str], seed: 
     return [dataclasses.replace(one, fold=int(next(source[one.kind]))) if one.usable else one for one in recordings]
 
 
-def _clips(recordings: Sequence[Recording], clip_samples: int, wanted: int) -> list[dict[str, Any]]:
-    """List the evaluation clips, a row of ``clips.csv`` each."""
+def _clips(
+    recordings: Sequence[Recording], called: Mapping[str, str], clip_samples: int, wanted: int
+) -> list[dict[str, Any]]:
+    """List the evaluation clips, a row of ``clips.csv`` each; `called` are the slugs of the classes."""
     rows: list[dict[str, Any]] = []
     for number, one in enumerate(recordings):
         for start in clip_starts(one.stored, clip_samples, wanted) if one.usable else ():
@@ -428,7 +431,7 @@ def _clips(recordings: Sequence[Recording], clip_samples: int, wanted: int) -> l
                 {
                     "clip": len(rows),
                     "path": one.path,
-                    "class": slug(one.cls),
+                    "class": called[one.cls],
                     "group": one.group,
                     "fold": one.fold,
                     "set": one.kind,
@@ -442,16 +445,20 @@ def _clips(recordings: Sequence[Recording], clip_samples: int, wanted: int) -> l
     return rows
 
 
-def _write_manifest(layout: Layout, recordings: Sequence[Recording], made: Mapping[str, Any]) -> None:
+def _write_manifest(
+    layout: Layout, recordings: Sequence[Recording], called: Mapping[str, str], made: Mapping[str, Any]
+) -> None:
+    """Write what is known of every recording and class; `called` are the slugs of the classes."""
+    classes = {cls: called.get(cls) or slug(cls) for cls in {one.cls for one in recordings}}
     columns = ("path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason")
     rows = [
-        (one.path, slug(one.cls), one.group, one.fold, one.seconds, one.sample_rate, one.sha256, one.status, one.reason)
+        (one.path, classes[one.cls], one.group, one.fold, one.seconds, one.sample_rate, one.sha256, one.status, one.reason)
         for one in recordings
     ]
     artifacts.write_csv(layout.manifest, columns, rows, made)
     counts = collections.Counter(one.cls for one in recordings if one.labelled)
-    classes = [(slug(name), name, counts[name]) for name in sorted(counts)]
-    artifacts.write_csv(layout.classes, ("slug", "name", "recordings"), classes, made)
+    listed = [(short, name, counts[name]) for name, short in called.items()]
+    artifacts.write_csv(layout.classes, ("slug", "name", "recordings"), listed, made)
 
 
 def _logmel(path: Path, offsets: Sequence[int], frontend: Frontend, label: str) -> torch.Tensor:

@@ -6,12 +6,13 @@ Read while the workflow is being parsed, hence without NumPy or torch.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from earmark import folder
@@ -30,7 +31,7 @@ from earmark.config import (
     require_root,
 )
 from earmark.errors import EarmarkError
-from earmark.layout import INPUT_LAYER, slug
+from earmark.layout import INPUT_LAYER, composed, slugs
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "generate": ("source", "frontend"),
@@ -126,7 +127,7 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
     """
     if has_stems(block):
         return list(GENERATED_CLASSES[block["source"]])
-    return [slug(name) for name in folder.classes_in(block["root"], block["expected"]["classes"])]
+    return list(slugs(map(composed, folder.classes_in(block["root"], block["expected"]["classes"]))).values())
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -147,9 +148,25 @@ def fingerprint(block: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([found, groups]).encode()).hexdigest()
 
 
-def splits(block: Mapping[str, Any]) -> list[str]:
-    """List the splits that a plain call trains: ``main``, and one per fold with ``cross_validation``."""
-    return ["main", *(f"cv{fold}" for fold in range(fold_count(block)) if block["cross_validation"])]
+def splits(block: Mapping[str, Any], clips: Path | None = None) -> list[str]:
+    """List the splits that a plain call trains: ``main``, and one per fold with ``cross_validation``.
+
+    Parameters
+    ----------
+    block : mapping
+        The data set's validated block.
+    clips : Path, optional
+        Its ``clips.csv``, which says how many folds there are; without it names tell how many there may be.
+    """
+    if not block["cross_validation"]:
+        return ["main"]
+    return ["main", *(f"cv{fold}" for fold in range(fold_count(block) if clips is None else _folds_in(clips)))]
+
+
+def _folds_in(clips: Path) -> int:
+    """Count the folds of an ingested data set."""
+    with clips.open(encoding="utf-8", newline="") as file:
+        return 1 + max(int(row["fold"]) for row in csv.DictReader(file))
 
 
 def check_splits(name: str, block: Mapping[str, Any]) -> None:
