@@ -282,18 +282,20 @@ def group_of(path: str, pattern: str | None) -> str:
     return name
 
 
-def fold_count(members: Iterable[tuple[str, str]]) -> int:
+def fold_count(members: Iterable[tuple[str, str]], asked: int | None = None) -> int:
     """Count the folds that every class has enough groups for, ten at most.
 
     Parameters
     ----------
     members : iterable of (str, str)
         Class and group of every recording.
+    asked : int, optional
+        How many there shall be.
 
     Raises
     ------
     EarmarkError
-        If a class has fewer than three groups.
+        If a class has fewer groups than are asked for, or than three.
     """
     groups: dict[str, set[str]] = defaultdict(set)
     for cls, group in members:
@@ -305,7 +307,23 @@ def fold_count(members: Iterable[tuple[str, str]]) -> int:
             f"The class '{poorest}' has {fewest} group{'s' if fewest != 1 else ''} of usable recordings; "
             f"training, validation and test need one each, {FEWEST_FOLDS} in all."
         )
-    return min(MOST_FOLDS, fewest)
+    return folds_of(fewest, asked, f"the class '{poorest}' has")
+
+
+def folds_of(groups: int, asked: int | None, whose: str = "there are") -> int:
+    """Return the number of folds that is asked for, or as many as groups allow, ten at most.
+
+    Raises
+    ------
+    EarmarkError
+        If more are asked for than there are groups.
+    """
+    if asked is not None and asked > groups:
+        raise EarmarkError(
+            f"`folds` asks for {asked} folds, but {whose} {groups} groups of usable recordings: "
+            f"ask for {groups} at most, or for null."
+        )
+    return min(MOST_FOLDS, groups) if asked is None else asked
 
 
 def _existing(root: Path | str | None) -> Path:

@@ -26,7 +26,7 @@ from earmark.config import has_stems
 from earmark.data import FULL_SCALE, split_folds
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.layout import Layout, slug, slugs
+from earmark.layout import Layout, composed, slug, slugs
 from earmark.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     dataset : str
         Name of the data set.
     config : dict
-        ``source``, ``root``, ``group``, ``groups``, ``clips_per_recording``, sections ``expected`` and ``frontend``,
+        ``source``, ``root``, ``group``, ``groups``, ``folds``, ``clips_per_recording``, sections ``expected`` and ``frontend``,
         ``seed`` and ``torch_threads``.
     listing : sequence of (str, int), optional
         Recordings below ``root`` as :func:`earmark.folder.listing` returns them; by default
@@ -135,7 +135,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     ------
     EarmarkError
         If the folder is no folder of classes, the group pattern names no group for a
-        recording, or a class has too few groups of usable recordings. Nothing is written then.
+        recording, a class has too few groups of usable recordings, or groups cannot be divided into folds. Nothing is
+        written then.
     """
     layout, frontend = Layout(results, dataset), Frontend.from_config({"frontend": config["frontend"]})
     made = artifacts.provenance(config)
@@ -155,7 +156,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
         _count_aloud(recordings)
         if config["source"] == "folder":
             recordings = _with_replicas(recordings, temporary, frontend.sample_rate, workers)
-        recordings = _with_folds(recordings, config["expected"]["classes"], config["seed"])
+        recordings = _with_folds(recordings, config["expected"]["classes"], config["folds"], config["seed"])
     called = slugs({one.cls for one in recordings if one.labelled})
     clips = _clips(recordings, called, frontend.clip_samples, config["clips_per_recording"])
     _write_manifest(layout, recordings, called, made)
@@ -407,16 +408,19 @@ def _joined(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str
     return [names[first[component[number[name]]]] for name in groups]
 
 
-def _with_folds(recordings: Sequence[Recording], expected: Sequence[str], seed: int) -> list[Recording]:
+def _with_folds(
+    recordings: Sequence[Recording], expected: Sequence[str], asked: int | None, seed: int
+) -> list[Recording]:
     """Divide the labelled recordings into folds; a held-out set gets those of its part of `main`."""
     labelled = [one for one in recordings if one.labelled]
-    for cls in expected or dict.fromkeys(one.cls for one in recordings):
+    for cls in map(composed, expected) if expected else dict.fromkeys(one.cls for one in recordings):
         if not any(one.cls == cls for one in labelled):
             raise EarmarkError(f"The class '{cls}' has no usable recording: all that it has are excluded.")
-    n_folds = folder.fold_count((one.cls, one.group) for one in labelled)
-    assigned = iter(folds.assign([one.cls for one in labelled], [one.group for one in labelled], n_folds, seed))
-    validation, test = map(itertools.cycle, split_folds("main", n_folds))
-    source = {"main": assigned, "all-validation": validation, "all-test": test}
+    most = folder.fold_count(((one.cls, one.group) for one in labelled), asked)
+    fewest = folder.FEWEST_FOLDS if asked is None else asked
+    assigned = folds.assign([one.cls for one in labelled], [one.group for one in labelled], most, seed, fewest)
+    validation, test = map(itertools.cycle, split_folds("main", int(assigned.max()) + 1))
+    source = {"main": iter(assigned), "all-validation": validation, "all-test": test}
     return [dataclasses.replace(one, fold=int(next(source[one.kind]))) if one.usable else one for one in recordings]
 
 

@@ -32,8 +32,7 @@ for path in workflow.configfiles:
 config = checked(validate, config)
 for argument in sys.argv[1:]:
     checked(plan.check_target, config, argument, os.getcwd())
-DRY_RUN = any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", argument) for argument in sys.argv[1:])
-if not DRY_RUN:
+if not any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", argument) for argument in sys.argv[1:]):
     for dataset in config["run"]:
         checked(artifacts.check_writable, Path("results"), dataset)
 for dataset in config["run"]:
@@ -198,17 +197,6 @@ def grid(dataset, pattern, methods=None, maps_of_input=()):
     return expand(pattern, layer=block["layers"], method=methods, k=block["k"], **known) + expand(
         pattern, layer=INPUT_LAYER, method=maps_of_input, k=1, **known
     )
-
-
-def splits(dataset):
-    """List the splits that are trained; of a folder of recordings, folds are known once it has been ingested."""
-    block, index = config["datasets"][dataset], Path(f"results/{dataset}/clips.csv")
-    if not block["cross_validation"] or has_stems(block):
-        return plan.splits(block)
-    if DRY_RUN and not index.exists():  # names tell how many there may be
-        return plan.splits(block)
-    checkpoints.ingest.get(dataset=dataset)
-    return plan.splits(block, index)
 
 
 def composites_of(dataset):

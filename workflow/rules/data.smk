@@ -34,8 +34,7 @@ rule generate:
         "earmark generate --dataset {wildcards.dataset} --processes {threads} --config {params.config:q} > {log} 2>&1"
 
 
-# How many folds the recordings allow is known once they have been read: which splits are trained is decided then.
-checkpoint ingest:
+rule ingest:
     input:
         recordings=of_generated("generated.csv"),
         code=code("ingest"),

@@ -8,7 +8,10 @@ rule compare:
         logmel=LOGMEL,
         truth=of_generated("stems.npy", "truth.json"),
         models=lambda wildcards: expand(
-            f"{MODEL}/{{name}}", dataset=wildcards.dataset, split=splits(wildcards.dataset), name=plan.SPLIT_FILES
+            f"{MODEL}/{{name}}",
+            dataset=wildcards.dataset,
+            split=plan.splits(config, wildcards.dataset),
+            name=plan.SPLIT_FILES,
         ),
         scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", maps_of_input=plan.INPUT_METHODS),
         heatmaps=lambda wildcards: grid(
