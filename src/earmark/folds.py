@@ -59,7 +59,8 @@ def assign(
             return found
     raise EarmarkError(
         f"The {len(set(groups))} groups cannot be divided into {fewest} folds that hold every class: "
-        "some groups are too large or hold too many classes at once."
+        "some groups are too large or hold too many classes at once"
+        f"{', and fewer `folds` may be possible' if fewest > FEWEST_FOLDS else ''}."
     )
 
 

@@ -285,7 +285,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
     require_root(config, dataset)
     block = config["datasets"][dataset]
-    cross = [f"cv{fold}" for fold in range(fold_count(config, dataset))]
+    folders = [f"cv{fold}" for fold in range(folds(config, dataset))]
     files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
     if rest in [[name] for name in files]:
         return
@@ -293,8 +293,8 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         if rest[1:] not in [[name] for name in TABLES]:
             _reject(path, rest[1:], TABLES)
         return
-    if not rest or rest[0] not in ("main", *cross):
-        _reject(path, rest, files, ("tables", "main", *cross))
+    if not rest or rest[0] not in ("main", *folders):
+        _reject(path, rest, files, ("tables", "main", *folders))
     _check_below_split(path, rest[1:], block)
 
 
