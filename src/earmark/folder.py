@@ -227,7 +227,9 @@ def table_of_groups(path: Path | str) -> dict[str, str]:
                 if not name or not group:
                     raise EarmarkError(f"The file of groups '{path}' lacks a path or a group in line {rows.line_num}.")
                 if _has_control(group):
-                    raise EarmarkError(f"The file of groups '{path}' gives '{name}' a group with a line end in its name.")
+                    raise EarmarkError(
+                        f"The file of groups '{path}' gives '{name}' a group with a line end in its name."
+                    )
                 if table.setdefault(name, group) != group:
                     raise EarmarkError(f"The file of groups '{path}' gives '{name}' two groups.")
     except OSError as error:

@@ -456,7 +456,17 @@ def _write_manifest(
     classes = {cls: called.get(cls) or slug(cls) for cls in {one.cls for one in recordings}}
     columns = ("path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason")
     rows = [
-        (one.path, classes[one.cls], one.group, one.fold, one.seconds, one.sample_rate, one.sha256, one.status, one.reason)
+        (
+            one.path,
+            classes[one.cls],
+            one.group,
+            one.fold,
+            one.seconds,
+            one.sample_rate,
+            one.sha256,
+            one.status,
+            one.reason,
+        )
         for one in recordings
     ]
     artifacts.write_csv(layout.manifest, columns, rows, made)

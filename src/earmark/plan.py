@@ -151,9 +151,9 @@ def fingerprint(block: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([found, groups]).encode()).hexdigest()
 
 
-def splits(config: Mapping[str, Any], dataset: str) -> list[str]:
-    """List the splits that a plain call trains: ``main``, and one per fold with ``cross_validation``."""
-    return ["main", *(f"cv{fold}" for fold in range(planned_folds(config, dataset)))]
+def splits(n_folds: int) -> list[str]:
+    """List the splits that a plain call trains: ``main``, and one per fold of a cross-validation."""
+    return ["main", *(f"cv{fold}" for fold in range(n_folds))]
 
 
 def planned_folds(config: Mapping[str, Any], dataset: str) -> int:
@@ -169,7 +169,7 @@ def check_splits(name: str, block: Mapping[str, Any]) -> None:
     EarmarkError
         If there are fewer folds, or as :func:`fold_count`.
     """
-    known = ["main", *(f"cv{fold}" for fold in range(fold_count(block)))]
+    known = splits(fold_count(block))
     for split in block["stability"]["splits"]:
         if split not in known:
             raise EarmarkError(
@@ -285,7 +285,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
     require_root(config, dataset)
     block = config["datasets"][dataset]
-    folders = [f"cv{fold}" for fold in range(folds(config, dataset))]
+    folders = splits(folds(config, dataset))
     files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
     if rest in [[name] for name in files]:
         return
@@ -293,8 +293,8 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         if rest[1:] not in [[name] for name in TABLES]:
             _reject(path, rest[1:], TABLES)
         return
-    if not rest or rest[0] not in ("main", *folders):
-        _reject(path, rest, files, ("tables", "main", *folders))
+    if not rest or rest[0] not in folders:
+        _reject(path, rest, files, ("tables", *folders))
     _check_below_split(path, rest[1:], block)
 
 

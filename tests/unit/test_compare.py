@@ -2,13 +2,14 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from earmark import artifacts, compare, figures, statistics, tables
+from earmark import artifacts, compare, data, figures, statistics, tables
 from earmark import composites as earmark_composites
 from earmark.frontend import Frontend
 from earmark.layout import Layout
@@ -67,7 +68,9 @@ def ingested(layout):
     for clip in range(2 * PER_CLASS):
         cls, group = CLASSES[clip // PER_CLASS], f"{clip // 2:03d}"
         path = f"{cls}/{clip}.wav"
-        rows.append([clip, path, cls, group, 0, "main", clip * samples, samples, clip * samples, samples, clip])
+        rows.append(
+            [clip, path, cls, group, clip // 2 % 3, "main", clip * samples, samples, clip * samples, samples, clip]
+        )
     write_csv(layout.clip_index, columns, rows)
     write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls.title(), PER_CLASS] for cls in CLASSES])
     manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
@@ -363,6 +366,29 @@ def test_cross_class_table_holds_the_diagonals_advantage(tree):
     assert row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="own - others")["p"]
 
 
+def test_classes_may_bear_the_names_of_columns(tree, tmp_path):
+    """Of two trees that differ in the names of their classes, tables and matrices hold the same numbers."""
+    renamed = {"nan": "attributed", "wind": "group"}
+    copied = Layout(tmp_path, "demo")
+    shutil.copytree(tree.root, copied.root)
+    for path in sorted(copied.root.rglob("*"), reverse=True):
+        if path.suffix == ".csv":
+            path.write_text(re.sub(r"\b(nan|wind)\b(?=[,/\n])", lambda found: renamed[found[0]], path.read_text()))
+        elif path.is_dir() and path.name in renamed:
+            path.rename(path.with_name(renamed[path.name]))
+    compare.run(tmp_path, "demo", CONFIG, split="main")
+    for name in ("flipping", "cross_class"):
+        before, after = (read_csv(layout.tables / f"{name}.csv") for layout in (tree, copied))
+        assert [line | {"cls": renamed.get(line["cls"], line["cls"])} for line in before] == after
+    study = compare.Study(copied, data.open_dataset(copied), Frontend.from_config(CONFIG), CONFIG, "main")
+    _, found, _ = compare.cross_classes(study, compare.read_scores(study)[0])
+    ((_, figure),) = compare._draw_cross_class(study, 2, found)
+    first = read_csv(tree.method("main", "conv1", "drsa", 2) / "cross_class.csv")
+    np.testing.assert_allclose(
+        figure.axes[0].images[0].get_array(), [[float(row[c]) for c in CLASSES] for row in first]
+    )
+
+
 def test_cross_class_table_holds_the_control(tree):
     table = read_csv(tree.tables / "cross_class.csv")
     for cls in (*CLASSES, ALL):
@@ -556,6 +582,22 @@ def test_any_class_name_can_be_drawn(tmp_path):
     for number, figure in enumerate(drawn):
         figures.save(figure, tmp_path / f"{number}.png")
     assert len(list(tmp_path.iterdir())) == len(drawn)
+
+
+def test_what_the_usual_font_lacks_is_written_with_another_or_told(tmp_path, caplog, recwarn):
+    """DejaVu Sans has Cyrillic but no Chinese; of the fonts that come with Matplotlib, STIX has 0x1D81."""
+    assert figures.unwritable("рок, Übung\n") == ""
+    assert figures.unwritable("\u1d81 音乐音") == "音乐"
+    figure = figures.confusion(np.eye(2), ["音乐", "\u1d81"], "音乐 and \u1d81")
+    figures.save(figure, tmp_path / "names")
+    assert [text.get_fontfamily() for text in figure.texts] == [["sans-serif", "STIXGeneral"]]
+    assert b"STIX" in (tmp_path / "names.pdf").read_bytes()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+    compare._warn_of_boxes(["音乐", "\u1d81", "рок", "音"])
+    (sentence,) = caplog.messages
+    assert sentence.startswith("figures show boxes in the names of classes (音乐, 音): ")
+    compare._warn_of_boxes(["рок", "Übung"])
+    assert len(caplog.messages) == 1
 
 
 def test_matrices_of_a_layer_share_colours_and_name_their_gain():

@@ -24,12 +24,11 @@ rule train:
         runtime=growing(240),
         gpu=1,
         # Told to the job as a resource: how many there are is no parameter that could make a model stale.
-        folds=lambda wildcards: plan.planned_folds(config, wildcards.dataset),
+        folds=lambda wildcards: planned_folds(wildcards.dataset),
     params:
         config=config_of("train"),
     message:
         "Training the model {wildcards.dataset}/{wildcards.split}"
     shell:
         "earmark train --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
-        " --folds {resources.folds}"
-        " --config {params.config:q} > {log} 2>&1"
+        " --folds {resources.folds} --config {params.config:q} > {log} 2>&1"
