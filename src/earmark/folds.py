@@ -83,7 +83,7 @@ def _divided(classes: Sequence[str], groups: Sequence[str], n_folds: int, seed: 
 
 
 def _shuffled(classes: Sequence[str], groups: Sequence[str], n_folds: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield divisions of recordings ``[N]`` in which classes are spread evenly, whether or not they reach every fold."""
+    """Yield divisions of recordings ``[N]`` that spread classes evenly, whether or not they reach every fold."""
     for shuffle in np.random.SeedSequence(seed).generate_state(TRIES):
         folds = np.empty(len(classes), np.int64)
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=int(shuffle))

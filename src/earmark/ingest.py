@@ -125,8 +125,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Sequence[t
     dataset : str
         Name of the data set.
     config : dict
-        ``source``, ``root``, ``group``, ``groups``, ``folds``, ``clips_per_recording``, sections ``expected`` and ``frontend``,
-        ``seed`` and ``torch_threads``.
+        ``source``, ``root``, ``group``, ``groups``, ``folds``, ``clips_per_recording``, sections ``expected`` and
+        ``frontend``, ``seed`` and ``torch_threads``.
     listing : sequence of (str, int), optional
         Recordings below ``root`` as :func:`earmark.folder.listing` returns them; by default
         what the folder holds now.

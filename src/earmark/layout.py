@@ -28,7 +28,7 @@ def composed(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Turn a name into the ``[a-z0-9-]*`` form that paths use; letters lose their marks, other scripts all they have."""
+    """Turn a name into the ``[a-z0-9-]*`` form that paths use; letters lose their marks, other scripts leave none."""
     parts = unicodedata.normalize("NFKD", name.casefold().translate(LETTERS))
     plain = "".join(part for part in parts if not unicodedata.combining(part))
     return re.sub(r"[^a-z0-9]+", "-", plain.casefold()).strip("-")

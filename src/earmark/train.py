@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from earmark import artifacts, augment, data, model
+from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
 from earmark.layout import Layout
 from earmark.progress import Progress

@@ -114,7 +114,7 @@ def test_folds_are_those_that_the_recordings_were_divided_into(ingested):
     assert plan.fold_count(config["datasets"]["mine"]) == 6
     assert plan.planned_folds(config, "mine") == 4
     plan.check_path(config, "results/mine/cv3/metrics.json")
-    with pytest.raises(EarmarkError, match="there is no cv4; .* cv2/, cv3/$"):
+    with pytest.raises(EarmarkError, match=r"there is no cv4; .* cv2/, cv3/$"):
         plan.check_path(config, "results/mine/cv4/metrics.json")
 
 
