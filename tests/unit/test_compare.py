@@ -388,13 +388,15 @@ def test_classes_may_bear_the_names_of_columns(tree, tmp_path):
             renamed(path, names)
         elif path.is_dir() and path.name in names:
             path.rename(path.with_name(names[path.name]))
-    compare.run(tmp_path, "demo", CONFIG, split="main")
-    for name in ("flipping", "cross_class"):
-        before, after = (read_csv(layout.tables / f"{name}.csv") for layout in (tree, copied))
-        assert [line | {"cls": names.get(line["cls"], line["cls"])} for line in before] == after
-    study = compare.Study(copied, data.open_dataset(copied), Frontend.from_config(CONFIG), CONFIG, "main")
-    _, found, _ = compare.cross_classes(study, compare.read_scores(study)[0])
-    ((_, figure),) = compare._draw_cross_class(study, 2, found)
+    studies = [
+        compare.Study(layout, data.open_dataset(layout), Frontend.from_config(CONFIG), CONFIG, "main")
+        for layout in (tree, copied)
+    ]
+    before, after = (compare.cross_classes(study, compare.read_scores(study)[0]) for study in studies)
+    wanted = [(*line[:3], names.get(line[3], line[3]), *line[4:]) for line in tables.rows(*before)]
+    assert wanted == tables.rows(*after)
+    assert any(line[3] == "group" and line[5] for line in wanted)
+    ((_, figure),) = compare._draw_cross_class(studies[1], 2, after[1])
     matrix = read_csv(tree.method("main", "conv1", "drsa", 2) / "cross_class.csv")
     wanted = [[float(line[cls]) for cls in CLASSES] for line in matrix]
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), wanted)
