@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from earmark import figures, tables
+from earmark import data, figures, tables
 from earmark.stability import KINDS
 from earmark.statistics import ALL, Interval
 from earmark.tables import At, Row
@@ -73,7 +73,7 @@ def read(folders: Mapping[At, Path]) -> Measures:
     for at, folder in folders.items():
         for name, reader in (("held_out.csv", _objectives), ("stability.csv", _affinities)):
             if (folder / name).exists():
-                frame = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+                frame = data.read_table(folder / name)
                 found |= {Key(at, *key): measured for key, measured in reader(frame)}
     return found
 

@@ -19,7 +19,7 @@ from earmark.progress import terminal
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "generate": ("generate the recordings of a data set that has none", ("processes",)),
     "ingest": ("check, decode and index the recordings of a data set", ()),
-    "train": ("train the classifier of a split", ("split", "gpu")),
+    "train": ("train the classifier of a split", ("split", "folds", "gpu")),
     "collect": ("collect activation and context vectors at a layer", ("split", "layer", "gpu")),
     "fit": ("fit the subspaces of a layer's concepts", ("split", "layer", "method", "k", "gpu")),
     "oracle": (
@@ -44,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "method": {"help": "drsa, dsa, pca, prca, random~SEED, oracle; standard, noise~SEED"},
     "k": {"type": int, "help": "number of concepts"},
     "starts": {"nargs": "*", "metavar": "METHOD", "help": "methods whose subspaces the search starts from"},
+    "folds": {"type": int, "default": 0, "help": "how many the cross-validation counts on; 0: any number"},
     "gpu": {"type": int, "default": 0, "help": "0 computes on the CPU, 1 on the GPU"},
     "processes": {"type": int, "default": 1, "help": "how many work side by side"},
 }

@@ -42,7 +42,6 @@ PANELS = {
     "overlap": "overlap [mean cosine]\nconcepts on the same cells?",
 }
 REPLACED = {"zero": "patches replaced by 0", "floor": "patches replaced by the minimum"}
-FOLDS = 10
 
 CONSERVATION = ("sum_error", "absorbed_share")
 """What `explain` measured, class by class; see :func:`earmark.explain.conservation`."""
@@ -138,6 +137,7 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
     study = Study(layout, data.open_dataset(layout), Frontend.from_config(config), config, split)
     made = artifacts.provenance(config)
 
+    _warn_of_boxes([cls.name for cls in study.source.classes])
     clips, values = read_scores(study)
     found = tables.summarise_scores(values, clips, study.draws, study.seed)
     pairs = tables.comparisons(study.grid)
@@ -165,6 +165,18 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str = "ma
         drawn = draw(study, {**found, **gained}, measures, recovered)
         for name, figure in chain(drawn, recovery.draw(study, recovered)):
             figures.save(figure, folder / name)
+
+
+def _warn_of_boxes(names: Sequence[str]) -> None:
+    """Say which classes' names figures cannot write."""
+    lacking = {name: figures.unwritable(name) for name in names}
+    boxed = [name for name, characters in lacking.items() if characters]
+    if boxed:
+        log.warning(
+            "figures show boxes in the names of classes (%s): no font of this machine has the characters %s; "
+            "with one that has, such as Noto Sans, they show the names",
+            *(", ".join(boxed), "".join(dict.fromkeys("".join(lacking.values())))),
+        )
 
 
 def read_scores(study: Study) -> tuple[Clips, dict[Label, Values]]:
@@ -236,8 +248,8 @@ def cross_classes(study: Study, clips: Clips) -> tuple[list[Label], Summaries, C
     """
     asked = [At(layer, method, k) for k in study.ks for layer in study.layers for method in study.crossed]
     read = {at: _cross_clips(study, at) for at in asked}
-    deltas = {at: frame for at, frame in read.items() if frame is not None}
-    index = pd.concat([frame["group"] for frame in deltas.values()] or [_empty_groups()])
+    deltas = {at: found[0] for at, found in read.items() if found is not None}
+    index = pd.concat([found[1] for found in read.values() if found is not None] or [_empty_groups()])
     index = index[~index.index.duplicated()].sort_index()
     cls = index.index.get_level_values("cls").to_numpy(str)
     slugs = np.array([info.slug for info in study.source.classes])
@@ -261,7 +273,7 @@ def composite_rows(study: Study) -> list[tables.Row]:
     clips = Clips(np.array([]), np.array([]), dict.fromkeys(names))
     values: dict[Label, Values] = {}
     if study.candidates and path.exists():
-        frame = _labelled(path).astype({"clip": np.int64, "left_out": np.int64}).set_index(["cls", "clip"])
+        frame = data.read_table(path).astype({"clip": np.int64, "left_out": np.int64}).set_index(["cls", "clip"])
         groups = frame["group"][~frame.index.duplicated()].sort_index()
         left_out = frame["left_out"].groupby(level="cls").first()
         cls = groups.index.get_level_values("cls").to_numpy(str)
@@ -475,7 +487,7 @@ def _draw_flipping(study: Study, k: int, found: Summaries) -> Iterator[tuple[str
 
 def _draw_cross_class(study: Study, k: int, found: Summaries) -> Iterator[tuple[str, Figure]]:
     """Draw the gain over the standard heatmap by attributed class and class of the subspaces (Fig. 4.10)."""
-    slugs = [cls.slug for cls in study.source.classes]
+    slugs = [cls.slug for cls in study.source.classes]  # in the order of rows and columns
     matrices: dict[str, dict[str, NDArray[np.float64]]] = {}
     gains: dict[tuple[str, str], list[Interval]] = {}
     for layer in study.layers:
@@ -483,7 +495,8 @@ def _draw_cross_class(study: Study, k: int, found: Summaries) -> Iterator[tuple[
             label = Label(At(layer, method, k), tables.ADVANTAGE)
             if (label, ALL) in found:
                 path = study.layout.method(study.split, layer, method, k) / "cross_class.csv"
-                matrix = _labelled(path).set_index("attributed").loc[slugs, slugs].astype(float).to_numpy()
+                # By place: a class may bear the name of the first column.
+                matrix = data.read_table(path).iloc[:, 1:].to_numpy(float)
                 matrices.setdefault(layer, {})[method] = matrix
                 gains[layer, method] = [found[label, cls].interval for cls in (*slugs, ALL)]
     if matrices:
@@ -498,7 +511,7 @@ def _draw_composites(study: Study) -> Iterator[tuple[str, Figure]]:
     if not study.candidates or not path.exists():
         return
     numbers = ["fraction", "ratio", "low", "high"]
-    frame = _labelled(path)
+    frame = data.read_table(path)
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
     panels: dict[str, dict[str, NDArray[np.float64]]] = {}
     for (kind, name), curve in frame.groupby(["replacement", "candidate"], sort=False):
@@ -528,26 +541,21 @@ def _scores(study: Study, at: At, method: str) -> pd.DataFrame | None:
     if not path.exists():
         log.info("%s is missing: its cells stay empty", path)
         return None
-    frame = _labelled(path).astype({"clip": np.int64})
+    frame = data.read_table(path).astype({"clip": np.int64})
     frame[list(SCORES)] = frame[list(SCORES)].astype(float)
     return frame.set_index(["cls", "clip"])
 
 
-def _cross_clips(study: Study, at: At) -> pd.DataFrame | None:
-    """Read one ``cross_class_clips.csv`` as Delta-AUPC by (class, clip) and class of the subspaces, and ``group``."""
+def _cross_clips(study: Study, at: At) -> tuple[pd.DataFrame, pd.Series] | None:
+    """Read one ``cross_class_clips.csv``: Delta-AUPC by (class, clip) and class of the subspaces, and the groups."""
     path = study.layout.method(study.split, at.layer, at.method, at.k) / "cross_class_clips.csv"
     if not path.exists():
         log.info("%s is missing: its cells stay empty", path)
         return None
-    frame = _labelled(path).astype({"clip": np.int64, "delta": float}).rename(columns={"attributed": "cls"})
+    frame = data.read_table(path).astype({"clip": np.int64, "delta": float}).rename(columns={"attributed": "cls"})
     deltas = frame.pivot(index=["cls", "clip"], columns="subspaces", values="delta")
     groups = frame.drop_duplicates(["cls", "clip"]).set_index(["cls", "clip"])["group"]
-    return deltas.join(groups)
-
-
-def _labelled(path: Path) -> pd.DataFrame:
-    """Read a table as text: a class may be called ``nan``, a group ``007``."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return deltas, groups  # apart: a class may be called "group"
 
 
 def _empty_groups() -> pd.Series:
@@ -573,10 +581,10 @@ def _gallery(path: Path) -> dict[int, Tensor]:
 
 def _splits(study: Study) -> list[str]:
     """List the splits with a trained model: the explained one, and those of the cross-validation if asked for."""
-    folds = [f"cv{fold}" for fold in range(FOLDS)] if study.config["cross_validation"] else []
+    folds = [f"cv{fold}" for fold in range(study.source.n_folds)] if study.config["cross_validation"] else []
     return [name for name in ["main", *folds] if (study.layout.split(name) / "metrics.json").exists()]
 
 
 def _confusion(study: Study, split: str) -> NDArray[np.int64]:
     """Read a confusion matrix [C, C], rows true class."""
-    return _labelled(study.layout.split(split) / "confusion.csv").iloc[:, 1:].to_numpy(np.int64)
+    return data.read_table(study.layout.split(split) / "confusion.csv").iloc[:, 1:].to_numpy(np.int64)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -60,6 +65,9 @@ DPI = 150
 SMALL, MEDIUM, LARGE = 7, 8.5, 11
 """Sizes of type in points: ticks, titles of panels, title of the figure."""
 
+NO_TEXT = ("Last Resort", "cm", "STIXNonUnicode", "STIXSize", "Noto Color Emoji", "Apple Color Emoji")
+"""How the names of fonts begin that hold boxes, other characters than they say, or pictures that are not drawn here."""
+
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, equal ones to equal bytes.
@@ -72,18 +80,65 @@ def save(figure: Figure, path: Path) -> None:
         With ``.png`` or ``.pdf`` that file; without a suffix of the two, both beside each other.
     """
     path = Path(path)
+    _set_fonts(figure)
     paths = [path] if path.suffix in (".png", ".pdf") else [path.with_name(f"{path.name}{s}") for s in (".png", ".pdf")]
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        # The layout is what costs: once for both files. Nothing is rendered at that.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-    for target in paths:
-        # Neither a date nor the library's version, which would make equal pictures differ.
-        metadata = {"Software": None} if target.suffix == ".png" else {"CreationDate": None, "Producer": None}
-        picture = io.BytesIO()  # the PNG writer does not say why a file cannot be written
-        figure.savefig(picture, format=target.suffix[1:], metadata=metadata)
-        with artifacts.replacing(target) as temporary:
-            temporary.write_bytes(picture.getvalue())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # `unwritable` tells, once
+        if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+            # The layout is what costs: once for both files. Nothing is rendered at that.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+        for target in paths:
+            # Neither a date nor the library's version, which would make equal pictures differ.
+            metadata = {"Software": None} if target.suffix == ".png" else {"CreationDate": None, "Producer": None}
+            picture = io.BytesIO()  # the PNG writer does not say why a file cannot be written
+            figure.savefig(picture, format=target.suffix[1:], metadata=metadata)
+            with artifacts.replacing(target) as temporary:
+                temporary.write_bytes(picture.getvalue())
+
+
+def unwritable(text: str) -> str:
+    """Return the characters of a text that no font of this machine holds: figures show boxes in their place."""
+    lacking = frozenset(map(ord, text)) - _characters(font_manager.findfont(font_manager.FontProperties()))
+    _, never = _fallbacks(lacking) if lacking else ((), frozenset())
+    return "".join(dict.fromkeys(character for character in text if ord(character) in never))
+
+
+def _set_fonts(figure: Figure) -> None:
+    """Let texts whose characters the usual font lacks be written with other fonts of this machine, where those do."""
+    usual = _characters(font_manager.findfont(font_manager.FontProperties()))
+    for text in figure.findobj(Text):
+        lacking = frozenset(map(ord, text.get_text())) - usual
+        if lacking:
+            text.set_fontfamily(["sans-serif", *_fallbacks(lacking)[0]])
+
+
+@functools.cache
+def _characters(font: str) -> frozenset[int]:
+    """List the characters that a font's file holds; none where it cannot be drawn with. A line end needs no glyph."""
+    try:
+        face = FT2Font(font)
+    except (OSError, RuntimeError):
+        return frozenset()
+    return frozenset({ord("\n"), *face.get_charmap()}) if face.scalable else frozenset()
+
+
+@functools.cache
+def _fallbacks(lacking: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]]:
+    """Choose fonts that hold what another lacks, those with most of it first; and say what none holds."""
+    held = {
+        font.name: _characters(font.fname) & lacking
+        for font in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname))
+        if (font.style, font.weight) == ("normal", 400) and not font.name.startswith(NO_TEXT)
+    }
+    chosen: list[str] = []
+    while lacking:
+        best = max(held, key=lambda name: len(held[name] & lacking), default="")
+        if not best or not held[best] & lacking:
+            break
+        chosen.append(best)
+        lacking -= held[best]
+    return tuple(chosen), lacking
 
 
 def explanation_grid(

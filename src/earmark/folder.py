@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import collections
 import csv
+import itertools
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from earmark.errors import EarmarkError
-from earmark.layout import slug
+from earmark.layout import composed
 
 SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".au", ".mp3", ".aif", ".aiff"),
@@ -105,24 +107,25 @@ def classes_in(root: Path | str | None, expected: Collection[str] = ()) -> list[
     Returns
     -------
     list of str
-        Names of the sub-folders, sorted.
+        Names of the sub-folders as the file system spells them, in the order of the names of their classes.
 
     Raises
     ------
     EarmarkError
         If the folder is missing, is none, is empty or has fewer than two sub-folders, lacks an expected one, or if
-        a name gives no slug of its own.
+        a name holds a control character or two are one name in two spellings.
     """
     folder = home(root, expected)
-    names = [below.name for below in _subfolders(folder)]
+    names = sorted((below.name for below in _subfolders(folder)), key=composed)
     if expected:
-        missing = sorted(set(expected) - set(names))
+        wanted = set(map(composed, expected))
+        missing = sorted(wanted - set(map(composed, names)))
         if missing:
             raise EarmarkError(
                 f"The folder of recordings '{folder}' lacks the class sub-folder{'s' * (len(missing) > 1)} "
                 f"{', '.join(missing)}; expected are {', '.join(sorted(expected))}."
             )
-        names = sorted(expected)
+        names = [name for name in names if composed(name) in wanted]
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     if not entries:
         raise EarmarkError(f"The folder of recordings '{root}' is empty; it needs one sub-folder per class.")
@@ -130,7 +133,7 @@ def classes_in(root: Path | str | None, expected: Collection[str] = ()) -> list[
         raise EarmarkError(f"The folder of recordings '{root}' has no sub-folders; it needs one per class.")
     if len(names) == 1:
         raise EarmarkError(f"The folder '{root}' holds the single class '{names[0]}'; a classifier needs two or more.")
-    _check_slugs(names)
+    _check_names(names)
     return names
 
 
@@ -198,14 +201,15 @@ def departures(paths: Sequence[str], expected: Mapping[str, Any]) -> dict[str, s
         path: f"cannot be decoded: {PurePosixPath(path).suffix[1:].upper()} is not supported" for path in foreign
     }
     if expected["classes"]:
-        strangers = [path for path in paths if path.split("/")[0] not in expected["classes"]]
+        known = set(map(composed, expected["classes"]))
+        strangers = [path for path in paths if class_of(path) not in known]
         reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the expected classes")
     if not expected["recordings"]:
         return reasons
-    classes = sorted({path.split("/")[0] for path in paths if path not in reasons})
+    classes = sorted({class_of(path) for path in paths if path not in reasons})
     wanted = {f"{cls}/{cls}.{number:05d}": "" for cls in classes for number in range(expected["recordings"])}
     for path in paths:
-        name = _without_ending(path)
+        name = composed(_without_ending(path))
         if path in reasons:
             continue
         if name not in wanted:
@@ -239,7 +243,8 @@ def groups_of(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]:
         return {path: group_of(path, block["group"]) for path in paths}
     table = table_of_groups(block["groups"])
     stems = {_without_ending(path): group for path, group in table.items()}
-    named = {path: table.get(path, stems.get(_without_ending(path))) for path in paths}
+    spelled = {path: composed(path) for path in paths}
+    named = {path: table.get(text, stems.get(_without_ending(text))) for path, text in spelled.items()}
     if paths and not any(named.values()):
         raise EarmarkError(
             f"The file of groups '{block['groups']}' names none of the recordings, such as '{paths[0]}'; its column "
@@ -263,9 +268,13 @@ def table_of_groups(path: Path | str) -> dict[str, str]:
             if not {"path", "group"} <= set(rows.fieldnames or ()):
                 raise EarmarkError(f"The file of groups '{path}' needs the columns path and group in its first line.")
             for row in rows:
-                name, group = row["path"], row["group"]
+                name, group = composed(row["path"] or ""), composed(row["group"] or "")
                 if not name or not group:
                     raise EarmarkError(f"The file of groups '{path}' lacks a path or a group in line {rows.line_num}.")
+                if _has_control(group):
+                    raise EarmarkError(
+                        f"The file of groups '{path}' gives '{name}' a group with a line end in its name."
+                    )
                 if table.setdefault(name, group) != group:
                     raise EarmarkError(f"The file of groups '{path}' gives '{name}' two groups.")
     except OSError as error:
@@ -279,7 +288,12 @@ def members(paths: Sequence[str], block: Mapping[str, Any]) -> list[tuple[str, s
     """List class and group of every recording that takes part, as far as names tell."""
     left_out = departures(paths, block["expected"])
     groups = groups_of([path for path in paths if can_be_decoded(path)], block)
-    return [(path.split("/")[0], groups[path]) for path in paths if path not in left_out]
+    return [(class_of(path), groups[path]) for path in paths if path not in left_out]
+
+
+def class_of(path: str) -> str:
+    """Name the class of a recording by its path relative to the folder of classes."""
+    return composed(path.split("/")[0])
 
 
 def path_of(root: Path | str) -> Path:
@@ -306,7 +320,7 @@ def group_of(path: str, pattern: str | None) -> str:
     if pattern is None:
         return path
     try:
-        match = re.search(pattern, path)
+        match = re.search(composed(pattern), composed(path))
     except re.error as error:
         raise EarmarkError(f"The group pattern '{pattern}' is not a regular expression: {error}.") from error
     name = match[1 if match.re.groups else 0] if match else None
@@ -315,18 +329,20 @@ def group_of(path: str, pattern: str | None) -> str:
     return name
 
 
-def fold_count(members: Iterable[tuple[str, str]]) -> int:
+def fold_count(members: Iterable[tuple[str, str]], asked: int | None = None) -> int:
     """Count the folds that every class has enough groups for, ten at most.
 
     Parameters
     ----------
     members : iterable of (str, str)
         Class and group of every recording.
+    asked : int, optional
+        How many there shall be.
 
     Raises
     ------
     EarmarkError
-        If a class has fewer than three groups.
+        If a class has fewer groups than are asked for, or than three.
     """
     groups: dict[str, set[str]] = defaultdict(set)
     for cls, group in members:
@@ -338,7 +354,23 @@ def fold_count(members: Iterable[tuple[str, str]]) -> int:
             f"The class '{poorest}' has {fewest} group{'s' if fewest != 1 else ''} of usable recordings; "
             f"training, validation and test need one each, {FEWEST_FOLDS} in all."
         )
-    return min(MOST_FOLDS, fewest)
+    return folds_of(fewest, asked, f"the class '{poorest}' has")
+
+
+def folds_of(groups: int, asked: int | None, whose: str = "there are") -> int:
+    """Return the number of folds that is asked for, or as many as groups allow, ten at most.
+
+    Raises
+    ------
+    EarmarkError
+        If more are asked for than there are groups.
+    """
+    if asked is not None and asked > groups:
+        raise EarmarkError(
+            f"`folds` asks for {asked} folds, but {whose} {groups} groups of usable recordings: "
+            f"ask for {groups} at most, or for null."
+        )
+    return min(MOST_FOLDS, groups) if asked is None else asked
 
 
 def _existing(root: Path | str | None) -> Path:
@@ -372,25 +404,30 @@ def _passed_over(name: str) -> bool:
 
 def _holds(folder: Path, classes: Collection[str]) -> bool:
     """Tell whether a folder has most of the classes as sub-folders: one may be missing, one may be there by chance."""
-    return sum(os.path.isdir(folder / name) for name in classes) > len(classes) / 2
+    inside = {composed(below.name) for below in _subfolders(folder)} if os.path.isdir(folder) else set()
+    return len(inside.intersection(map(composed, classes))) > len(classes) / 2
 
 
 def _without_ending(path: str) -> str:
     return str(PurePosixPath(path).with_suffix("")) if can_be_decoded(path) else path
 
 
-def _check_slugs(names: list[str]) -> None:
-    taken: dict[str, str] = {}
+def _check_names(names: list[str]) -> None:
+    """Raise unless the names of sub-folders, in their order, can be those of classes."""
     for name in names:
-        short = slug(name)
-        if not short:
-            raise EarmarkError(f"The class sub-folder '{name}' has no letter a-z or digit in its name: rename it.")
-        if short in taken:
+        if _has_control(name):
+            raise EarmarkError(f"The name of the class sub-folder {name!r} holds a control character: rename it.")
+    for first, second in itertools.pairwise(names):
+        if composed(first) == composed(second):
             raise EarmarkError(
-                f"The class sub-folders '{taken[short]}' and '{name}' would both be called '{short}' in the "
-                "results: rename one."
+                f"Two class sub-folders are called '{composed(first)}', spelled with other Unicode characters "
+                f"({first!a} and {second!a}): merge them."
             )
-        taken[short] = name
+
+
+def _has_control(text: str) -> bool:
+    """Tell whether a text holds a character such as a line end, which tables cannot carry."""
+    return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def _check_encoding(path: str) -> None:
@@ -398,6 +435,8 @@ def _check_encoding(path: str) -> None:
         path.encode()
     except UnicodeEncodeError as error:
         raise EarmarkError(f"The file name {path!a} is not UTF-8: rename it.") from error
+    if _has_control(path):
+        raise EarmarkError(f"The file name {path!r} holds a control character: rename it.")
 
 
 def _recordings(folder: Path, inside: PurePosixPath, above: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:

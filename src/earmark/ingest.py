@@ -25,7 +25,7 @@ from earmark.data import FULL_SCALE, split_folds
 from earmark.decoding import NOTHING, Decoded, decode
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
-from earmark.layout import Layout, slug
+from earmark.layout import Layout, composed, slug, slugs
 from earmark.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Recording:
     path : str
         Relative to the folder of recordings.
     cls : str
-        Name of the class as the folder has it.
+        Name of the class.
     group : str
         What must not be split.
     kind : str
@@ -110,8 +110,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Listing | 
     dataset : str
         Name of the data set.
     config : dict
-        ``source``, ``root``, ``group``, ``groups``, ``clips_per_recording``, sections ``expected`` and ``frontend``,
-        ``seed`` and ``torch_threads``.
+        ``source``, ``root``, ``group``, ``groups``, ``folds``, ``clips_per_recording``, sections ``expected`` and
+        ``frontend``, ``seed`` and ``torch_threads``.
     listing : sequence of (str, int or None), optional
         Recordings below ``root`` as :func:`earmark.folder.listing` returns them; by default
         what the folder holds now.
@@ -120,7 +120,8 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Listing | 
     ------
     EarmarkError
         If the folder is no folder of classes, the group pattern names no group for a
-        recording, or a class has too few groups of usable recordings. Nothing is written then.
+        recording, a class has too few groups of usable recordings, or groups cannot be divided into folds. Nothing is
+        written then.
     """
     layout, frontend = Layout(results, dataset), Frontend.from_config({"frontend": config["frontend"]})
     made = artifacts.provenance(config)
@@ -140,9 +141,10 @@ def run(results: Path, dataset: str, config: dict[str, Any], listing: Listing | 
         _count_aloud(recordings)
         if config["source"] == "folder":
             recordings = _with_replicas(recordings, temporary, frontend.sample_rate, workers)
-        recordings = _with_folds(recordings, config["expected"]["classes"], config["seed"])
-    clips = _clips(recordings, frontend.clip_samples, config["clips_per_recording"])
-    _write_manifest(layout, recordings, made)
+        recordings = _with_folds(recordings, config["expected"]["classes"], config["folds"], config["seed"])
+    called = slugs({one.cls for one in recordings if one.labelled})
+    clips = _clips(recordings, called, frontend.clip_samples, config["clips_per_recording"])
+    _write_manifest(layout, recordings, called, made)
     artifacts.write_csv(layout.clip_index, list(clips[0]), [list(clip.values()) for clip in clips], made)
     spectrograms = _logmel(layout.clips, [clip["offset"] for clip in clips], frontend, f"ingest {dataset}: log-mels")
     artifacts.write_tensors(layout.logmel, {"logmel": spectrograms}, made, clip_samples=frontend.clip_samples)
@@ -203,8 +205,8 @@ def _in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Recor
     expected = config["expected"]
     paths = [path for path, _ in (folder.listing(config["root"], expected["classes"]) if listing is None else listing)]
     reasons = folder.departures(paths, expected)
-    place = {cls: number for number, cls in enumerate(dict.fromkeys(path.split("/")[0] for path in paths))}
-    everything = sorted({*paths, *reasons}, key=lambda path: (place[path.split("/")[0]], path))
+    place = {cls: number for number, cls in enumerate(dict.fromkeys(map(folder.class_of, paths)))}
+    everything = sorted({*paths, *reasons}, key=lambda path: (place[folder.class_of(path)], path))
     unknown = {path: path for path in paths if not folder.can_be_decoded(path)}
     named = folder.groups_of([path for path in everything if path not in unknown], config)
     groups = unknown | named
@@ -212,7 +214,7 @@ def _in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Recor
         alone = sum(groups[path] == path for path in paths)
         if alone:
             log.warning("%d of %d recordings are not in %s: each is its own group", alone, len(paths), config["groups"])
-    found = [Recording(path, path.split("/")[0], groups[path]) for path in everything]
+    found = [Recording(path, folder.class_of(path), groups[path]) for path in everything]
     return [
         dataclasses.replace(one, status="excluded", reason=reasons[one.path]) if one.path in reasons else one
         for one in found
@@ -345,21 +347,26 @@ def _joined(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str
     return [names[first[component[number[name]]]] for name in groups]
 
 
-def _with_folds(recordings: Sequence[Recording], expected: Sequence[str], seed: int) -> list[Recording]:
+def _with_folds(
+    recordings: Sequence[Recording], expected: Sequence[str], asked: int | None, seed: int
+) -> list[Recording]:
     """Divide the labelled recordings into folds; a held-out set gets those of its part of `main`."""
     labelled = [one for one in recordings if one.labelled]
-    for cls in expected or dict.fromkeys(one.cls for one in recordings):
+    for cls in map(composed, expected) if expected else dict.fromkeys(one.cls for one in recordings):
         if not any(one.cls == cls for one in labelled):
             raise EarmarkError(f"The class '{cls}' has no usable recording: all that it has are excluded.")
-    n_folds = folder.fold_count((one.cls, one.group) for one in labelled)
-    assigned = iter(folds.assign([one.cls for one in labelled], [one.group for one in labelled], n_folds, seed))
-    validation, test = map(itertools.cycle, split_folds("main", n_folds))
-    source = {"main": assigned, "all-validation": validation, "all-test": test}
+    most = folder.fold_count(((one.cls, one.group) for one in labelled), asked)
+    fewest = folder.FEWEST_FOLDS if asked is None else asked
+    assigned = folds.assign([one.cls for one in labelled], [one.group for one in labelled], most, seed, fewest)
+    validation, test = map(itertools.cycle, split_folds("main", int(assigned.max()) + 1))
+    source = {"main": iter(assigned), "all-validation": validation, "all-test": test}
     return [dataclasses.replace(one, fold=int(next(source[one.kind]))) if one.usable else one for one in recordings]
 
 
-def _clips(recordings: Sequence[Recording], clip_samples: int, wanted: int) -> list[dict[str, Any]]:
-    """List the evaluation clips, a row of ``clips.csv`` each."""
+def _clips(
+    recordings: Sequence[Recording], called: Mapping[str, str], clip_samples: int, wanted: int
+) -> list[dict[str, Any]]:
+    """List the evaluation clips, a row of ``clips.csv`` each; `called` are the slugs of the classes."""
     rows: list[dict[str, Any]] = []
     for number, one in enumerate(recordings):
         for start in clip_starts(one.stored, clip_samples, wanted) if one.usable else ():
@@ -367,7 +374,7 @@ def _clips(recordings: Sequence[Recording], clip_samples: int, wanted: int) -> l
                 {
                     "clip": len(rows),
                     "path": one.path,
-                    "class": slug(one.cls),
+                    "class": called[one.cls],
                     "group": one.group,
                     "fold": one.fold,
                     "set": one.kind,
@@ -381,16 +388,30 @@ def _clips(recordings: Sequence[Recording], clip_samples: int, wanted: int) -> l
     return rows
 
 
-def _write_manifest(layout: Layout, recordings: Sequence[Recording], made: Mapping[str, Any]) -> None:
+def _write_manifest(
+    layout: Layout, recordings: Sequence[Recording], called: Mapping[str, str], made: Mapping[str, Any]
+) -> None:
+    """Write what is known of every recording and class; `called` are the slugs of the classes."""
+    classes = {cls: called.get(cls) or slug(cls) for cls in {one.cls for one in recordings}}
     columns = ("path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason")
     rows = [
-        (one.path, slug(one.cls), one.group, one.fold, one.seconds, one.sample_rate, one.sha256, one.status, one.reason)
+        (
+            one.path,
+            classes[one.cls],
+            one.group,
+            one.fold,
+            one.seconds,
+            one.sample_rate,
+            one.sha256,
+            one.status,
+            one.reason,
+        )
         for one in recordings
     ]
     artifacts.write_csv(layout.manifest, columns, rows, made)
     counts = collections.Counter(one.cls for one in recordings if one.labelled)
-    classes = [(slug(name), name, counts[name]) for name in sorted(counts)]
-    artifacts.write_csv(layout.classes, ("slug", "name", "recordings"), classes, made)
+    listed = [(short, name, counts[name]) for name, short in called.items()]
+    artifacts.write_csv(layout.classes, ("slug", "name", "recordings"), listed, made)
 
 
 def _logmel(path: Path, offsets: Sequence[int], frontend: Frontend, label: str) -> torch.Tensor:

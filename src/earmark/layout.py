@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import re
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +13,52 @@ INPUT_LAYER = "input"
 """Layer name under which the maps that need no subspaces are filed (``standard``, ``noise~SEED``)."""
 
 
+RESERVED = frozenset({"all", "pairs", "tracks", "trained"})
+"""Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
+
+LETTERS = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ŋ": "ng", "ı": "i"}
+)
+"""Letters of the Latin script that are no a-z with a mark, in lower case."""
+
+
+def composed(name: str) -> str:
+    """Spell a name in one way (Unicode's form NFC): file systems differ in how they store ``é``."""
+    return unicodedata.normalize("NFC", name)
+
+
 def slug(name: str) -> str:
-    """Turn a class name into the ``[a-z0-9-]+`` form that paths use."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    """Turn a name into the ``[a-z0-9-]*`` form that paths use; letters lose their marks, other scripts leave none."""
+    parts = unicodedata.normalize("NFKD", name.casefold().translate(LETTERS))
+    plain = "".join(part for part in parts if not unicodedata.combining(part))
+    return re.sub(r"[^a-z0-9]+", "-", plain.casefold()).strip("-")
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """Give every class of a data set a slug of its own.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The classes, each once.
+
+    Returns
+    -------
+    dict of str to str
+        Slug by name, in the order of the names. Where :func:`slug` gives nothing, the same for two names or what is
+        reserved, the class's number in this order, from 1, stands in its place or behind it.
+    """
+    ordered = sorted(names)
+    short = {name: slug(name) for name in ordered}
+    often = collections.Counter(short.values())
+    found = {name: own for name, own in short.items() if own and own not in RESERVED and often[own] == 1}
+    for number, name in enumerate(ordered, start=1):
+        if name not in found:
+            own = f"{short[name]}-{number}" if short[name] else f"class{number}"
+            while own in found.values():
+                own = f"{own}-{number}"
+            found[name] = own
+    return {name: found[name] for name in ordered}
 
 
 @dataclass(frozen=True)

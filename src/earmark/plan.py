@@ -6,6 +6,7 @@ Read while the workflow is being parsed, hence without NumPy or torch.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import posixpath
@@ -31,11 +32,11 @@ from earmark.config import (
 )
 from earmark.contents import digests
 from earmark.errors import EarmarkError
-from earmark.layout import INPUT_LAYER, slug
+from earmark.layout import INPUT_LAYER, Layout, composed, slugs
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "generate": ("source", "frontend"),
-    "ingest": ("source", "root", "group", "groups", "expected", "clips_per_recording", "frontend"),
+    "ingest": ("source", "root", "group", "groups", "folds", "expected", "clips_per_recording", "frontend"),
     "train": ("frontend", "model", "augment", "train"),
     "collect": ("lrp", "pairs"),
     "fit": ("fit",),
@@ -71,6 +72,9 @@ INPUT_METHOD = re.compile(r"standard|noise~\d+")
 
 INPUT_METHODS = ("standard", "noise~0")
 """Those that every comparison holds beside the grid."""
+
+RESULTS = Path("results")
+"""The folder of results, below that of the project."""
 
 DATASET_FILES = ("manifest.csv", "classes.csv", "clips.npy", "clips.csv", "logmel.safetensors", "figures")
 GENERATED_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
@@ -134,7 +138,7 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
     """
     if has_stems(block):
         return list(GENERATED_CLASSES[block["source"]])
-    return [slug(name) for name in folder.classes_in(block["root"], block["expected"]["classes"])]
+    return list(slugs(map(composed, folder.classes_in(block["root"], block["expected"]["classes"]))).values())
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -173,9 +177,14 @@ def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
     return hashlib.sha256(json.dumps([told, groups]).encode()).hexdigest()
 
 
-def splits(block: Mapping[str, Any]) -> list[str]:
-    """List the splits that a plain call trains: ``main``, and one per fold with ``cross_validation``."""
-    return ["main", *(f"cv{fold}" for fold in range(fold_count(block)) if block["cross_validation"])]
+def splits(n_folds: int) -> list[str]:
+    """List the splits that a plain call trains: ``main``, and one per fold of a cross-validation."""
+    return ["main", *(f"cv{fold}" for fold in range(n_folds))]
+
+
+def planned_folds(config: Mapping[str, Any], dataset: str) -> int:
+    """Return how many folds a plain call trains a network for; 0 without ``cross_validation``."""
+    return folds(config, dataset) if config["datasets"][dataset]["cross_validation"] else 0
 
 
 def check_splits(name: str, block: Mapping[str, Any]) -> None:
@@ -186,7 +195,7 @@ def check_splits(name: str, block: Mapping[str, Any]) -> None:
     EarmarkError
         If there are fewer folds, or as :func:`fold_count`.
     """
-    known = ["main", *(f"cv{fold}" for fold in range(fold_count(block)))]
+    known = splits(fold_count(block))
     for split in block["stability"]["splits"]:
         if split not in known:
             raise EarmarkError(
@@ -200,14 +209,45 @@ def fold_count(block: Mapping[str, Any]) -> int:
     Raises
     ------
     EarmarkError
-        If the folder of recordings is missing, lacks those of a class, or allows fewer folds than training needs.
+        If the folder of recordings is missing, lacks those of a class, or allows fewer folds than are asked for, or
+        than training needs.
     """
     if block["source"] == "synthetic":
-        return folder.MOST_FOLDS
+        return folder.folds_of(folder.MOST_FOLDS, block["folds"])
     if block["source"] == "band":
-        return min(folder.MOST_FOLDS, block["band"]["tracks_per_style"], block["band"]["artists"])
+        return folder.folds_of(min(block["band"]["tracks_per_style"], block["band"]["artists"]), block["folds"])
     paths = [path for path, size in _listing(block) if folder.is_there(path, size)]
-    return folder.fold_count(folder.members(paths, block))
+    return folder.fold_count(folder.members(paths, block), block["folds"])
+
+
+def folds(config: Mapping[str, Any], dataset: str) -> int:
+    """Count the folds that a data set was divided into or, before it has been ingested, :func:`fold_count`.
+
+    Recordings that cannot be used or are copies of others, and groups that do not divide, can leave fewer folds than
+    names promise.
+    """
+    block = config["datasets"][dataset]
+    return fold_count(block) if has_stems(block) else _folds_made(config, dataset) or fold_count(block)
+
+
+def _folds_made(config: Mapping[str, Any], dataset: str) -> int | None:
+    """Count the folds that a folder's recordings were divided into; None if they were not, or by other settings."""
+    layout = Layout(RESULTS, dataset)
+    try:
+        made = json.loads(Path(f"{layout.clip_index}.json").read_text(encoding="utf-8"))["provenance"]["config"]
+        recordings = {row["path"] for row in _rows(layout.manifest) if row["reason"] != "missing"}
+        found = 1 + max(int(row["fold"]) for row in _rows(layout.clip_index))
+    except (OSError, ValueError, KeyError):  # there is none, or another version's
+        return None
+    there = {path for path, _ in _listing(config["datasets"][dataset])}
+    wanted = json.loads(compared_config(config, dataset, "ingest"))
+    same = recordings == there and {key: made.get(key) for key in wanted} == wanted
+    return found if same else None
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _listing(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
@@ -275,7 +315,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
     require_root(config, dataset)
     block = config["datasets"][dataset]
-    folds = [f"cv{fold}" for fold in range(fold_count(block))]
+    folders = splits(folds(config, dataset))
     files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
     if rest in [[name] for name in files]:
         return
@@ -283,8 +323,8 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         if rest[1:] not in [[name] for name in TABLES]:
             _reject(path, rest[1:], TABLES)
         return
-    if not rest or rest[0] not in ("main", *folds):
-        _reject(path, rest, files, ("tables", "main", *folds))
+    if not rest or rest[0] not in folders:
+        _reject(path, rest, files, ("tables", *folders))
     _check_below_split(path, rest[1:], block)
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from earmark import artifacts, augment, data, model
+from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
 from earmark.layout import Layout
 from earmark.progress import Progress
@@ -41,7 +42,7 @@ TrainingClips = Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]
 """Draws one epoch's log-mel spectrograms ``[N, 1, F, T]`` and targets ``[N]`` in recording order."""
 
 
-def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu: int) -> None:
+def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu: int, folds: int = 0) -> None:
     """Train a split's network; write ``model.safetensors``, ``metrics.json``, ``history.csv``, ``confusion.csv``.
 
     Parameters
@@ -54,10 +55,22 @@ def run(results: Path, dataset: str, config: dict[str, Any], *, split: str, gpu:
         ``main`` or ``cvN``.
     gpu : int
         0: on the CPU.
+    folds : int
+        How many a cross-validation counts on; 0: any number.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has another number of folds.
     """
     layout = Layout(results, dataset)
     device = model.device(gpu)
     source = data.open_dataset(layout)
+    if folds not in (0, source.n_folds):
+        raise EarmarkError(
+            f"The recordings of '{dataset}' that can be used make {source.n_folds} folds, where the cross-validation "
+            f"counted on {folds} by their names: call the same command again, it will count on {source.n_folds}."
+        )
     chosen = source.split(split)
     frontend = Frontend.from_config(config)
     architecture = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from earmark import artifacts, compare, figures, statistics, tables
+from earmark import artifacts, compare, data, figures, statistics, tables
 from earmark import composites as earmark_composites
 from earmark.frontend import Frontend
 from earmark.layout import Layout
@@ -67,7 +67,9 @@ def ingested(layout):
     for clip in range(2 * PER_CLASS):
         cls, group = CLASSES[clip // PER_CLASS], f"{clip // 2:03d}"
         path = f"{cls}/{clip}.wav"
-        rows.append([clip, path, cls, group, 0, "main", clip * samples, samples, clip * samples, samples, clip])
+        rows.append(
+            [clip, path, cls, group, clip // 2 % 3, "main", clip * samples, samples, clip * samples, samples, clip]
+        )
     write_csv(layout.clip_index, columns, rows)
     write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls.title(), PER_CLASS] for cls in CLASSES])
     manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
@@ -363,6 +365,43 @@ def test_cross_class_table_holds_the_diagonals_advantage(tree):
     assert row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="own - others")["p"]
 
 
+def renamed(path, names):
+    """Rename classes in a table: in the columns that hold them, and in the header of a matrix."""
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *body = csv.reader(file)
+    places = [
+        place for place, column in enumerate(head) if column in {"cls", "class", "slug", "attributed", "subspaces"}
+    ]
+    for line in body:
+        for place in places:
+            line[place] = names.get(line[place], line[place])
+    write_csv(path, [names.get(column, column) for column in head], body)
+
+
+def test_classes_may_bear_the_names_of_columns(tree, tmp_path):
+    """Of two trees that differ in the names of their classes, tables and matrices hold the same numbers."""
+    names = {"nan": "attributed", "wind": "group"}
+    copied = Layout(tmp_path, "demo")
+    shutil.copytree(tree.root, copied.root)
+    for path in sorted(copied.root.rglob("*"), reverse=True):
+        if path.suffix == ".csv":
+            renamed(path, names)
+        elif path.is_dir() and path.name in names:
+            path.rename(path.with_name(names[path.name]))
+    studies = [
+        compare.Study(layout, data.open_dataset(layout), Frontend.from_config(CONFIG), CONFIG, "main")
+        for layout in (tree, copied)
+    ]
+    before, after = (compare.cross_classes(study, compare.read_scores(study)[0]) for study in studies)
+    wanted = [(*line[:3], names.get(line[3], line[3]), *line[4:]) for line in tables.rows(*before)]
+    assert wanted == tables.rows(*after)
+    assert any(line[3] == "group" and line[5] for line in wanted)
+    ((_, figure),) = compare._draw_cross_class(studies[1], 2, after[1])
+    matrix = read_csv(tree.method("main", "conv1", "drsa", 2) / "cross_class.csv")
+    wanted = [[float(line[cls]) for cls in CLASSES] for line in matrix]
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), wanted)
+
+
 def test_cross_class_table_holds_the_control(tree):
     table = read_csv(tree.tables / "cross_class.csv")
     for cls in (*CLASSES, ALL):
@@ -556,6 +595,22 @@ def test_any_class_name_can_be_drawn(tmp_path):
     for number, figure in enumerate(drawn):
         figures.save(figure, tmp_path / f"{number}.png")
     assert len(list(tmp_path.iterdir())) == len(drawn)
+
+
+def test_what_the_usual_font_lacks_is_written_with_another_or_told(tmp_path, caplog, recwarn):
+    """DejaVu Sans has Cyrillic but no Chinese; of the fonts that come with Matplotlib, STIX has 0x1D81."""
+    assert figures.unwritable("рок, Übung\n") == ""
+    assert figures.unwritable("\u1d81 音乐音") == "音乐"
+    figure = figures.confusion(np.eye(2), ["音乐", "\u1d81"], "音乐 and \u1d81")
+    figures.save(figure, tmp_path / "names")
+    assert [text.get_fontfamily() for text in figure.texts] == [["sans-serif", "STIXGeneral"]]
+    assert b"STIX" in (tmp_path / "names.pdf").read_bytes()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+    compare._warn_of_boxes(["音乐", "\u1d81", "рок", "音"])
+    (sentence,) = caplog.messages
+    assert sentence.startswith("figures show boxes in the names of classes (音乐, 音): ")
+    compare._warn_of_boxes(["рок", "Übung"])
+    assert len(caplog.messages) == 1
 
 
 def test_matrices_of_a_layer_share_colours_and_name_their_gain():

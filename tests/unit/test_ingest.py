@@ -18,9 +18,10 @@ import pytest
 import soundfile
 import torch
 from safetensors import safe_open
+from sklearn.model_selection import StratifiedGroupKFold
 
 from earmark import config as configuration
-from earmark import folder, folds, ingest
+from earmark import folder, folds, ingest, plan
 from earmark.errors import EarmarkError
 from earmark.frontend import Frontend
 from earmark.layout import Layout
@@ -323,11 +324,73 @@ def test_one_giant_group_does_not_swallow_the_folds():
     assert set(assigned[100:102]) | {assigned[0]} == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("classes", "speakers"), [(2, 12), (5, 12), (10, 20)])
+def test_groups_of_several_classes_are_divided_into_as_many_folds_as_can_be(classes, speakers, caplog):
+    """Speakers who are in most classes: few shuffles put every class into as many folds as the poorest has groups."""
+    for trial in range(5):
+        drawn = np.random.default_rng(trial).random((speakers, classes)) < 0.7
+        members = [(f"c{cls}", f"s{speaker}") for speaker, cls in np.argwhere(drawn)]
+        names, groups = map(np.array, zip(*members, strict=True))
+        most = folder.fold_count(members)
+        caplog.clear()
+        assigned = folds.assign(list(names), list(groups), most, seed=0)
+        count = assigned.max() + 1
+        assert count >= (most if classes == 2 else most - 1)
+        for group in set(groups):
+            assert len(set(assigned[groups == group])) == 1
+        for cls in set(names):
+            assert set(assigned[names == cls]) == set(range(count))
+        assert [f"{count} folds, not {most}: " in line for line in caplog.messages] == [True] * int(count < most)
+        np.testing.assert_array_equal(assigned, folds.assign(list(names), list(groups), most, seed=0))
+
+
+def test_two_classes_can_always_be_divided_into_as_many_folds_as_the_poorer_has_groups():
+    """Four speakers in both, four in each alone: a fold per speaker of both, and one per pair of the others."""
+    for both, alone in ((4, 4), (1, 8), (2, 6), (8, 2)):
+        members = [(cls, f"both{number}") for cls in "ab" for number in range(both)]
+        members += [(cls, f"{cls}{number}") for cls in "ab" for number in range(alone)]
+        assigned = folds.assign(*map(list, zip(*members, strict=True)), min(10, both + alone), seed=3)
+        assert assigned.max() + 1 == min(10, both + alone)
+
+
+def test_a_shuffle_that_serves_is_taken_as_it_is():
+    """The first of the shuffles that puts every class into every fold, by the splitter that makes them."""
+    rng = np.random.default_rng(1)
+    classes, groups = rng.choice(["a", "b"], 300), rng.integers(20, size=300).astype(str)
+    shuffle = int(np.random.SeedSequence(9).generate_state(folds.TRIES)[0])
+    splitter = StratifiedGroupKFold(10, shuffle=True, random_state=shuffle)
+    wanted = np.empty(300, int)
+    for fold, (_, held) in enumerate(splitter.split(classes, classes, groups)):
+        wanted[held] = fold
+    np.testing.assert_array_equal(folds.assign(list(classes), list(groups), 10, seed=9), wanted)
+
+
 def test_groups_that_cannot_be_divided_are_an_error():
     """Groups 1, 2, 3 must part for class a and 1, 2, 4 for b; then 3 and 4 stay together, but c needs them apart."""
     members = ["a1", "b1", "c1", "a2", "b2", "a3", "c3", "b4", "c4"]
     with pytest.raises(EarmarkError, match=r"^The 4 groups cannot be divided into 3 folds that hold every class: "):
         folds.assign([member[0] for member in members], [member[1] for member in members], 3, seed=0)
+
+
+def test_a_number_of_folds_that_is_asked_for(tmp_path):
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 6)
+    assert "`folds` asks for 7 folds, but the class 'a' has 6 groups" in refused(root, tmp_path, folds=7)
+    ingest.run(tmp_path / "results", "mine", settings(root, folds=4))
+    assert {row["fold"] for row in rows(Layout(tmp_path / "results", "mine").manifest)} == set("0123")
+
+
+def test_a_number_of_folds_that_groups_do_not_allow_is_not_made_smaller():
+    """Five folds part 1 to 5 for class a; for b, 6 and 7 must join 4 and 5, which c needs apart from them."""
+    members = (
+        [f"a{group}" for group in "12345"] + [f"b{group}" for group in "12367"] + [f"c{group}" for group in "45671"]
+    )
+    names = [member[0] for member in members], [member[1] for member in members]
+    assert folds.assign(*names, 5, seed=0).max() + 1 == 4
+    with pytest.raises(
+        EarmarkError, match=r"into 5 folds that hold every class: .*, and fewer `folds` may be possible"
+    ):
+        folds.assign(*names, 5, seed=0, fewest=5)
 
 
 def test_speakers_stay_whole_and_are_the_same_in_every_class(tmp_path):
@@ -494,14 +557,64 @@ def test_a_root_in_the_home_folder(tmp_path, monkeypatch):
     assert len(rows(Layout(tmp_path / "results", "mine").manifest)) == 6
 
 
-def test_names_that_collide_or_vanish_as_paths(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("Bird Song", "bird-song"), {"Bird Song": "bird-song-1", "bird-song": "bird-song-2"}),
+        (("a", "é"), {"a": "a", "é": "e"}),
+        (("all", "none"), {"all": "all-1", "none": "none"}),
+        (("джаз", "рок"), {"джаз": "class1", "рок": "class2"}),
+    ],
+)
+def test_every_class_has_a_slug_of_its_own_everywhere(tmp_path, names, wanted):
     root = tmp_path / "root"
-    fill(root, ("Bird Song", "bird-song"), 3)
-    message = refused(root, tmp_path)
-    assert "'Bird Song' and 'bird-song' would both be called 'bird-song'" in message
-    shutil.rmtree(root)
-    fill(root, ("a", "é"), 3)
-    assert "'é' has no letter a-z or digit" in refused(root, tmp_path)
+    fill(root, names, 3)
+    ingest.run(tmp_path / "results", "mine", settings(root))
+    layout = Layout(tmp_path / "results", "mine")
+    assert {row["name"]: row["slug"] for row in rows(layout.classes)} == wanted
+    assert plan.class_slugs(settings(root)) == list(wanted.values())
+    for table in (layout.manifest, layout.clip_index):
+        assert all(row["class"] == wanted[row["path"].split("/")[0]] for row in rows(table))
+
+
+def test_a_name_is_the_same_in_either_spelling(tmp_path):
+    """Some file systems store ``é`` as one character, some as two: files are opened by what they store."""
+    root, composed, decomposed = tmp_path / "root", "caf\u00e9", "cafe\u0301"
+    fill(root, (decomposed, "tea"), 3)
+    (tmp_path / "groups.csv").write_text(f"path,group\n{composed}/r00.wav,A\n{composed}/r01,B\n", encoding="utf-8")
+    block = settings(root, groups=str(tmp_path / "groups.csv"), expected={"classes": [composed, "tea"]})
+    ingest.run(tmp_path / "results", "mine", block)
+    layout = Layout(tmp_path / "results", "mine")
+    assert [(row["slug"], row["name"]) for row in rows(layout.classes)] == [("cafe", composed), ("tea", "tea")]
+    found = manifest_of(layout)
+    assert [found[f"{decomposed}/r{number:02d}.wav"]["group"] for number in range(3)] == [
+        *("A", "B", f"{decomposed}/r02.wav"),
+    ]
+    assert {row["status"] for row in found.values()} == {"ok"}
+    fill(root, (composed,), 3)
+    if len(list(root.iterdir())) == 2:
+        pytest.skip("this file system knows one spelling only")
+    assert "Two class sub-folders are called 'café'" in refused(root, tmp_path / "again")
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\t", "\x85"])
+def test_control_characters_in_names_are_one_sentence(tmp_path, character):
+    root = tmp_path / "root"
+    fill(root, ("kick", "snare"), 3)
+    (root / "kick" / f"{character}.txt").touch()  # no recording: nobody's business
+    ingest.run(tmp_path / "fine", "mine", settings(root))
+    (root / "kick" / "r00.wav").rename(root / "kick" / f"take{character}.wav")
+    assert f"kick/take{character}.wav".encode("unicode_escape").decode() in refused(root, tmp_path)
+    (root / "kick" / f"take{character}.wav").unlink()
+    (root / "kick").rename(root / f"kick{character}")
+    assert f"the class sub-folder {'kick' + character!r} holds a control character" in refused(root, tmp_path)
+
+
+def test_a_line_end_in_the_name_of_a_group_is_one_sentence(tmp_path):
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 3)
+    (tmp_path / "groups.csv").write_bytes(b'path,group\na/r00.wav,"one\rtwo"\n')
+    assert "gives 'a/r00.wav' a group with a line end" in refused(root, tmp_path, groups=str(tmp_path / "groups.csv"))
 
 
 def test_recordings_that_were_not_generated(tmp_path):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from earmark import cli, config, plan
+from earmark import artifacts, cli, config, folder, plan
 from earmark.band_styles import STYLES
 from earmark.errors import EarmarkError
+from earmark.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,12 +67,70 @@ def test_classes_are_slugs(full, speakers):
 
 
 def test_splits_follow_the_groups(full, speakers):
-    assert plan.splits(full["datasets"]["synthetic"]) == ["main"]
-    assert plan.splits(block_of(speakers, cross_validation=True)) == ["main", *(f"cv{n}" for n in range(6))]
-    few = config.fill({"source": "band", "band": {"tracks_per_style": 8, "artists": 4}})
+    assert plan.splits(0) == ["main"]
+    assert plan.splits(3) == ["main", "cv0", "cv1", "cv2"]
+    assert plan.planned_folds(full, "synthetic") == 0
+    for keys, folds in (({}, 6), ({"group": "_([a-z]+)_"}, 3), ({"folds": 4}, 4)):
+        mine = {"datasets": {"mine": block_of(speakers, cross_validation=True, **keys)}}
+        assert plan.planned_folds(mine, "mine") == folds
+    few = config_of_band({"tracks_per_style": 8, "artists": 4})
     assert (plan.fold_count(full["datasets"]["band"]), plan.fold_count(few)) == (10, 4)
-    by_speaker = block_of(speakers, cross_validation=True, group="_([a-z]+)_")
-    assert plan.splits(by_speaker) == ["main", "cv0", "cv1", "cv2"]
+
+
+def config_of_band(section, **keys):
+    return config.fill({"source": "band", "band": section, **keys})
+
+
+def test_more_folds_than_groups_are_one_sentence(full, speakers):
+    sentence = (
+        "`folds` asks for 4 folds, but the class 'Two Hands' has 3 groups of usable recordings: ask for 3 at most"
+    )
+    with pytest.raises(EarmarkError, match=re.escape(sentence)):
+        plan.fold_count(block_of(speakers, group="_([a-z]+)_", folds=4))
+    with pytest.raises(EarmarkError, match="but there are 4 groups"):
+        plan.fold_count(config_of_band({"tracks_per_style": 8, "artists": 4}, folds=5))
+    assert plan.fold_count(full["datasets"]["synthetic"] | {"folds": 5}) == 5
+
+
+@pytest.fixture
+def ingested(speakers, tmp_path_factory, monkeypatch):
+    """Results of the speakers' recordings, divided into four folds; their names promise six."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("project"))
+    config = {
+        "seed": 0,
+        "torch_threads": 1,
+        "datasets": {"mine": block_of(speakers, cross_validation=True)},
+    }
+    layout = Layout(Path("results"), "mine")
+    made = artifacts.provenance(json.loads(plan.stage_config(config, "mine", "ingest")))
+    paths = [path for path, _ in folder.listing(speakers)]
+    rows = [(path, number % 4) for number, path in enumerate(paths)]
+    artifacts.write_csv(layout.clip_index, ("path", "fold"), rows[1:], made)
+    artifacts.write_csv(layout.manifest, ("path", "reason"), [*((path, "") for path in paths), ("x", "missing")], made)
+    return config, layout
+
+
+def test_folds_are_those_that_the_recordings_were_divided_into(ingested):
+    config, _ = ingested
+    assert plan.fold_count(config["datasets"]["mine"]) == 6
+    assert plan.planned_folds(config, "mine") == 4
+    plan.check_path(config, "results/mine/cv3/metrics.json")
+    with pytest.raises(EarmarkError, match=r"there is no cv4; .* cv2/, cv3/$"):
+        plan.check_path(config, "results/mine/cv4/metrics.json")
+
+
+@pytest.mark.parametrize("what", ["key", "recording", "index", "manifest", "version"])
+def test_folds_of_what_is_there_no_more_do_not_count(ingested, speakers, what):
+    config, layout = ingested
+    if what == "key":
+        config["datasets"]["mine"]["clips_per_recording"] = 3
+    elif what == "recording":
+        (speakers / "one" / "1_dan_0.wav").write_bytes(b"")
+    elif what == "version":
+        layout.clip_index.write_text("clip,path\n0,a\n")
+    else:
+        (layout.clip_index if what == "index" else layout.manifest).unlink()
+    assert plan.planned_folds(config, "mine") == 6
 
 
 def test_splits_to_compare_with_must_be_there(speakers):

@@ -13,6 +13,7 @@ import torch
 
 from earmark import config as configuration
 from earmark import ingest, model, train
+from earmark.errors import EarmarkError
 from earmark.layout import Layout
 from earmark.train import Trainer, recording_accuracy
 
@@ -168,6 +169,20 @@ def test_an_augmented_training_that_was_killed_ends_with_the_same_results(ingest
         outcomes.append([(folder / name).read_bytes() for name in names])
         assert not (folder / ".checkpoint.safetensors").exists()
     assert outcomes[0] == outcomes[1]
+
+
+def test_a_cross_validation_that_counts_on_other_folds_trains_nothing(ingested, tmp_path) -> None:
+    results, settings = ingested
+    n_folds = train.data.open_dataset(Layout(results, "tones")).n_folds
+    copied = tmp_path / "results"
+    shutil.copytree(results, copied)
+    with pytest.raises(EarmarkError) as caught:
+        train.run(copied, "tones", settings, split="main", gpu=0, folds=n_folds + 1)
+    assert str(caught.value) == (
+        f"The recordings of 'tones' that can be used make {n_folds} folds, where the cross-validation counted on "
+        f"{n_folds + 1} by their names: call the same command again, it will count on {n_folds}."
+    )
+    assert not Layout(copied, "tones").split("main").exists()
 
 
 def dying(after: int):

@@ -159,3 +159,12 @@ def test_reading_the_workflow_imports_nothing_heavy(project):
     for name in ("torch", "torchaudio", "librosa", "soundfile", "sklearn", "zennit"):
         (project.folder / "src" / f"{name}.py").write_text("raise RuntimeError('imported while parsing')\n")
     assert project.plan()["compare"] == 1
+
+
+def test_a_cross_validation_counts_on_the_folds_of_the_groups_and_says_so_to_every_training(digits):
+    block = {"root": "recordings/spoken-digits", "group": "_([a-z]+)_", "cross_validation": True}
+    for changes, folds in ((block, 4), (block | {"folds": 3}, 3)):
+        digits.configure({"run": ["spoken-digits"], "datasets": {"spoken-digits": changes}})
+        called = digits.snakemake("--dry-run")
+        assert called.jobs["train"] == 1 + folds
+        assert re.findall(r"earmark train .* --folds (\d)", called.output) == [str(folds)] * (1 + folds)

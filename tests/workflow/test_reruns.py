@@ -35,6 +35,7 @@ CHANGES = {
     "root": "recordings",
     "group": "class",
     "groups": "artists.csv",
+    "folds": 5,
     "expected": {"seconds": 0.5},
     "clips_per_recording": 3,
 }

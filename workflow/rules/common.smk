@@ -200,6 +200,12 @@ def grid(dataset, pattern, methods=None, maps_of_input=()):
     )
 
 
+@functools.cache
+def planned_folds(dataset):
+    """Return how many folds the cross-validation counts on, the same from the plan to the last job; 0 without it."""
+    return plan.planned_folds(config, dataset)
+
+
 def composites_of(dataset):
     """List the comparison of LRP rules, if a data set names candidates."""
     asked = config["datasets"][dataset]["composites"]["candidates"]

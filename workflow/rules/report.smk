@@ -10,7 +10,7 @@ rule compare:
         models=lambda wildcards: expand(
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,
-            split=plan.splits(config["datasets"][wildcards.dataset]),
+            split=plan.splits(planned_folds(wildcards.dataset)),
             name=plan.SPLIT_FILES,
         ),
         scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", maps_of_input=plan.INPUT_METHODS),

@@ -23,10 +23,12 @@ rule train:
         mem_mb=growing(6000),
         runtime=growing(240),
         gpu=1,
+        # Told to the job as a resource: how many there are is no parameter that could make a model stale.
+        folds=lambda wildcards: planned_folds(wildcards.dataset),
     params:
         config=config_of("train"),
     message:
         "Training the model {wildcards.dataset}/{wildcards.split}"
     shell:
         "earmark train --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        " --folds {resources.folds} --config {params.config:q} > {log} 2>&1"
