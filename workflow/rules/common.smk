@@ -70,7 +70,8 @@ MODEL = "results/{dataset}/{split}"
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
 INDEX = [f"{DATASET}/{name}" for name in ("manifest.csv", "classes.csv", "clips.csv")]
 LOGMEL = f"{DATASET}/logmel.safetensors"
-DIGESTS = Path(".snakemake/recordings")  # of recordings that were read, a file per data set beside Snakemake's own records
+# Digests of recordings that were read, a file per data set, beside the records of Snakemake.
+DIGESTS = Path(".snakemake/recordings")
 
 
 def one_of(names):
