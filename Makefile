@@ -10,7 +10,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run slurm test test-second soak lint lock bench clean
+.PHONY: run slurm test test-second show-second soak lint lock bench clean
 
 BIN := .venv/bin
 KILLS := 20
@@ -51,6 +51,9 @@ slurm: .venv/.installed
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+show-second:
+	@echo "$(SECOND)"
 
 test-second: .venv/.installed .venv-second/.installed
 	.venv-second/bin/pytest -n 2 --dist loadfile tests/unit $(ARGS)

@@ -1,4 +1,4 @@
-"""What `make` does before Snakemake starts: the Python that it takes, the GPUs that it finds. Programs are stand-ins."""
+"""What `make` does before Snakemake starts: which Python it takes, what it says of GPUs. Programs are stand-ins."""
 
 import os
 import shutil
