@@ -29,7 +29,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What keeps Snakemake from starting, in one sentence: a target that --configfile swallows, and a lock.
 define start
-@swallowed='--configfiles?([[:space:]]+[^-[:space:]][^[:space:]]*)*[[:space:]]+results/'; if [[ "$${ARGS-}" =~ $$swallowed ]]; then \
+@swallowed='--configfiles?([[:space:]]+[^-[:space:]][^[:space:]]*)*[[:space:]]+results/[^[:space:]]*'; \
+  if [[ "$${ARGS-}" =~ $$swallowed && $${BASH_REMATCH[0]} != *.y?(a)ml ]]; then \
   echo "earmark: --configfile takes all that follows it: name what you want, results/..., before it." >&2; exit 1; fi
 @$(BIN)/snakemake $(1) $(ARGS) || { status=$$?; if compgen -G '.snakemake/locks/*' >/dev/null; then \
   echo "earmark: this folder is locked: another run is under way in it, so wait for that to end; if there is none," \

@@ -233,7 +233,7 @@ def fold_count(block: Mapping[str, Any]) -> int:
 
 
 def check_configuration_file(path: str, base: str) -> None:
-    """Raise for a configuration file below results/ of the project's folder `base`: it was meant as a target.
+    """Raise for a configuration file below results/ of the project's folder `base`, unless it is YAML: no result is.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def check_configuration_file(path: str, base: str) -> None:
         ``--configfile`` takes all that follows it, up to the next option.
     """
     inside = _below_results(path, base)
-    if inside:
+    if inside and not inside.endswith((".yaml", ".yml")):
         raise EarmarkError(
             f"--configfile takes {inside} for a configuration file, as it takes all that follows it: "
             "name what you want before --configfile"

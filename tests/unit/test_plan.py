@@ -220,6 +220,11 @@ def test_other_arguments_are_none_of_its_business(full, argument):
     plan.check_configuration_file(argument, "/home/ann/project")
 
 
+def test_a_configuration_may_lie_among_the_results():
+    for name in ("results/wide.yaml", "results/synthetic/wide.yml", "/home/ann/project/results/wide.yaml"):
+        plan.check_configuration_file(name, "/home/ann/project")
+
+
 def test_a_result_is_no_configuration_file():
     with pytest.raises(EarmarkError, match="name what you want before --configfile"):
         plan.check_configuration_file("/home/ann/project/results/synthetic/main/metrics.json", "/home/ann/project")

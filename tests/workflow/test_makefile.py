@@ -141,6 +141,24 @@ def test_a_gpu_is_used_where_pytorch_can_use_it(make, smi, gpus, call, asked):
     assert errors == ("earmark: no GPU to compute on: it is too old.\n" if "old" in gpus else "")
 
 
+@pytest.mark.parametrize(
+    ("files", "status"),
+    [
+        ("mine.yaml", 0),
+        ("results/mine.yaml", 0),
+        ("results/mine.yml -n", 0),
+        ("results/synthetic/main/metrics.json", 2),
+        ("mine.yaml results/synthetic/main/metrics.json", 2),
+        ("results/mine.yaml results/synthetic/main/metrics.json -n", 2),
+    ],
+)
+def test_a_result_that_configfile_swallows_is_told(make, files, status):
+    install(make)
+    ended, _, errors = make("run", f"ARGS=--configfile {files}")
+    assert ended == status
+    assert ("name what you want, results/..., before it" in errors) == (status != 0)
+
+
 def test_what_the_call_says_comes_last(make):
     """Of an option that is given twice, Snakemake takes the last."""
     install(make)
