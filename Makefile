@@ -1,6 +1,7 @@
 # make run    results of every data set that config.yaml names under `run`
 # make slurm  the same on a SLURM cluster; first fit profiles/slurm to yours (docs/how-to/cluster.md)
 # make test   the tests          make lint   formatting, types, workflow
+# make test-second  the unit tests by another Python, and the same results from both (SECOND=/path/to/python3.12: by that one)
 # make soak   kills jobs and Snakemake 20 times each and compares what comes of it (docs/reliability.md; KILLS=40: more)
 # make bench  figures of benchmarks/latest.json and docs/benchmarks.md (ARGS=--quick: only tries it)
 # make lock   envs/earmark.yaml and docs/config.md from what they repeat
@@ -9,31 +10,55 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run slurm test soak lint lock bench clean
+.PHONY: run slurm test test-second show-second soak lint lock bench clean
 
-PYTHON ?= python3.11
 BIN := .venv/bin
 KILLS := 20
-GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo 0)
+
+# Pythons that serve, newest first. A name on the path may be a shim of one that does not run, so each is tried.
+SERVING := 3.13 3.12 3.11
+newest = $(shell type -aP $(addprefix python,$(1)) | while IFS= read -r name; do \
+  "$$name" -c 'import ensurepip, venv' </dev/null >/dev/null 2>&1 && { echo "$$name"; break; }; done)
+serves = -c 'import ensurepip, sys, venv; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1:])'
+PYTHON ?= $(call newest,$(SERVING))
+SECOND ?= $(call newest,$(filter-out $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(SERVING)))
+
+# 1 where PyTorch, once installed, can use a GPU that the system lists; one sentence where it cannot. GPU=0: the CPU.
+GPU = $(shell if nvidia-smi -L >/dev/null 2>&1; then PYTHONPATH=src $(BIN)/earmark --gpus; else echo 0; fi)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What keeps Snakemake from starting, in one sentence: a target that --configfile swallows, and a lock.
 define start
-@swallowed='--configfiles?([[:space:]]+[^-[:space:]][^[:space:]]*)*[[:space:]]+results/'; if [[ "$${ARGS-}" =~ $$swallowed ]]; then \
+@swallowed='--configfiles?([[:space:]]+[^-[:space:]][^[:space:]]*)*[[:space:]]+results/[^[:space:]]*'; \
+  if [[ "$${ARGS-}" =~ $$swallowed && $${BASH_REMATCH[0]} != *.y?(a)ml ]]; then \
   echo "earmark: --configfile takes all that follows it: name what you want, results/..., before it." >&2; exit 1; fi
-@$(BIN)/snakemake $(ARGS) $(1) || { status=$$?; if compgen -G '.snakemake/locks/*' >/dev/null; then \
+@$(BIN)/snakemake $(1) $(ARGS) || { status=$$?; if compgen -G '.snakemake/locks/*' >/dev/null; then \
   echo "earmark: this folder is locked: another run is under way in it, so wait for that to end; if there is none," \
     "one was killed, so call '$(BIN)/snakemake --unlock' and then the same command again." >&2; fi; exit $$status; }
 endef
 
+# A virtual environment in folder $(1) by the Python $(2), which $(3)=... names. One that is there keeps its Python.
+define install
+@"$(1)/bin/python" $(serves) $(SERVING) 2>/dev/null || { python="$(2)"; "$$python" $(serves) $(SERVING) 2>/dev/null || { \
+  echo "Earmark needs Python 3.13, 3.12 or 3.11 with its module venv,$${python:+ and '$$python' is not one;}" \
+    "install one, or name yours: $(3)=/path/to/python3.13" >&2; exit 1; }; "$$python" -m venv --clear $(1); }
+endef
+
 run: .venv/.installed
-	$(call start,--cores all --resources gpu=$(GPU))
+	$(call start,--resources gpu=$(GPU) --cores all)
 
 slurm: .venv/.installed
 	$(call start,--workflow-profile profiles/slurm)
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+show-second:
+	@echo "$(SECOND)"
+
+test-second: .venv/.installed .venv-second/.installed
+	.venv-second/bin/pytest -n 2 --dist loadfile tests/unit $(ARGS)
+	EARMARK_SECOND_PYTHON=$(CURDIR)/.venv-second/bin/python $(BIN)/pytest tests/workflow/test_pythons.py $(ARGS)
 
 soak: .venv/.installed
 	EARMARK_KILLS=$(KILLS) $(BIN)/pytest -s tests/workflow/test_recovery.py -k killed $(ARGS)
@@ -56,19 +81,18 @@ envs/earmark.yaml: envs/requirements.lock
 	  printf '%s\n' 'channels: [conda-forge]' 'dependencies:' '  - python=3.11' '  - pip' '  - pip:'; \
 	  sed -n -E "s/^([^#].*)/      - '\1'/p" $<; } > $@
 
-.venv/.installed: envs/requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
-	  echo "Earmark needs Python 3.11, and '$(PYTHON)' is not one; install it, or name yours: make PYTHON=/path/to/python3.11" >&2; \
-	  exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -r envs/requirements.lock
-	$(BIN)/pip install --quiet --no-deps --editable .
+.venv/.installed .venv-second/.installed: %/.installed: envs/requirements.lock pyproject.toml
+	$(call install,$*,$(if $(filter .venv,$*),$(PYTHON),$(SECOND)),$(if $(filter .venv,$*),make PYTHON,make test-second SECOND))
+	$*/bin/pip install --quiet -r envs/requirements.lock
+	$*/bin/pip install --quiet --no-deps --editable .
 	touch $@
 
+.venv-second/.installed: | .venv/.installed
+
 .venv-snakefmt/.installed: envs/snakefmt.lock
-	$(PYTHON) -m venv .venv-snakefmt
+	$(call install,.venv-snakefmt,$(PYTHON),make PYTHON)
 	.venv-snakefmt/bin/pip install --quiet -r envs/snakefmt.lock
 	touch $@
 
 clean:
-	rm -rf .venv .venv-snakefmt .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-second .venv-snakefmt .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""Test processes compute on one thread each; a namespace stands for a machine with a full or a read-only disk."""
+"""Test processes compute on one thread each and draw to files; namespaces stand for full and read-only disks."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two of them share two cores, and wait for each other at every operation otherwise
+os.environ["MPLBACKEND"] = "Agg"
 
 
 def in_namespace(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="earmark", description="Concept explanations of audio classifiers that you can hear."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.add_argument("--gpus", action=_Gpus, help="show how many GPUs a job can compute on here, 0 or 1, and exit")
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for stage, (what, coordinates) in STAGES.items():
         command = stages.add_parser(stage, help=what, description=f"{what[0].upper()}{what[1:]}.")
@@ -116,6 +117,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Gpus(argparse.Action):
+    """Print 1, or 0 and on stderr why, and end."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Try the GPU; PyTorch is imported for this alone."""
+        from earmark import gpu
+
+        why = gpu.fault()
+        if why:
+            _say(f"earmark: no GPU to compute on: {why}.")
+        print(int(why is None))
+        parser.exit()
+
+
 def _version() -> str:
     try:
         return importlib.metadata.version("earmark")
@@ -124,13 +142,15 @@ def _version() -> str:
 
 
 def _run(stage: str, results: Path, dataset: str, config: str, **coordinates: Any) -> None:
-    """Import a stage's module and run it with a fixed number of threads."""
+    """Import a stage's module and run it, whatever the environment says of threads and of drawing."""
     sections = _sections(config)
     threads = sections.get("torch_threads")
     if threads is not None:
         # Sums depend on how they are shared out. These are read when a library is loaded, and Snakemake sets the
         # first to its own {threads}, which shrinks with --cores; OpenBLAS never takes more threads than cores.
         os.environ.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1")
+    # Figures go to files. A notebook's variable names a way to draw without which Matplotlib does not even load.
+    os.environ["MPLBACKEND"] = "Agg"
     module = importlib.import_module(f"earmark.{stage}")
     if threads is not None and stage not in WITHOUT_TORCH:
         import torch

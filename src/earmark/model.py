@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from earmark import artifacts
 from earmark.errors import EarmarkError
+from earmark.gpu import fault
 
 CACHED_CELLS = 2**16
 """Input cells that a CPU evaluates at once: more, and the activations leave its cache."""
@@ -207,10 +208,14 @@ def device(gpu: int) -> torch.device:
     Raises
     ------
     EarmarkError
-        If a GPU is asked for and there is none.
+        If a GPU is asked for and there is none that PyTorch can use.
     """
-    if gpu and not torch.cuda.is_available():
-        raise EarmarkError(f"gpu={gpu} asks for a GPU, but CUDA finds none on this machine; gpu=0 computes on the CPU")
+    why = fault() if gpu else None
+    if why:
+        raise EarmarkError(
+            f"gpu={gpu} asks for a GPU, but {why}; gpu=0 computes on the CPU: "
+            "make run GPU=0, or snakemake --resources gpu=0, or --gpu 0 of this command"
+        )
     if gpu:
         torch.backends.cudnn.allow_tf32 = False  # results as on the CPU, not rounded to 10 bits
     return torch.device("cuda" if gpu else "cpu")

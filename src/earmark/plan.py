@@ -20,6 +20,7 @@ from earmark.band_styles import STYLES
 from earmark.config import (
     FITTED_METHOD,
     METHODS,
+    ORACLE,
     SHARED,
     SUBSPACE_METHOD,
     channels,
@@ -56,6 +57,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 PLACES = ("root", "groups")
 """Keys that say where something lies: what is there counts, by :func:`fingerprint`."""
+
+PER_DATASET = ("collect", "fit", "oracle", "explain", "sonify")
+"""Stages with a rule per data set, which bears both names: ``fit_synthetic``."""
 
 THREADED = ("ingest", "train")
 """Stages that compute on `torch_threads` threads. The others are many: their jobs run side by side, on one thread each,
@@ -116,6 +120,50 @@ def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str) -> dict
         section, _, key = name.partition(".")
         used[section] = {**used.get(section, {}), key: block[section][key]} if key else block[section]
     return {**shared, **used}
+
+
+def rules_of(config: Mapping[str, Any], datasets: Iterable[str]) -> dict[str, list[str]]:
+    """Map each stage to its rules: one of its name, or those of the given data sets that it works on."""
+    datasets = list(datasets)
+    generated = [name for name in datasets if has_stems(config["datasets"][name])]
+    return {
+        stage: [f"{stage}_{name}" for name in (generated if stage == ORACLE else datasets)]
+        if stage in PER_DATASET
+        else [stage]
+        for stage in SECTIONS
+    }
+
+
+def named_rules(rules: Mapping[str, list[str]], option: str, names: Iterable[str]) -> set[str]:
+    """Replace stages by their rules among what an option of Snakemake names; paths and rules stay as they are.
+
+    Parameters
+    ----------
+    rules : mapping
+        The rules of each stage, as :func:`rules_of` lists them.
+    option : str
+        The option, for the sentence that tells a mistake.
+    names : iterable of str
+
+    Raises
+    ------
+    EarmarkError
+        If a stage has no such rule, or none at all.
+    """
+    found: set[str] = set()
+    for name in names:
+        stage = name.partition("_")[0]
+        if stage not in rules:
+            found.add(name)
+        elif not rules[stage]:
+            raise EarmarkError(f"{option} {name}: there is no data set with recordings that {stage} works on")
+        elif name == stage:
+            found.update(rules[stage])
+        elif name in rules[stage]:
+            found.add(name)
+        else:
+            raise EarmarkError(f"{option}: there is no rule {name}{choices(name, rules[stage])}")
+    return found
 
 
 def threads(config: Mapping[str, Any], stage: str) -> int:
@@ -255,7 +303,7 @@ def _listing(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
 
 
 def check_configuration_file(path: str, base: str) -> None:
-    """Raise for a configuration file below results/ of the project's folder `base`: it was meant as a target.
+    """Raise for a configuration file below results/ of the project's folder `base`, unless it is YAML: no result is.
 
     Raises
     ------
@@ -263,26 +311,32 @@ def check_configuration_file(path: str, base: str) -> None:
         ``--configfile`` takes all that follows it, up to the next option.
     """
     inside = _below_results(path, base)
-    if inside:
+    if inside and not inside.endswith((".yaml", ".yml")):
         raise EarmarkError(
             f"--configfile takes {inside} for a configuration file, as it takes all that follows it: "
             "name what you want before --configfile"
         )
 
 
-def check_target(config: Mapping[str, Any], argument: str, base: str) -> None:
-    """Check an argument of the command line that names a result: :func:`check_path`, and how it is named.
+def check_target(config: Mapping[str, Any], target: str, base: str) -> None:
+    """Check what is asked for: a result by :func:`check_path`, and how it is named.
 
     Raises
     ------
     EarmarkError
-        If it cannot be made, or is not named by its path in the project's folder `base`.
+        If it cannot be made, is not named by its path in the project's folder `base`, or is a stage.
     """
-    inside = _below_results(argument, base)
+    inside = _below_results(target, base)
     if inside:
         check_path(config, inside)
-        if posixpath.isabs(argument):
-            raise EarmarkError(f"{argument}: ask for it by its path in the project's folder: {inside}")
+        if posixpath.isabs(target):
+            raise EarmarkError(f"{target}: ask for it by its path in the project's folder: {inside}")
+    stage = target.partition("_")[0]
+    if stage in SECTIONS:
+        raise EarmarkError(
+            f"{target}: a stage makes many results; ask for one by its path, results/..., "
+            f"or for all that is made up to it: --until {stage}"
+        )
 
 
 def _below_results(path: str, base: str) -> str | None:

@@ -1,5 +1,6 @@
 """The command line: stages, coordinates, and mistakes in one line."""
 
+import os
 import subprocess
 import sys
 import types
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from earmark import cli
+from earmark import cli, gpu
 from earmark.errors import EarmarkError
 
 
@@ -47,6 +48,35 @@ def test_threads_are_fixed(stage, monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert cli.os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_notebook_does_not_decide_how_figures_are_drawn(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "earmark",
+        "compare",
+        "--dataset",
+        "synthetic",
+        "--split",
+        "main",
+        "--config",
+        "{}",
+    ]
+    notebook = {**os.environ, "MPLBACKEND": "module://no_such_notebook.backend"}
+    done = subprocess.run(command, cwd=tmp_path, env=notebook, capture_output=True, text=True)
+    assert "backend" not in done.stderr
+
+
+@pytest.mark.parametrize(("why", "count"), [(None, "1"), ("there is none", "0")])
+def test_gpus_are_counted(monkeypatch, capsys, why, count):
+    monkeypatch.setattr(gpu, "fault", lambda: why)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--gpus"])
+    printed = capsys.readouterr()
+    assert ended.value.code == 0
+    assert printed.out == f"{count}\n"
+    assert printed.err == ("" if why is None else "earmark: no GPU to compute on: there is none.\n")
 
 
 def test_a_mistake_is_one_line(stage, capsys):

@@ -57,5 +57,17 @@ def test_too_small_an_input_is_refused() -> None:
 def test_a_gpu_that_is_not_there_is_a_clear_error(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert model.device(0) == torch.device("cpu")
-    with pytest.raises(EarmarkError, match="gpu=0 computes on the CPU"):
+    with pytest.raises(EarmarkError, match="gpu=0 computes on the CPU: make run GPU=0, or snakemake --resources gpu=0"):
+        model.device(1)
+
+
+def test_a_gpu_that_cannot_compute_is_a_clear_error(monkeypatch) -> None:
+    """A card older than PyTorch's build is there, and fails at the first operation."""
+
+    def fail(*_, **__):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCUDA kernel ...")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", fail)
+    with pytest.raises(EarmarkError, match="no kernel image is available for execution on the device; gpu=0 computes"):
         model.device(1)

@@ -41,6 +41,31 @@ def test_every_stage_has_its_sections():
     assert list(plan.SECTIONS) == list(cli.STAGES)
 
 
+def test_a_stage_has_one_rule_or_one_per_data_set_that_it_works_on(full):
+    rules = plan.rules_of(full, ["gtzan", "synthetic"])
+    assert rules["train"] == ["train"]
+    assert rules["fit"] == ["fit_gtzan", "fit_synthetic"]
+    assert rules["oracle"] == ["oracle_synthetic"]  # recordings have no sound objects to look for
+    assert list(rules) == list(cli.STAGES)
+
+
+def test_stages_are_replaced_by_their_rules(full):
+    rules = plan.rules_of(full, ["gtzan", "synthetic"])
+    named = {"fit", "train", "sonify_gtzan", "results/gtzan/manifest.csv", "all"}
+    expected = {"fit_gtzan", "fit_synthetic", "train", "sonify_gtzan", "results/gtzan/manifest.csv", "all"}
+    assert plan.named_rules(rules, "--until", named) == expected
+
+
+def test_a_stage_without_data_sets_is_a_mistake(full):
+    """Snakemake takes no rules at all for all of them."""
+    with pytest.raises(
+        EarmarkError, match=r"^--until oracle: there is no data set with recordings that oracle works on$"
+    ):
+        plan.named_rules(plan.rules_of(full, ["gtzan"]), "--until", ["oracle"])
+    with pytest.raises(EarmarkError, match=r"^--until: there is no rule oracle_gtzan; allowed: oracle_synthetic$"):
+        plan.named_rules(plan.rules_of(full, ["gtzan", "synthetic"]), "--until", ["oracle_gtzan"])
+
+
 def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
     assert json.loads(plan.stage_config(full, "synthetic", "fit")) == {
         "seed": 0,
@@ -296,6 +321,11 @@ def test_a_target_that_cannot_be_made(full, target, sentence):
 def test_other_arguments_are_none_of_its_business(full, argument):
     plan.check_target(full, argument, "/home/ann/project")
     plan.check_configuration_file(argument, "/home/ann/project")
+
+
+def test_a_configuration_may_lie_among_the_results():
+    for name in ("results/wide.yaml", "results/synthetic/wide.yml", "/home/ann/project/results/wide.yaml"):
+        plan.check_configuration_file(name, "/home/ann/project")
 
 
 def test_a_result_is_no_configuration_file():

@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
-from earmark import artifacts, plan
+from earmark import artifacts, machine, plan
 from earmark.config import FITTED_METHOD, ORACLE, choices, has_stems, validate
 from earmark.errors import EarmarkError
 from earmark.layout import INPUT_LAYER
@@ -30,30 +30,88 @@ def checked(function, *arguments):
 for path in workflow.configfiles:
     checked(plan.check_configuration_file, str(path), os.getcwd())
 config = checked(validate, config)
-for argument in sys.argv[1:]:
-    checked(plan.check_target, config, argument, os.getcwd())
-if not any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", argument) for argument in sys.argv[1:]):
-    for dataset in config["run"]:
-        checked(artifacts.check_writable, Path("results"), dataset)
 for dataset in config["run"]:
     checked(plan.check_splits, dataset, config["datasets"][dataset])
 
 
-def per_rule(settings):
-    """Hand the resources that a profile or the command line sets for a stage down to the stage's rules of data sets."""
+def per_rule(option, settings):
+    """Yield each rule with what a profile or the command line sets for its stage, and then for itself."""
     rules_of = {stage: [stage, *(f"{stage}_{dataset}" for dataset in config["datasets"])] for stage in plan.SECTIONS}
     unknown = set(settings).difference(*rules_of.values())
     if unknown:
         name = min(unknown)
-        raise EarmarkError(f"--set-resources: there is no rule {name}{choices(name, rules_of)}")
+        raise EarmarkError(f"{option}: there is no rule {name}{choices(name, rules_of)}")
+    for stage, names in rules_of.items():
+        for name in names:
+            given = [settings[key] for key in dict.fromkeys((stage, name)) if key in settings]
+            if given:
+                yield name, given
+
+
+def merged(option, settings):
+    """Map rules to all resources that are set for them."""
     return {
-        name: Resources({**settings.get(stage, {}), **settings.get(name, {})})
-        for stage, names in rules_of.items()
-        for name in names
+        name: Resources({resource: value for one in given for resource, value in one.items()})
+        for name, given in per_rule(option, settings)
     }
 
 
-workflow.resource_settings.overwrite_resources = checked(per_rule, workflow.resource_settings.overwrite_resources)
+def last(option, settings):
+    """Map rules to what is set for them, or for their stage."""
+    return {name: given[-1] for name, given in per_rule(option, settings)}
+
+
+amounts = workflow.resource_settings
+amounts.overwrite_resources = checked(merged, "--set-resources", amounts.overwrite_resources)
+amounts.overwrite_threads = checked(last, "--set-threads", amounts.overwrite_threads)
+
+
+CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
+STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
+RULES = plan.rules_of(config, CLASSES)  # {stage: names}
+
+
+def check_targets(asked):
+    """Check what the call asks for, and take names of stages for those of their rules."""
+    for target in asked.targets:
+        checked(plan.check_target, config, target, os.getcwd())
+    options = {"--until": (asked, "until"), "--omit-from": (asked, "omit_from"), "--forcerun": (asked, "forcerun")}
+    options["--prioritize"] = (workflow.scheduling_settings, "prioritytargets")
+    for option, (settings, name) in options.items():
+        found = checked(plan.named_rules, RULES, option, getattr(settings, name, ()))
+        for path in found.difference(*RULES.values()):
+            checked(plan.check_target, config, path, os.getcwd())
+        if found:
+            setattr(settings, name, found)
+
+
+def limit_resources():
+    """Unless the call says otherwise, jobs of this machine share the memory that it has, and compute on its CPUs."""
+    for name, amount in (("mem_mb", machine.memory()), ("gpu", 0)):
+        if name not in workflow.global_resources:
+            workflow.register_resource(name, amount)
+
+
+def after_a_look(prepare):
+    """Return a function that readies Snakemake for planning after a look at the call, unknown while rules are read."""
+
+    @functools.wraps(prepare)
+    def look_and_prepare(*arguments, **options):
+        check_targets(workflow.dag_settings)
+        if workflow.group_settings.overwrite_groups:
+            groups = checked(last, "--groups", workflow.group_settings.overwrite_groups)
+            workflow.group_settings.overwrite_groups = groups
+        if workflow.nodes is None and workflow.is_main_process:
+            limit_resources()
+        if workflow.executor_plugin is not None and not workflow.dryrun:
+            for dataset in config["run"]:
+                checked(artifacts.check_writable, Path("results"), dataset)
+        return prepare(*arguments, **options)
+
+    return look_and_prepare
+
+
+workflow._prepare_dag = after_a_look(workflow._prepare_dag)
 
 
 # Where a rate limits how many jobs start, Snakemake looks for jobs again a second after each look, which soon takes half a
@@ -63,8 +121,6 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
 
 
-CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
-STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
 DATASET = "results/{dataset}"
 MODEL = "results/{dataset}/{split}"
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
@@ -123,7 +179,7 @@ def imported(module):
 
 
 # What these decide is in the rules' params and paths already, or on the terminal: an edit of them changes no result.
-WITHOUT_EFFECT = {"config", "errors", "progress"}
+WITHOUT_EFFECT = {"config", "errors", "gpu", "progress"}
 
 
 @functools.cache
