@@ -24,7 +24,7 @@ PYTHON ?= $(call newest,$(SERVING))
 SECOND ?= $(call newest,$(filter-out $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(SERVING)))
 
 # 1 where PyTorch, once installed, can use a GPU that the system lists; one sentence where it cannot. GPU=0: the CPU.
-GPU = $(shell if nvidia-smi -L >/dev/null 2>&1; then PYTHONPATH=src $(BIN)/earmark --gpus; else echo 0; fi)
+GPU = $(shell if nvidia-smi -L >/dev/null 2>&1; then PYTHONPATH=src $(BIN)/earmark --gpus || echo 0; else echo 0; fi)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What keeps Snakemake from starting, in one sentence: a target that --configfile swallows, and a lock.
@@ -74,7 +74,7 @@ bench: .venv/.installed
 	$(BIN)/python -m benchmarks.run --gpu $(GPU) $(ARGS)
 
 lock: .venv/.installed envs/earmark.yaml
-	$(BIN)/python -m earmark.reference > docs/config.md
+	$(BIN)/python -m earmark.plan.reference > docs/config.md
 
 envs/earmark.yaml: envs/requirements.lock
 	{ echo "# Made from requirements.lock by \`make lock\`: what conda installs for --software-deployment-method conda."; \

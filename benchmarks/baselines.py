@@ -14,9 +14,9 @@ from zennit import rules as builtin
 from zennit.composites import NameMapComposite
 from zennit.core import Hook
 
-from earmark import lrp
-from earmark.evaluate import schedule
-from earmark.subspaces import Subspaces
+from earmark.explainers.subspaces.basis import Subspaces
+from earmark.lrp.rules import Flat, Gamma, Rules, WSquare
+from earmark.metrics.flipping import schedule
 
 
 def drsa_step(activations: torch.Tensor, contexts: torch.Tensor, basis: torch.Tensor, n_subspaces: int) -> torch.Tensor:
@@ -52,7 +52,7 @@ def concept_heatmaps(
     targets: torch.Tensor,
     layer: str,
     subspaces: Subspaces,
-    rules: lrp.Rules,
+    rules: Rules,
 ) -> torch.Tensor:
     """Repeat every clip K + 1 times and mask each copy's relevance at the layer (thesis B.2.2).
 
@@ -110,7 +110,7 @@ class _Masked(Hook):
         return _Masked(self.projections)
 
 
-def _composite(model: nn.Sequential, rules: lrp.Rules, layer: str, projections: torch.Tensor) -> NameMapComposite:
+def _composite(model: nn.Sequential, rules: Rules, layer: str, projections: torch.Tensor) -> NameMapComposite:
     """Map the network's modules to zennit's built-in rules."""
     stabilizer, hooks = rules.stabilizer, []
     for name, module in model.named_children():
@@ -119,11 +119,11 @@ def _composite(model: nn.Sequential, rules: lrp.Rules, layer: str, projections: 
         elif isinstance(module, nn.Conv2d | nn.Linear):
             ours = rules.hook(name)
             match ours:
-                case lrp.Gamma():
+                case Gamma():
                     rule = builtin.Gamma(ours.gamma, stabilizer=stabilizer)
-                case lrp.WSquare():
+                case WSquare():
                     rule = builtin.WSquare(stabilizer, zero_params="bias")
-                case lrp.Flat():
+                case Flat():
                     rule = builtin.Flat(stabilizer)
                 case _:
                     rule = builtin.Epsilon(stabilizer)

@@ -15,10 +15,15 @@ import torch
 from torch import nn
 
 from benchmarks import baselines, inputs, measure
-from earmark import config, drsa, evaluate, explain, generate, sonify
-from earmark.frontend import Frontend
-from earmark.score import CLIPS
-from earmark.subspaces import Subspaces, random_orthogonal
+from earmark.explainers.subspaces import drsa
+from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
+from earmark.explainers.subspaces.decompose import decomposed
+from earmark.metrics.flipping import _tie_order, schedule, thesis_table
+from earmark.metrics.scores import CLIPS
+from earmark.plan import config
+from earmark.sound.logmel import LogMel
+from earmark.sound.masks import render
+from earmark.stages import generate
 
 K = 4
 PUBLISHED_RUNS, PUBLISHED_STEPS = 3, 5000
@@ -255,7 +260,7 @@ def heatmaps(setting: Setting) -> list[Row]:
                 theirs[:] = [baselines.concept_heatmaps(*arguments, basis, setting.size.rules) for basis in chosen]
 
             def library(chosen=chosen, ours=ours, arguments=arguments) -> None:
-                ours[:] = explain.decomposed(*arguments, chosen, setting.size.rules)
+                ours[:] = decomposed(*arguments, chosen, setting.size.rules)
 
             slow, fast = setting.median(published, library)
             error = max(_relative(one, other[:, 1:]) for one, other in zip(ours, theirs, strict=True))
@@ -285,9 +290,7 @@ def memory(setting: Setting) -> list[Row]:
     def row(count: int) -> None:
         for part in range(0, count, few):
             batch = clips[part : part + few], targets[part : part + few]
-            evaluate.thesis_table(
-                network, *batch, explain.decomposed(network, *batch, layer, all_bases, setting.size.rules), patch
-            )
+            thesis_table(network, *batch, decomposed(network, *batch, layer, all_bases, setting.size.rules), patch)
 
     row(few)
     took = measure.seconds(lambda: row(few), setting.device)
@@ -315,8 +318,8 @@ def flipping(setting: Setting) -> list[Row]:
     network, clips, targets = _explained(setting, 10 * per_row)
     layer = "conv4"
     chosen = inputs.bases(network.get_submodule(layer).out_channels, K, n_sets)
-    maps = explain.decomposed(network, clips, targets, layer, chosen, setting.size.rules)
-    ties = evaluate._tie_order(per_row, (setting.size.side // patch) ** 2, 0, setting.device)
+    maps = decomposed(network, clips, targets, layer, chosen, setting.size.rules)
+    ties = _tie_order(per_row, (setting.size.side // patch) ** 2, 0, setting.device)
     results: dict[str, torch.Tensor] = {}
 
     def published() -> None:
@@ -329,16 +332,13 @@ def flipping(setting: Setting) -> list[Row]:
     def library() -> None:
         rows = [slice(start, start + per_row) for start in range(0, len(clips), per_row)]
         results["ours"] = torch.cat(
-            [
-                evaluate.thesis_table(network, clips[row], targets[row], [cell[row] for cell in maps], patch).cpu()
-                for row in rows
-            ]
+            [thesis_table(network, clips[row], targets[row], [cell[row] for cell in maps], patch).cpu() for row in rows]
         )
 
     slow, fast = setting.median(published, library)
     error = float((results["ours"] - results["published"]).abs().max())
     evaluated = _inputs_evaluated(network, library)
-    theirs = len(clips) * n_sets * len(evaluate.schedule(ties.shape[1]))
+    theirs = len(clips) * n_sets * len(schedule(ties.shape[1]))
     forward = _floor(network, clips[:1], "", 0)  # two passes
     return [
         _row(
@@ -372,7 +372,7 @@ def _inputs_evaluated(network: nn.Module, call: Callable[[], None]) -> int:
 
 def sound(setting: Setting) -> list[Row]:
     """Turn sound into log-mel spectrograms, on one core, and concepts into sound."""
-    frontend = Frontend(16000, 800, 360, 128, 128, 1e-7, -4.0)  # GTZAN's (thesis A.1)
+    frontend = LogMel(16000, 800, 360, 128, 128, 1e-7, -4.0)  # GTZAN's (thesis A.1)
     if setting.device.type != "cpu":
         return []  # both run on the CPU in the workflow
     batch = inputs.waveforms(16, frontend.clip_samples)
@@ -395,7 +395,7 @@ def sound(setting: Setting) -> list[Row]:
     )
     generator = torch.Generator().manual_seed(6)
     maps = torch.randn(K, frontend.n_mels, frontend.n_frames, generator=generator)
-    (took,) = setting.median(lambda: sonify.render(frontend, batch[0], maps.sum(dim=0), maps))
+    (took,) = setting.median(lambda: render(frontend, batch[0], maps.sum(dim=0), maps))
     cells = frontend.n_bins * frontend.n_frames
     concepts = _row(
         setting,
@@ -499,7 +499,7 @@ def _heatmap_growth(setting: Setting) -> list[Row]:
     def explanation(n_clips: int, n_subspaces: int, n_classes: int) -> Callable[[], Any]:
         chosen = inputs.bases(n_channels, n_subspaces, n_classes)
         arguments = network, clips[:n_clips], targets[:n_clips], layer, chosen, setting.size.rules
-        return lambda: explain.decomposed(*arguments)
+        return lambda: decomposed(*arguments)
 
     return [
         _grown(setting, "clips (K 4), heatmaps", [2, 4, 8, 16], lambda n: explanation(n, 4, 1), 1),
@@ -540,11 +540,11 @@ def _results(setting: Setting, device: torch.device) -> dict[str, tuple[torch.Te
     clips, targets = (part.to(device) for part in inputs.clips(size, 8, seed=5))
     chosen = inputs.bases(network.get_submodule(layer).out_channels, K, 1)
     activations, contexts = (part.to(device) for part in inputs.pairs(_trained(size), size, layer))
-    maps = explain.decomposed(network, clips, targets, layer, chosen, size.rules)
+    maps = decomposed(network, clips, targets, layer, chosen, size.rules)
     calls: dict[str, Callable[[], torch.Tensor]] = {
         "DRSA objective": lambda: torch.tensor(_fit(activations, contexts).objective),
-        "heatmaps": lambda: explain.decomposed(network, clips, targets, layer, chosen, size.rules)[0],
-        "flipping scores": lambda: evaluate.thesis_table(network, clips, targets, maps, size.patch),
+        "heatmaps": lambda: decomposed(network, clips, targets, layer, chosen, size.rules)[0],
+        "flipping scores": lambda: thesis_table(network, clips, targets, maps, size.patch),
     }
     results = {}
     for name, call in calls.items():

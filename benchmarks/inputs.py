@@ -12,8 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from earmark import lrp, model, subspaces
-from earmark.subspaces import Subspaces
+from earmark.explainers.subspaces.baselines import random
+from earmark.explainers.subspaces.basis import Subspaces
+from earmark.lrp import attributor
+from earmark.lrp.rules import Rules
+from earmark.models.cnn import build
 
 PATTERNS = 4
 """Patterns of a class, as the thesis's synthetic classes have (Table 4.1)."""
@@ -30,14 +33,14 @@ class Size:
     patch: int
     pair_clips: int
     positions: int
-    rules: lrp.Rules
+    rules: Rules
 
 
-def _gtzan_rules() -> lrp.Rules:
+def _gtzan_rules() -> Rules:
     """Table 4.3, with contexts as the thesis takes them: both sides must explain the same."""
     gammas = {"conv2": 0.4, "conv3": 0.4, "conv4": 0.2, "conv5": 0.1}
     patterns = [("conv1", "wsquare", 0.0), *((layer, "gamma", gamma) for layer, gamma in gammas.items())]
-    return lrp.Rules((*patterns, ("dense*", "epsilon", 0.0)), 1e-7, "ratio")
+    return Rules((*patterns, ("dense*", "epsilon", 0.0)), 1e-7, "ratio")
 
 
 GTZAN = Size((32, 32, 64, 64, 128), (128, 128), 10, 128, 16, 240, 40, _gtzan_rules())
@@ -49,7 +52,7 @@ SYNTHETIC = Size(
     8,
     500,
     16,
-    lrp.Rules((("conv1", "flat", 0.0), ("conv*", "gamma", 0.8), ("dense*", "epsilon", 0.0)), 1e-7, "ratio"),
+    Rules((("conv1", "flat", 0.0), ("conv*", "gamma", 0.8), ("dense*", "epsilon", 0.0)), 1e-7, "ratio"),
 )
 
 
@@ -81,7 +84,7 @@ def network(size: Size, steps: int) -> nn.Sequential:
     """Train a network a little: enough for sparse activations and for contexts with structure."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        trained = model.build(size.filters, size.dense, size.n_classes, (size.side, size.side))
+        trained = build(size.filters, size.dense, size.n_classes, (size.side, size.side))
         trained = trained.to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(trained.parameters(), lr=1e-3)
         for step in range(steps):
@@ -99,7 +102,7 @@ def pairs(network: nn.Sequential, size: Size, layer: str, cls: int = 0) -> tuple
     generator = torch.Generator().manual_seed(2)
     activations, contexts = [], []
     for batch in mine.split(16):
-        maps = lrp.pairs_at(network, inputs[batch], targets[batch], layer, size.rules)
+        maps = attributor.pairs_at(network, inputs[batch], targets[batch], layer, size.rules)
         positions = maps[0][0, 0].numel()
         chosen = torch.rand(len(batch), positions, generator=generator).argsort(dim=1)[:, : size.positions]
         for found, part in zip((activations, contexts), maps, strict=True):
@@ -121,7 +124,7 @@ def simulated_pairs(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def bases(n_channels: int, n_subspaces: int, count: int) -> list[Subspaces]:
     """Random subspaces, one set for each of `count` classes: time does not depend on which they are."""
-    return [subspaces.random(n_channels, n_subspaces, seed) for seed in range(count)]
+    return [random(n_channels, n_subspaces, seed) for seed in range(count)]
 
 
 def waveforms(count: int, samples: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import measure, report
 from benchmarks.cases import CASES, Setting
-from earmark import model
+from earmark.models import base as models
 
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "benchmarks" / "latest.json"
@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measured(arguments: argparse.Namespace, figures: dict[str, Any], name: str) -> dict[str, Any]:
-    device = model.device(name == "gpu")
+    device = models.device(name == "gpu")
     machine = measure.machine(device, arguments.threads)
     kept = (figures.get(name) or {}).get("rows", {})
     setting = Setting(

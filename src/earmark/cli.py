@@ -14,29 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from earmark.errors import EarmarkError
+from earmark.job import Job
+from earmark.plan.stages import STAGES
 from earmark.progress import terminal
-
-STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "generate": ("generate the recordings of a data set that has none", ("processes",)),
-    "ingest": ("check, decode and index the recordings of a data set", ()),
-    "train": ("train the classifier of a split", ("split", "folds", "gpu")),
-    "collect": ("collect activation and context vectors at a layer", ("split", "layer", "gpu")),
-    "fit": ("fit the subspaces of a layer's concepts", ("split", "layer", "method", "k", "gpu")),
-    "oracle": (
-        "find the subspaces that separate known sound objects best",
-        ("split", "layer", "k", "starts", "gpu"),
-    ),
-    "explain": ("compute a heatmap per clip and concept", ("split", "layer", "method", "k", "gpu")),
-    "sonify": ("render the concepts of the gallery's clips as sound", ("split", "layer", "method", "k")),
-    "score": ("score heatmaps by patch flipping", ("split", "layer", "method", "k", "gpu")),
-    "cross": ("score every class with every class's subspaces", ("split", "layer", "method", "k", "gpu")),
-    "ablate": ("measure the logit without each known sound object", ("split", "gpu")),
-    "objects": ("measure where concepts lie among the known sound objects", ("split", "layer", "method", "k", "gpu")),
-    "composites": ("compare LRP rules on validation clips", ("split", "gpu")),
-    "stability": ("measure how stable the subspaces are", ("split", "layer", "method", "k", "gpu")),
-    "compare": ("make the tables and figures of a data set", ("split",)),
-}
-"""What each stage does, and the coordinates that it needs beside the data set."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "split": {"help": "main, or cvN"},
@@ -48,9 +28,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gpu": {"type": int, "default": 0, "help": "0 computes on the CPU, 1 on the GPU"},
     "processes": {"type": int, "default": 1, "help": "how many work side by side"},
 }
-
-WITHOUT_TORCH = ("generate",)
-"""Stages that are spared the import of torch."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,12 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     parser.add_argument("--gpus", action=_Gpus, help="show how many GPUs a job can compute on here, 0 or 1, and exit")
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
-    for stage, (what, coordinates) in STAGES.items():
-        command = stages.add_parser(stage, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    for name, stage in STAGES.items():
+        command = stages.add_parser(name, help=stage.what, description=f"{stage.what[0].upper()}{stage.what[1:]}.")
         command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
         command.add_argument("--dataset", required=True, help="name of the data set")
-        for name in coordinates:
-            command.add_argument(f"--{name}", required="default" not in OPTIONS[name], **OPTIONS[name])
+        for option in stage.coordinates:
+            command.add_argument(f"--{option}", required="default" not in OPTIONS[option], **OPTIONS[option])
         command.add_argument("--config", required=True, metavar="JSON", help="sections of the configuration, as JSON")
     return parser
 
@@ -125,7 +102,7 @@ class _Gpus(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Try the GPU; PyTorch is imported for this alone."""
-        from earmark import gpu
+        from earmark.models import gpu
 
         why = gpu.fault()
         if why:
@@ -141,7 +118,7 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _run(stage: str, results: Path, dataset: str, config: str, **coordinates: Any) -> None:
+def _run(stage: str, config: str, **coordinates: Any) -> None:
     """Import a stage's module and run it, whatever the environment says of threads and of drawing."""
     sections = _sections(config)
     threads = sections.get("torch_threads")
@@ -151,12 +128,12 @@ def _run(stage: str, results: Path, dataset: str, config: str, **coordinates: An
         os.environ.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1")
     # Figures go to files. A notebook's variable names a way to draw without which Matplotlib does not even load.
     os.environ["MPLBACKEND"] = "Agg"
-    module = importlib.import_module(f"earmark.{stage}")
-    if threads is not None and stage not in WITHOUT_TORCH:
+    module = importlib.import_module(f"earmark.stages.{stage}")
+    if threads is not None and STAGES[stage].torch:
         import torch
 
         torch.set_num_threads(threads)
-    module.run(results, dataset, sections, **coordinates)
+    module.run(Job(stage=stage, config=sections, **coordinates))
 
 
 def _sections(text: str) -> dict[str, Any]:

@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from earmark import artifacts, lrp, model
-from earmark.layout import Layout
+from earmark.lrp.rules import Rules
+from earmark.models import base as models
+from earmark.models.cnn import build
+from earmark.store import artifacts
+from earmark.store.layout import Layout
 
-RULES = lrp.Rules((("conv1", "flat", 0.0), ("conv*", "gamma", 0.8), ("dense*", "epsilon", 0.0)), 1e-7)
+RULES = Rules((("conv1", "flat", 0.0), ("conv*", "gamma", 0.8), ("dense*", "epsilon", 0.0)), 1e-7)
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Trained:
     network: nn.Sequential
     inputs: torch.Tensor
     targets: torch.Tensor
-    rules: lrp.Rules
+    rules: Rules
 
 
 def striped(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,7 +48,7 @@ def trained() -> Trained:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = model.build([8, 8, 16], [12], n_classes=2, input_shape=(32, 32))
+        network = build([8, 8, 16], [12], n_classes=2, input_shape=(32, 32))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(120):
         inputs, targets = striped(32, generator)
@@ -86,9 +89,9 @@ def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layou
     artifacts.write_array(layout.clips, np.zeros(len(rows), np.int16))
     artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
     architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
-    network = model.build(**architecture)
+    network = build(**architecture)
     network.load_state_dict(trained.network.state_dict())
-    model.save(layout.model("main"), network, architecture, STRIPES, {}, {})
+    models.save(layout.model("main"), network, architecture, STRIPES, {}, {})
     return layout
 
 

@@ -8,7 +8,12 @@ import pytest
 import torch
 from benchmarks import baselines, cases, measure, report
 
-from earmark import drsa, evaluate, explain, lrp, subspaces
+from earmark.explainers.subspaces import drsa
+from earmark.explainers.subspaces.baselines import random
+from earmark.explainers.subspaces.basis import random_orthogonal
+from earmark.explainers.subspaces.decompose import concept_heatmaps
+from earmark.lrp import attributor
+from earmark.metrics.flipping import _tie_order, schedule, thesis_table
 
 CPU = torch.device("cpu")
 
@@ -16,12 +21,12 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3"])
 def test_published_heatmaps_are_the_librarys(trained, layer: str) -> None:
     rules = dataclasses.replace(trained.rules, context="ratio")
-    chosen = subspaces.random(trained.network.get_submodule(layer).out_channels, 4, seed=0)
+    chosen = random(trained.network.get_submodule(layer).out_channels, 4, seed=0)
     arguments = trained.network, trained.inputs[:3], trained.targets[:3], layer, chosen, rules
-    published, ours = baselines.concept_heatmaps(*arguments), explain.concept_heatmaps(*arguments)
+    published, ours = baselines.concept_heatmaps(*arguments), concept_heatmaps(*arguments)
     scale = published.abs().max()
     assert (published[:, 1:] - ours).abs().max() <= 1e-9 * scale
-    standard = lrp.standard_heatmaps(*arguments[:3], rules)
+    standard = attributor.heatmaps(*arguments[:3], rules)
     # without a context where nothing is active, the concepts' sum is all that copy 0 can keep
     assert (published[:, 0] - standard).abs().max() <= 1e-9 * scale
     assert not any(module._forward_hooks or module._backward_hooks for module in trained.network.modules())
@@ -31,8 +36,8 @@ def test_published_flipping_gives_the_librarys_scores(trained) -> None:
     inputs, targets = trained.inputs[:4], trained.targets[:4]
     generator = torch.Generator().manual_seed(0)
     maps = [torch.randn(4, 3, 1, 32, 32, generator=generator) for _ in range(2)]
-    table = evaluate.thesis_table(trained.network, inputs, targets, maps, 8)
-    ties = evaluate._tie_order(4, 16, 0, CPU)
+    table = thesis_table(trained.network, inputs, targets, maps, 8)
+    ties = _tie_order(4, 16, 0, CPU)
     for column, several in enumerate(maps):
         for clip in range(4):
             score = baselines.thesis_score(
@@ -47,17 +52,17 @@ def test_no_input_is_evaluated_twice(trained) -> None:
 
     def evaluated(sets: int) -> int:
         return cases._inputs_evaluated(
-            trained.network, lambda: evaluate.thesis_table(trained.network, inputs, targets, [maps] * sets, 8)
+            trained.network, lambda: thesis_table(trained.network, inputs, targets, [maps] * sets, 8)
         )
 
-    assert evaluated(1) == evaluated(5) <= 2 * len(evaluate.schedule(16))
+    assert evaluated(1) == evaluated(5) <= 2 * len(schedule(16))
 
 
 def test_published_step_climbs_the_librarys_objective() -> None:
     generator = torch.Generator().manual_seed(0)
     activations = drsa.normalise(torch.randn(300, 8, generator=generator, dtype=torch.float64).clamp_min(0))
     contexts = drsa.normalise(torch.randn(300, 8, generator=generator, dtype=torch.float64) + activations)
-    basis = subspaces.random_orthogonal(8, generator)
+    basis = random_orthogonal(8, generator)
     expected = basis.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(drsa.objective(activations, contexts, expected, 4), expected)
     stepped = baselines.drsa_step(activations, contexts, basis, 4)

@@ -1,5 +1,8 @@
 """The command line: stages, coordinates, and mistakes in one line."""
 
+import dataclasses
+import importlib
+import inspect
 import os
 import subprocess
 import sys
@@ -8,17 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from earmark import cli, gpu
+from earmark import cli
 from earmark.errors import EarmarkError
+from earmark.job import Job
+from earmark.models import gpu
+from earmark.plan.stages import STAGES
 
 
 @pytest.fixture
 def stage(monkeypatch):
     """Put a recorder in the place of the stage `fit`."""
     calls = []
-    module = types.ModuleType("earmark.fit")
-    module.run = lambda *arguments, **coordinates: calls.append((arguments, coordinates))
-    monkeypatch.setitem(sys.modules, "earmark.fit", module)
+    module = types.ModuleType("earmark.stages.fit")
+    module.run = calls.append
+    monkeypatch.setitem(sys.modules, "earmark.stages.fit", module)
     return module, calls
 
 
@@ -28,12 +34,12 @@ FIT = "fit --dataset synthetic --split main --layer conv3 --method drsa --k 4".s
 def test_a_stage_gets_its_coordinates(stage):
     assert cli.main([*FIT, "--gpu", "0", "--results", "out", "--config", '{"fit": {}}']) == 0
     coordinates = {"split": "main", "layer": "conv3", "method": "drsa", "k": 4, "gpu": 0}
-    assert stage[1] == [((Path("out"), "synthetic", {"fit": {}}), coordinates)]
+    assert stage[1] == [Job("fit", Path("out"), "synthetic", {"fit": {}}, **coordinates)]
 
 
 def test_the_cpu_is_the_default(stage):
     assert cli.main([*FIT, "--config", "{}"]) == 0
-    assert stage[1][0][1]["gpu"] == 0
+    assert stage[1][0].gpu == 0
 
 
 def test_threads_are_fixed(stage, monkeypatch):
@@ -47,7 +53,7 @@ def test_threads_are_fixed(stage, monkeypatch):
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-    assert cli.os.environ["OMP_NUM_THREADS"] == "3"
+    assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
 def test_a_notebook_does_not_decide_how_figures_are_drawn(tmp_path):
@@ -80,7 +86,7 @@ def test_gpus_are_counted(monkeypatch, capsys, why, count):
 
 
 def test_a_mistake_is_one_line(stage, capsys):
-    def fail(*arguments, **coordinates):
+    def fail(job):
         raise EarmarkError("there is no such thing")
 
     stage[0].run = fail
@@ -101,16 +107,11 @@ def test_a_missing_coordinate_is_named(capsys):
     assert "--split" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("stage_name", cli.STAGES)
-def test_every_stage_is_a_module_that_takes_its_coordinates(stage_name):
-    import importlib
-    import inspect
-
-    parameters = inspect.signature(importlib.import_module(f"earmark.{stage_name}").run).parameters
-    assert list(parameters)[:3] == ["results", "dataset", "config"]
-    assert set(cli.STAGES[stage_name][1]) <= set(parameters)
-    required = {name for name, one in list(parameters.items())[3:] if one.default is one.empty}
-    assert required <= set(cli.STAGES[stage_name][1])
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_is_a_module_that_takes_a_job(name):
+    run = importlib.import_module(f"earmark.stages.{name}").run
+    assert inspect.signature(run).parameters["job"].annotation == "Job"
+    assert set(STAGES[name].coordinates) <= {field.name for field in dataclasses.fields(Job)}
 
 
 def test_the_package_is_a_command():

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from earmark import artifacts, statistics, tables
-from earmark.evaluate import overlap, patch_flipping
-from earmark.groundtruth import captured, information, match
+from earmark import statistics
+from earmark.metrics.flipping import patch_flipping
+from earmark.metrics.objects import captured, information, match
+from earmark.metrics.overlap import overlap
 from earmark.statistics import Clusters, bootstrap, bootstrap_median, holm, mean, median, sign_flip
+from earmark.store import artifacts
+from earmark.tables.summary import DIGITS, At, Clips, Label, number, summarise
 
 few = settings(derandomize=True, deadline=None, max_examples=8, database=None)
 many = settings(derandomize=True, deadline=None, max_examples=60, database=None)
@@ -193,13 +196,13 @@ def test_a_summary_does_not_depend_on_the_order_of_quantities(drawn, random):
     values, groups, classes = drawn
     values[np.abs(values) > 1.5 * np.abs(values).std()] = np.nan  # clips that lack a quantity
     names = [f"class{number}" for number in range(4)]
-    of = tables.Clips(np.array(names)[classes], groups.astype(str), dict.fromkeys(names, 0))
-    labels = [tables.Label(tables.At("conv1", "drsa", 4), str(column)) for column in range(4)]
+    of = Clips(np.array(names)[classes], groups.astype(str), dict.fromkeys(names, 0))
+    labels = [Label(At("conv1", "drsa", 4), str(column)) for column in range(4)]
     quantities = {label: values[:, column] for column, label in enumerate(labels)}
     shuffled = list(labels)
     random.shuffle(shuffled)
-    one = tables.summarise(quantities, of, 40, 0, test=True)
-    other = tables.summarise({label: quantities[label] for label in shuffled}, of, 40, 0, test=True)
+    one = summarise(quantities, of, 40, 0, test=True)
+    other = summarise({label: quantities[label] for label in shuffled}, of, 40, 0, test=True)
     assert one.keys() == other.keys()
     for key, summary in one.items():
         np.testing.assert_allclose(np.array(other[key].interval), np.array(summary.interval), rtol=1e-9)
@@ -300,8 +303,8 @@ def test_tables_read_back_to_the_same_text_and_numbers(rows):
 @many
 @given(st.floats())
 def test_numbers_of_tables_hold_their_digits(value):
-    written = tables.number(value)
+    written = number(value)
     if math.isfinite(value):
-        assert float(written) == pytest.approx(value, rel=10.0 ** (1 - tables.DIGITS), abs=5e-324)
+        assert float(written) == pytest.approx(value, rel=10.0 ** (1 - DIGITS), abs=5e-324)
     else:
         assert written == ""

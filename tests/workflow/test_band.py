@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from earmark import data
-from earmark.artifacts import read_tensors
-from earmark.band_styles import STEMS, STYLES
-from earmark.layout import Layout
-
-from .conftest import new_project
+from earmark.data.dataset import open_dataset
+from earmark.sources.band.styles import STEMS, STYLES
+from earmark.store.artifacts import read_tensors
+from earmark.store.layout import Layout
+from tests.workflow.conftest import new_project
 
 SMALL = {
     "run": ["band"],
@@ -80,7 +79,7 @@ def test_the_tables_tell_of_every_style_and_stem(finished):
 
 
 def test_stems_reach_the_evaluation(finished):
-    source = data.open_dataset(Layout(finished.folder / "results", "band"))
+    source = open_dataset(Layout(finished.folder / "results", "band"))
     clips = source.split("main").test
     stems = source.stems(clips)  # [B, O, S]
     assert stems.shape == (len(clips), len(STEMS), source.clip_samples)
@@ -88,9 +87,9 @@ def test_stems_reach_the_evaluation(finished):
 
 
 def test_a_second_call_does_nothing_and_another_source_s_edit_neither(finished):
-    path = finished.folder / "src/earmark/synthetic.py"
+    path = finished.folder / "src/earmark/sources/synthetic.py"
     path.write_text(path.read_text() + "\n# edited\n")
     assert finished.plan(TARGET) == {}
-    path = finished.folder / "src/earmark/band_score.py"
+    path = finished.folder / "src/earmark/sources/band/score.py"
     path.write_text(path.read_text() + "\n# edited\n")
     assert finished.plan(TARGET)["generate"] == 1

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from .conftest import TINY, new_project
-from .test_mistakes import said
+from tests.workflow.conftest import TINY, new_project
+from tests.workflow.test_mistakes import said
 
 TWO = TINY | {
     "run": ["synthetic", "wide"],
@@ -130,7 +130,7 @@ def test_files_of_snakemake_may_lie_beside_the_results(dry_run, project, argumen
 @pytest.fixture
 def small(project):
     """Let the project find a machine of 3 GB; return a function that writes a workflow of two jobs of a size in MB."""
-    path = project.folder / "src/earmark/machine.py"
+    path = project.folder / "src/earmark/plan/machine.py"
     whole = path.read_text()
     path.write_text("def memory():\n    return 3000\n")
     yield lambda size: (project.folder / "queue.smk").write_text(QUEUE.replace("SIZE", str(size)))

@@ -7,9 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from earmark.artifacts import read_tensors
-
-from .conftest import TINY, new_project
+from earmark.store.artifacts import read_tensors
+from tests.workflow.conftest import TINY, new_project
 
 CLASSES = ("class1", "class2")
 LAYERS, METHODS, KS = TINY["datasets"]["synthetic"]["grid"].values()
@@ -168,7 +167,7 @@ AFTER_FIT = {
 
 
 def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
-    path = changed.folder / "src/earmark/drsa.py"
+    path = changed.folder / "src/earmark/explainers/subspaces/drsa.py"
     path.write_text(path.read_text() + "\n# edited\n")
     assert changed.plan() == AFTER_FIT
 

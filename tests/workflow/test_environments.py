@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from .conftest import ROOT
+from tests.workflow.conftest import ROOT
 
 STAND_IN = """#!/bin/sh
 [ "$1" = --version ] && { echo "apptainer version 1.3.0"; exit; }

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from .conftest import TINY, Called
+from tests.workflow.conftest import TINY, Called
 
 
 def said(called):
@@ -92,9 +92,9 @@ def test_recordings_that_are_gone_do_not_stop_other_data_sets(project):
 def test_a_failing_stage_shows_its_sentence(project):
     config = yaml.safe_load((project.folder / "config.yaml").read_text())
     assert config["run"] == ["synthetic"]
-    (project.folder / "src/earmark/generate.py").write_text(
+    (project.folder / "src/earmark/stages/generate.py").write_text(
         "from earmark.errors import EarmarkError\n\n\n"
-        "def run(results, dataset, config, processes):\n"
+        "def run(job):\n"
         "    raise EarmarkError('the disk is full of owls')\n"
     )
     called = project.snakemake("--cores", "1", "results/synthetic/generated.csv")

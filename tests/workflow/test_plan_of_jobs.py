@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from .conftest import ROOT, TINY
+from tests.workflow.conftest import ROOT, TINY
 
 CHAIN = {"generate": 1, "ingest": 1, "train": 1}
 

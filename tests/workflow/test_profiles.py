@@ -6,12 +6,11 @@ import re
 import pytest
 import yaml
 
-from earmark import cli
-
-from .conftest import ROOT, new_project
+from earmark.plan.stages import STAGES
+from tests.workflow.conftest import ROOT, new_project
 
 PROFILES = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("profiles/*/config.yaml"))}
-ON_GPU = {stage for stage, (_, coordinates) in cli.STAGES.items() if "gpu" in coordinates}
+ON_GPU = {stage for stage, one in STAGES.items() if "gpu" in one.coordinates}
 
 GROUPS = """
 include: "Snakefile"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from .conftest import new_project
+from tests.workflow.conftest import new_project
 
 SECOND = "EARMARK_SECOND_PYTHON"
 """Names the other Python, with the packages of the lock: `make test-second` sets it."""

@@ -17,8 +17,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from ..conftest import in_namespace
-from .conftest import Called, Project, new_project
+from tests.conftest import in_namespace
+from tests.workflow.conftest import Called, Project, new_project
 
 KILLS = int(os.environ.get("EARMARK_KILLS", "2"))
 SEED = int(os.environ.get("EARMARK_SEED", random.SystemRandom().randrange(10**6)))

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import yaml
 
-from .conftest import ROOT, TINY, new_project
+from tests.workflow.conftest import ROOT, TINY, new_project
 
 RULES = """
     generate ingest train collect fit oracle explain sonify score cross ablate objects composites compare
@@ -75,7 +75,7 @@ def stale(called):
 
 def test_the_tables_are_complete():
     assert set(MODULES) == {path.name for path in (ROOT / "src/earmark").iterdir() if path.is_file()}
-    schema = yaml.safe_load((ROOT / "src/earmark/config.schema.yaml").read_text())
+    schema = yaml.safe_load((ROOT / "src/earmark/plan/config.schema.yaml").read_text())
     other_data_or_wishes = {"source", "extends", "grid", "cross_validation"}
     assert set(CHANGES) == set(schema["$defs"]["dataset"]["properties"]) - other_data_or_wishes
     assert set(PARAMETERS) == {*CHANGES, "seed", "torch_threads"}

@@ -1,7 +1,6 @@
 """What every rule must have, and what keeps the workflow and its environment in order."""
 
 import json
-import re
 import subprocess
 import sys
 import tomllib
@@ -9,9 +8,8 @@ import tomllib
 import pytest
 import yaml
 
-from earmark import cli
-
-from .conftest import ROOT
+from earmark.plan.stages import STAGES
+from tests.workflow.conftest import ROOT
 
 LISTING = """
 include: "Snakefile"
@@ -35,7 +33,7 @@ for one in workflow.rules:
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory):
-    from .conftest import new_project
+    from tests.workflow.conftest import new_project
 
     project = new_project(tmp_path_factory.mktemp("rules") / "project")
     (project.folder / "listing.smk").write_text(LISTING)
@@ -50,7 +48,7 @@ def stage_of(name):
 
 
 def test_a_rule_bears_the_name_of_its_stage(rules):
-    assert {stage_of(name) for name in rules} == set(cli.STAGES)
+    assert {stage_of(name) for name in rules} == set(STAGES)
     for name, rule in rules.items():
         assert rule["shell"].startswith(f"earmark {stage_of(name)} ")
 
@@ -68,23 +66,25 @@ def test_every_rule_has_what_it_must_have(rules):
 
 def test_rules_that_compute_on_a_gpu_ask_for_one(rules):
     for name, rule in rules.items():
-        takes = "gpu" in cli.STAGES[stage_of(name)][1]
+        takes = "gpu" in STAGES[stage_of(name)].coordinates
         assert ("gpu" in rule["resources"]) == takes, name
         assert ("--gpu {resources.gpu}" in rule["shell"]) == takes, name
 
 
 def test_rules_declare_the_code_that_they_run(rules):
-    def code(stage):
-        return {re.sub(r"src/earmark/(.*)\.py", r"\1", path) for path in rules[stage]["code"]}
+    def code(name):
+        return {path.removeprefix("src/earmark/") for path in rules[name]["code"]}
 
     for name in rules:
-        assert stage_of(name) in code(name)
-        assert not code(name) & {"cli", "plan", "__init__", "__main__"}
-    assert {"drsa", "subspaces"} <= code("fit_synthetic")
-    assert "lrp" in code("collect_synthetic")
+        assert f"stages/{stage_of(name)}.py" in code(name)
+        assert not code(name) & {"cli.py", "plan/config.py", "plan/targets.py", "__main__.py"}
+    subspaces = "explainers/subspaces"
+    assert {f"{subspaces}/drsa.py", f"{subspaces}/basis.py"} <= code("fit_synthetic")
+    assert {"lrp/rules.py", "lrp/attributor.py"} <= code("collect_synthetic")
     for stage in ("generate", "ingest", "train", "collect_synthetic", "score", "composites"):
-        assert "drsa" not in code(stage)
-    assert not code("generate") & {"synthetic", "band"}  # an edit of one source leaves the other's data as they are
+        assert f"{subspaces}/drsa.py" not in code(stage)
+    sources = {name for name in code("generate") if name.startswith("sources/")}
+    assert sources == {"sources/__init__.py", "sources/base.py"}  # an edit of one source leaves the others' data alone
 
 
 def test_the_linter_is_content():

@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from .conftest import Called
+from tests.workflow.conftest import Called
 
 MEMORY_MB = 500
 

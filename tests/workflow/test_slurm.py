@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from earmark import cli
+from earmark.plan.stages import STAGES
+from tests.workflow.conftest import TINY, Called, Project, new_project
 
 from ..slurm import cluster
-from .conftest import TINY, Called, Project, new_project
 
 REQUIRED = "EARMARK_REQUIRE_SLURM"
 """Set where these tests must run: a machine without SLURM is then an error."""
@@ -126,7 +126,7 @@ def story(tmp_path_factory):
     """Run everything, with three jobs that come to harm; mend what harmed them; and call again."""
     assert not absent, f"{REQUIRED} is set, and SLURM is not installed: {', '.join(absent)}"
     project = new_project(tmp_path_factory.mktemp("slurm") / "project")
-    with (project.folder / "src/earmark/model.py").open("a") as file:
+    with (project.folder / "src/earmark/models/base.py").open("a") as file:
         file.write(  # the GPUs of this cluster are pretended
             "\n\ndef device(gpu: int) -> torch.device:\n    assert gpu == 1\n    return torch.device('cpu')\n"
         )
@@ -152,7 +152,7 @@ def story(tmp_path_factory):
 
 def stages(job: dict[str, str]) -> set[str]:
     """Return the stages that a submission runs, as its comment names them."""
-    return set(re.split(r"[_ ]", job["Comment"].split("_wildcards_")[0])) & set(cli.STAGES)
+    return set(re.split(r"[_ ]", job["Comment"].split("_wildcards_")[0])) & set(STAGES)
 
 
 def of_stage(jobs: list[dict[str, str]], stage: str) -> list[dict[str, str]]:
@@ -180,7 +180,7 @@ def test_every_stage_is_sent_but_the_cheapest(story):
 
 def test_gpu_rules_and_only_they_ask_for_a_gpu_and_its_partition(story):
     for job in story.jobs:
-        with_gpu = {"gpu" in cli.STAGES[stage][1] for stage in stages(job)}
+        with_gpu = {"gpu" in STAGES[stage].coordinates for stage in stages(job)}
         assert len(with_gpu) == 1, job["Comment"]
         asked = (job["Partition"], job.get("TresPerJob"))
         assert asked == (("gpu", "gres:gpu:a100:1") if with_gpu.pop() else ("cpu", None)), job["Comment"]

@@ -1,5 +1,4 @@
 # What all rules share: the checked configuration, the classes, and helpers for inputs, params and resources.
-import ast
 import functools
 import os
 import re
@@ -13,10 +12,15 @@ from snakemake.settings.types import DeploymentMethod
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
-from earmark import artifacts, machine, plan
-from earmark.config import FITTED_METHOD, ORACLE, choices, has_stems, validate
 from earmark.errors import EarmarkError
-from earmark.layout import INPUT_LAYER
+from earmark.plan import datasets, machine, methods, stages, targets
+from earmark.plan.code import files
+from earmark.plan.config import validate
+from earmark.plan.generated import MODULES, has_stems
+from earmark.plan.methods import FITTED_METHOD, ORACLE
+from earmark.plan.sentences import choices
+from earmark.store import artifacts
+from earmark.store.layout import INPUT_LAYER
 
 
 def checked(function, *arguments):
@@ -28,15 +32,15 @@ def checked(function, *arguments):
 
 
 for path in workflow.configfiles:
-    checked(plan.check_configuration_file, str(path), os.getcwd())
+    checked(targets.check_configuration_file, str(path), os.getcwd())
 config = checked(validate, config)
 for dataset in config["run"]:
-    checked(plan.check_splits, dataset, config["datasets"][dataset])
+    checked(datasets.check_splits, dataset, config["datasets"][dataset])
 
 
 def per_rule(option, settings):
     """Yield each rule with what a profile or the command line sets for its stage, and then for itself."""
-    rules_of = {stage: [stage, *(f"{stage}_{dataset}" for dataset in config["datasets"])] for stage in plan.SECTIONS}
+    rules_of = {stage: [stage, *(f"{stage}_{dataset}" for dataset in config["datasets"])] for stage in stages.STAGES}
     unknown = set(settings).difference(*rules_of.values())
     if unknown:
         name = min(unknown)
@@ -66,21 +70,21 @@ amounts.overwrite_resources = checked(merged, "--set-resources", amounts.overwri
 amounts.overwrite_threads = checked(last, "--set-threads", amounts.overwrite_threads)
 
 
-CLASSES = plan.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
+CLASSES = datasets.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
-RULES = plan.rules_of(config, CLASSES)  # {stage: names}
+RULES = stages.rules_of(config, CLASSES)  # {stage: names}
 
 
 def check_targets(asked):
     """Check what the call asks for, and take names of stages for those of their rules."""
     for target in asked.targets:
-        checked(plan.check_target, config, target, os.getcwd())
+        checked(targets.check_target, config, target, os.getcwd())
     options = {"--until": (asked, "until"), "--omit-from": (asked, "omit_from"), "--forcerun": (asked, "forcerun")}
     options["--prioritize"] = (workflow.scheduling_settings, "prioritytargets")
     for option, (settings, name) in options.items():
-        found = checked(plan.named_rules, RULES, option, getattr(settings, name, ()))
+        found = checked(stages.named_rules, RULES, option, getattr(settings, name, ()))
         for path in found.difference(*RULES.values()):
-            checked(plan.check_target, config, path, os.getcwd())
+            checked(targets.check_target, config, path, os.getcwd())
         if found:
             setattr(settings, name, found)
 
@@ -139,7 +143,7 @@ wildcard_constraints:
     dataset=one_of(CLASSES),
     split=r"main|cv\d",
     layer=rf"{INPUT_LAYER}|conv\d+",
-    method=rf"{plan.SUBSPACE_METHOD.pattern}|{plan.INPUT_METHOD.pattern}",
+    method=rf"{methods.SUBSPACE_METHOD.pattern}|{methods.INPUT_METHOD.pattern}",
     k=r"\d+",
 
 
@@ -156,45 +160,14 @@ shell.prefix(
 )
 
 
-def imports(statements):
-    """Yield the names of the package's modules that statements import when they run."""
-    for node in statements:
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module == "earmark":
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("earmark."):
-            yield node.module.split(".")[1]
-        elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("earmark."))
-        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-            yield from imports(getattr(node, block, ()))
-
-
-@functools.cache
-def imported(module):
-    """Return the modules that a module of the package imports directly."""
-    tree = ast.parse((SOURCE / "earmark" / f"{module}.py").read_text(encoding="utf-8"))
-    return frozenset(imports(tree.body))
-
-
-# What these decide is in the rules' params and paths already, or on the terminal: an edit of them changes no result.
-WITHOUT_EFFECT = {"config", "errors", "gpu", "progress"}
-
-
-@functools.cache
-def code(stage):
-    """List the files of the package that a stage's results depend on: as inputs, an edit of one makes them stale."""
-    found, waiting = set(), {stage}
-    while waiting:
-        found |= waiting
-        waiting = set().union(*(imported(module) for module in waiting)) - found
-    return sorted(os.path.relpath(SOURCE / "earmark" / f"{module}.py") for module in found - WITHOUT_EFFECT)
+def code(*modules):
+    """List the files that modules below the package run, such as ``stages.fit``: an edit of one makes results stale."""
+    return [os.path.relpath(path) for path in files(*modules)]
 
 
 def config_of(stage, dataset=None):
     """Return a params function: the sections of the configuration that a stage uses, as JSON."""
-    return lambda wildcards: plan.stage_config(config, dataset or wildcards.dataset, stage)
+    return lambda wildcards: stages.stage_config(config, dataset or wildcards.dataset, stage)
 
 
 def of(pattern, **known):
@@ -260,13 +233,13 @@ def grid(dataset, pattern, methods=None, maps_of_input=()):
 @functools.cache
 def planned_folds(dataset):
     """Return how many folds the cross-validation counts on, the same from the plan to the last job; 0 without it."""
-    return plan.planned_folds(config, dataset)
+    return datasets.planned_folds(config, dataset)
 
 
 def composites_of(dataset):
     """List the comparison of LRP rules, if a data set names candidates."""
     asked = config["datasets"][dataset]["composites"]["candidates"]
-    return expand(f"{MODEL}/{{name}}", dataset=dataset, split="main", name=plan.COMPOSITES_FILES if asked else ())
+    return expand(f"{MODEL}/{{name}}", dataset=dataset, split="main", name=targets.COMPOSITES_FILES if asked else ())
 
 
 def wanted(dataset):

@@ -7,8 +7,8 @@ localrules:
 
 rule generate:
     input:
-        code=code("generate"),
-        source=lambda wildcards: code(config["datasets"][wildcards.dataset]["source"]),
+        code=code("stages.generate"),
+        source=lambda wildcards: code(MODULES[config["datasets"][wildcards.dataset]["source"]]),
     output:
         index=f"{DATASET}/generated.csv",
         stems=ensure(f"{DATASET}/stems.npy", non_empty=True),
@@ -22,7 +22,7 @@ rule generate:
         dataset=one_of(STEMS),
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "generate")
+    threads: stages.threads(config, "generate")
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
@@ -37,7 +37,7 @@ rule generate:
 rule ingest:
     input:
         recordings=of_generated("generated.csv"),
-        code=code("ingest"),
+        code=code("stages.ingest"),
     output:
         index=INDEX,
         clips=ensure(f"{DATASET}/clips.npy", non_empty=True),
@@ -48,15 +48,15 @@ rule ingest:
         "logs/{dataset}/ingest.tsv"
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "ingest")
+    threads: stages.threads(config, "ingest")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
         # A function that takes `output` is not compared: the same recordings may lie elsewhere.
-        config=lambda wildcards, output: plan.stage_config(config, wildcards.dataset, "ingest"),
-        compared=lambda wildcards: plan.compared_config(config, wildcards.dataset, "ingest"),
-        recordings=lambda wildcards: plan.fingerprint(
+        config=lambda wildcards, output: stages.stage_config(config, wildcards.dataset, "ingest"),
+        compared=lambda wildcards: stages.compared_config(config, wildcards.dataset, "ingest"),
+        recordings=lambda wildcards: datasets.fingerprint(
             config["datasets"][wildcards.dataset], DIGESTS / f"{wildcards.dataset}.json"
         ),
     message:

@@ -8,7 +8,7 @@ rule score:
         model=f"{MODEL}/model.safetensors",
         heatmaps=of_classes(f"{METHOD}/{{cls}}/heatmaps.safetensors"),
         standard=of_classes(f"{MODEL}/{INPUT_LAYER}/standard/K~1/{{cls}}/heatmaps.safetensors"),
-        code=code("score"),
+        code=code("stages.score"),
     output:
         f"{METHOD}/scores.csv",
     log:
@@ -19,7 +19,7 @@ rule score:
         "concepts-{layer}-{method}"
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "score")
+    threads: stages.threads(config, "score")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -41,7 +41,7 @@ rule cross:
         model=f"{MODEL}/model.safetensors",
         subspaces=of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors"),
         standard=of_classes(f"{MODEL}/{INPUT_LAYER}/standard/K~1/{{cls}}/heatmaps.safetensors"),
-        code=code("cross"),
+        code=code("stages.cross"),
     output:
         matrix=f"{METHOD}/cross_class.csv",
         clips=f"{METHOD}/cross_class_clips.csv",
@@ -53,7 +53,7 @@ rule cross:
         layer=r"conv\d+",
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "cross")
+    threads: stages.threads(config, "cross")
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -75,7 +75,7 @@ rule ablate:
         stems=f"{DATASET}/stems.npy",
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
-        code=code("ablate"),
+        code=code("stages.ablate"),
     output:
         f"{MODEL}/ablation.csv",
     log:
@@ -86,7 +86,7 @@ rule ablate:
         dataset=one_of(STEMS),
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "ablate")
+    threads: stages.threads(config, "ablate")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -108,7 +108,7 @@ rule objects:
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
         subspaces=below_input(f"{METHOD}/{{cls}}/subspaces.safetensors"),
-        code=code("objects"),
+        code=code("stages.objects"),
     output:
         f"{METHOD}/objects.csv",
     log:
@@ -119,7 +119,7 @@ rule objects:
         dataset=one_of(STEMS),
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "objects")
+    threads: stages.threads(config, "objects")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -139,7 +139,7 @@ rule composites:
         index=INDEX,
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
-        code=code("composites"),
+        code=code("stages.composites"),
     output:
         scores=f"{MODEL}/composites.csv",
         curves=f"{MODEL}/composites_curves.csv",
@@ -149,7 +149,7 @@ rule composites:
         "logs/{dataset}/{split}/composites.tsv"
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "composites")
+    threads: stages.threads(config, "composites")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -171,9 +171,9 @@ rule stability:
         model=f"{MODEL}/model.safetensors",
         subspaces=of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors"),
         others=of_other_splits([f"{MODEL}/model.safetensors", f"{METHOD}/{{cls}}/subspaces.safetensors"]),
-        code=code("stability"),
+        code=code("stages.stability"),
     output:
-        of(f"{METHOD}/{{name}}", name=plan.STABILITY_FILES),
+        of(f"{METHOD}/{{name}}", name=targets.STABILITY_FILES),
     log:
         "logs/{dataset}/{split}/{layer}/{method}/K~{k}/stability.log",
     benchmark:
@@ -183,7 +183,7 @@ rule stability:
         method=FITTED_METHOD.pattern,
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "stability")
+    threads: stages.threads(config, "stability")
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),

@@ -11,7 +11,7 @@ for dataset, classes in CLASSES.items():
             logmel=of(LOGMEL, dataset=dataset),
             model=of(f"{MODEL}/model.safetensors", dataset=dataset),
             subspaces=below_input(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
-            code=code("explain"),
+            code=code("stages.explain"),
         output:
             ensure(of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes), non_empty=True),
             of(f"{METHOD}/{{cls}}/heatmaps.png", dataset=dataset, cls=classes),
@@ -23,7 +23,7 @@ for dataset, classes in CLASSES.items():
             "concepts-{layer}-{method}"
         conda:
             "../../envs/earmark.yaml"
-        threads: plan.threads(config, "explain")
+        threads: stages.threads(config, "explain")
         resources:
             mem_mb=growing(4000),
             runtime=growing(60),
@@ -54,7 +54,7 @@ for dataset, classes in CLASSES.items():
                 k=1,
                 cls=classes,
             ),
-            code=code("sonify"),
+            code=code("stages.sonify"),
         output:
             directory(of(f"{METHOD}/{{cls}}/sounds", dataset=dataset, cls=classes)),
         log:
@@ -65,7 +65,7 @@ for dataset, classes in CLASSES.items():
             "sounds-{layer}"
         conda:
             "../../envs/earmark.yaml"
-        threads: plan.threads(config, "sonify")
+        threads: stages.threads(config, "sonify")
         resources:
             mem_mb=growing(4000),
             runtime=growing(60),

@@ -10,12 +10,12 @@ rule compare:
         models=lambda wildcards: expand(
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,
-            split=plan.splits(planned_folds(wildcards.dataset)),
-            name=plan.SPLIT_FILES,
+            split=datasets.splits(planned_folds(wildcards.dataset)),
+            name=targets.SPLIT_FILES,
         ),
-        scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", maps_of_input=plan.INPUT_METHODS),
+        scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", maps_of_input=methods.INPUT_METHODS),
         heatmaps=lambda wildcards: grid(
-            wildcards.dataset, f"{METHOD}/{{cls}}/heatmaps.safetensors", maps_of_input=plan.INPUT_METHODS
+            wildcards.dataset, f"{METHOD}/{{cls}}/heatmaps.safetensors", maps_of_input=methods.INPUT_METHODS
         ),
         fits=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/fit.json"),
         cross=lambda wildcards: grid(
@@ -33,12 +33,12 @@ rule compare:
         composites=lambda wildcards: composites_of(wildcards.dataset),
         stability=lambda wildcards: grid(
             wildcards.dataset,
-            [f"{METHOD}/{name}" for name in plan.STABILITY_FILES],
+            [f"{METHOD}/{name}" for name in targets.STABILITY_FILES],
             config["datasets"][wildcards.dataset]["stability"]["methods"],
         ),
-        code=code("compare"),
+        code=code("stages.compare"),
     output:
-        tables=of(f"{DATASET}/tables/{{name}}", name=plan.TABLES),
+        tables=of(f"{DATASET}/tables/{{name}}", name=targets.TABLES),
         figures=directory(f"{DATASET}/figures"),
     log:
         "logs/{dataset}/compare.log",
@@ -46,7 +46,7 @@ rule compare:
         "logs/{dataset}/compare.tsv"
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "compare")
+    threads: stages.threads(config, "compare")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),

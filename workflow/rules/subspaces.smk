@@ -11,7 +11,7 @@ for dataset, classes in CLASSES.items():
             index=of(INDEX, dataset=dataset),
             logmel=of(LOGMEL, dataset=dataset),
             model=of(f"{MODEL}/model.safetensors", dataset=dataset),
-            code=code("collect"),
+            code=code("stages.collect"),
         output:
             ensure(of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes), non_empty=True),
         log:
@@ -20,7 +20,7 @@ for dataset, classes in CLASSES.items():
             f"logs/{dataset}/{{split}}/{{layer}}/collect.tsv"
         conda:
             "../../envs/earmark.yaml"
-        threads: plan.threads(config, "collect")
+        threads: stages.threads(config, "collect")
         resources:
             mem_mb=growing(4000),
             runtime=growing(60),
@@ -40,7 +40,7 @@ for dataset, classes in CLASSES.items():
         input:
             classes=f"results/{dataset}/classes.csv",
             pairs=of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes),
-            code=code("fit"),
+            code=code("stages.fit"),
         output:
             ensure(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, cls=classes), non_empty=True),
             of(f"{METHOD}/{{cls}}/fit.json", dataset=dataset, cls=classes),
@@ -54,7 +54,7 @@ for dataset, classes in CLASSES.items():
             "concepts-{layer}-{method}"
         conda:
             "../../envs/earmark.yaml"
-        threads: plan.threads(config, "fit")
+        threads: stages.threads(config, "fit")
         resources:
             mem_mb=growing(4000),
             runtime=growing(120),
@@ -84,7 +84,7 @@ for dataset, classes in CLASSES.items():
                 starts=of(
                     f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=fitted(dataset), cls=classes
                 ),
-                code=code("oracle"),
+                code=code("stages.oracle"),
             output:
                 ensure(
                     of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=ORACLE, cls=classes),
@@ -99,7 +99,7 @@ for dataset, classes in CLASSES.items():
                 f"concepts-{{layer}}-{ORACLE}"
             conda:
                 "../../envs/earmark.yaml"
-            threads: plan.threads(config, "oracle")
+            threads: stages.threads(config, "oracle")
             resources:
                 mem_mb=growing(4000),
                 runtime=growing(120),

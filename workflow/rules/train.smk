@@ -6,7 +6,7 @@ rule train:
         index=INDEX,
         clips=f"{DATASET}/clips.npy",
         logmel=LOGMEL,
-        code=code("train"),
+        code=code("stages.train"),
     output:
         model=ensure(f"{MODEL}/model.safetensors", non_empty=True),
         metrics=f"{MODEL}/metrics.json",
@@ -18,7 +18,7 @@ rule train:
         "logs/{dataset}/{split}/train.tsv"
     conda:
         "../../envs/earmark.yaml"
-    threads: plan.threads(config, "train")
+    threads: stages.threads(config, "train")
     resources:
         mem_mb=growing(6000),
         runtime=growing(240),

@@ -1,0 +1,1 @@
+"""Recordings and clips, decoded once and divided into folds."""

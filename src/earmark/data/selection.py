@@ -1,0 +1,33 @@
+"""Choose clips spread over their recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def spread(recordings: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Choose clips at random, spread evenly over their recordings.
+
+    Parameters
+    ----------
+    recordings : numpy.ndarray
+        Recording of every candidate, ``[N]``.
+    count : int
+        How many to choose; all candidates if there are fewer.
+    seed : int
+        Of the choice.
+
+    Returns
+    -------
+    numpy.ndarray
+        Ascending positions among the candidates; no recording gives two clips more than another one
+        that has as many.
+    """
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(recordings))
+    _, first, member = np.unique(recordings[shuffled], return_index=True, return_inverse=True)
+    turn = np.empty(len(recordings), np.int64)  # a clip's place among those of its recording
+    for recording in range(len(first)):
+        rows = np.flatnonzero(member == recording)
+        turn[rows] = np.arange(len(rows))
+    return np.sort(shuffled[np.argsort(turn, kind="stable")[:count]])

@@ -1,0 +1,1 @@
+"""Methods that explain a prediction, and the artefact that they leave."""

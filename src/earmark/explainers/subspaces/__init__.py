@@ -1,0 +1,1 @@
+"""Concepts as subspaces of a hidden layer."""

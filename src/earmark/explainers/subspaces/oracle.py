@@ -1,0 +1,165 @@
+"""The basis of a layer that separates the sound objects best, the ceiling of any method.
+
+Knowing the stems, it maximises over all orthogonal bases how much the concepts' relevance at the layer tells of the
+objects (:func:`earmark.metrics.objects.information`), on training clips and on the layer's own grid. It explains
+nothing; it says how much there is to find.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import OptimizeResult, minimize
+
+from earmark.data.dataset import ClassInfo, DataSet, stems_of
+from earmark.data.selection import spread
+from earmark.errors import EarmarkError
+from earmark.explainers.subspaces.basis import Subspaces, check_size
+from earmark.lrp import attributor
+from earmark.lrp.rules import Rules
+from earmark.metrics.objects import information, object_cells
+from earmark.models.recognition import recognised
+from earmark.seeds import derive
+from earmark.sound.logmel import LogMel
+
+CLIPS = 64
+"""Clips whose stems are held at once."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Where the relevance of a class arises at a layer, and which objects sound there.
+
+    Attributes
+    ----------
+    activations, contexts : torch.Tensor
+        ``[N, D]``, at positions of the layer's grid.
+    shares : torch.Tensor
+        Share of a position's input cells that belongs to each object, ``[N, O]``.
+    """
+
+    activations: torch.Tensor
+    contexts: torch.Tensor
+    shares: torch.Tensor
+
+    def relevance(self, basis: torch.Tensor, n_subspaces: int) -> torch.Tensor:
+        """Pool the positive relevance of subspaces on objects, ``[K, O]``; differentiable by the basis."""
+        found = Subspaces(basis, n_subspaces).relevance(self.activations, self.contexts)  # [N, K]
+        return found.clamp_min(0).T @ self.shares
+
+    def information(self, basis: torch.Tensor, n_subspaces: int) -> torch.Tensor:
+        """Information of the concepts on the objects, a scalar."""
+        return information(self.relevance(basis, n_subspaces))
+
+
+def training_clips(
+    network: torch.nn.Module,
+    source: DataSet,
+    split: str,
+    cls: ClassInfo,
+    config: dict[str, Any],
+    device: torch.device,
+) -> np.ndarray:
+    """Choose training clips of a class that the model recognises, spread over their recordings.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems, or no training clip of the class is recognised.
+    """
+    training = source.split(split).train
+    if source.stems(training[:1]) is None:
+        raise EarmarkError(f"{source.layout.dataset} has no stems: only data with known sound objects have an oracle")
+    candidates = training[source.targets(training).numpy() == cls.index]
+    usable = candidates[recognised(network, source, candidates, cls.index, device)[0]]
+    if not len(usable):
+        raise EarmarkError(f"the model of {source.layout.dataset}/{split} recognises no training clip of {cls.name}")
+    recordings = source.clips["recording"].to_numpy()[usable]
+    return usable[spread(recordings, config["oracle"]["clips"], derive(config["seed"], "oracle clips", cls.slug))]
+
+
+def collect(
+    network: torch.nn.Sequential,
+    source: DataSet,
+    frontend: LogMel,
+    clips: np.ndarray,
+    cls: ClassInfo,
+    layer: str,
+    rules: Rules,
+    n_units: int,
+    generator: torch.Generator,
+) -> Units:
+    """Collect the positions of a layer's grid at which any object sounds, a random part of them if they are many.
+
+    Objects' cells are pooled to the grid: a position's share of an object is the part of its input cells that are
+    the object's.
+    """
+    parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    device = next(network.parameters()).device
+    for chosen in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
+        cells = object_cells(frontend, source.waveforms(chosen), stems_of(source, chosen))  # [B, O, F, T]
+        inputs = source.logmel(chosen).to(device)
+        targets = torch.full((len(chosen),), cls.index, device=device)
+        pairs = attributor.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w] each
+        height, width = pairs[0].shape[2:]
+        shares = torch.nn.functional.adaptive_avg_pool2d(cells.float(), (height, width))  # [B, O, h, w]
+        flat = [grid.cpu().movedim(1, -1).flatten(0, 2) for grid in (*pairs, shares)]
+        sounding = flat[2].sum(dim=1) > 0
+        parts.append((flat[0][sounding], flat[1][sounding], flat[2][sounding]))
+    activations, contexts, shares = (torch.cat(column) for column in zip(*parts, strict=True))
+    kept = torch.randperm(len(shares), generator=generator)[:n_units].sort().values
+    return Units(activations[kept], contexts[kept], shares[kept])
+
+
+def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_iterations: int) -> Subspaces:
+    """Maximise the information over orthogonal bases, from every start (L-BFGS).
+
+    Parameters
+    ----------
+    units : Units
+        Positions of one class at one layer.
+    starts : list of torch.Tensor
+        Orthogonal bases ``[D, D]``; the search runs over ``U exp(W)`` with skew-symmetric ``W``, ``W = 0`` at first.
+    n_subspaces : int
+        ``K``; must divide ``D``.
+    max_iterations : int
+        Per start.
+
+    Returns
+    -------
+    Subspaces
+        The best one found, hence at least as good as every start; ``objective`` is its information.
+    """
+    size = units.activations.shape[1]
+    check_size(size, n_subspaces)
+    rows, columns = torch.tril_indices(size, size, offset=-1)
+
+    def rotated(start: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+        lower = torch.zeros(size, size, dtype=torch.float64).index_put((rows, columns), angles)
+        return start @ torch.linalg.matrix_exp(lower - lower.T)
+
+    def ascend(start: torch.Tensor) -> tuple[float, torch.Tensor, list[float]]:
+        history: list[float] = []
+
+        def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+            angles = torch.tensor(values, requires_grad=True)
+            reached = units.information(rotated(start, angles).float(), n_subspaces)
+            (slope,) = torch.autograd.grad(reached, angles)
+            return -reached.item(), -slope.numpy()
+
+        def note(intermediate_result: OptimizeResult) -> None:
+            history.append(-float(intermediate_result.fun))
+
+        history.append(units.information(start.float(), n_subspaces).item())
+        options = {"maxiter": max_iterations, "ftol": 1e-6}
+        found = minimize(loss, np.zeros(len(rows)), jac=True, method="L-BFGS-B", callback=note, options=options)
+        return -float(found.fun), rotated(start, torch.from_numpy(found.x)).float(), history
+
+    reached = [ascend(start.double()) for start in starts]
+    value, basis, _ = max(reached, key=lambda result: result[0])
+    return Subspaces(
+        basis, n_subspaces, value, tuple(result[0] for result in reached), tuple(tuple(result[2]) for result in reached)
+    )

@@ -1,0 +1,107 @@
+"""Activation and context vectors of clips at one layer (thesis 3.2.2.1)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+
+from earmark.data.dataset import ClassInfo, DataSet
+from earmark.data.selection import spread
+from earmark.lrp import attributor
+from earmark.lrp.rules import Rules
+from earmark.models.recognition import recognised
+from earmark.seeds import derive
+
+log = logging.getLogger(__name__)
+
+
+def pairs_of(
+    network: torch.nn.Sequential,
+    source: DataSet,
+    clips: np.ndarray,
+    cls: ClassInfo,
+    layer: str,
+    rules: Rules,
+    config: dict[str, Any],
+) -> dict[str, torch.Tensor]:
+    """Draw pairs of one class from the recognised ones of some clips.
+
+    Parameters
+    ----------
+    network : torch.nn.Sequential
+        On the device to compute on.
+    source : data.DataSet
+        What the clips are of.
+    clips : numpy.ndarray
+        Rows of the clip index, of any class.
+    cls : data.ClassInfo
+        The class.
+    layer : str
+        Where.
+    rules : lrp.Rules
+        Rule of each layer.
+    config : dict
+        ``pairs``, ``seed``.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the clip index), ``position`` ``[N, 2]``;
+        empty if no clip of the class is recognised.
+    """
+    device = next(network.parameters()).device
+    candidates = clips[source.targets(clips).numpy() == cls.index]
+    usable = candidates[recognised(network, source, candidates, cls.index, device)[0]]
+    log.info("%s: %d of %d clips are recognised", cls.slug, len(usable), len(candidates))
+    if not len(usable):
+        return {}
+    recordings = source.clips["recording"].to_numpy()[usable]
+    chosen = usable[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
+    inputs = source.logmel(chosen).to(device)
+    targets = torch.full((len(chosen),), cls.index, device=device)
+    activations, contexts = attributor.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w]
+    tensors = sample_positions(
+        activations.cpu(),
+        contexts.cpu(),
+        config["pairs"]["positions"],
+        torch.Generator().manual_seed(derive(config["seed"], "positions", cls.slug)),
+    )
+    return tensors | {"clip": torch.from_numpy(chosen)[tensors["clip"]]}
+
+
+def sample_positions(
+    activations: torch.Tensor, contexts: torch.Tensor, positions: int, generator: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Draw positions of the layer's grid without replacement, anew for every clip.
+
+    Parameters
+    ----------
+    activations, contexts : torch.Tensor
+        ``[B, D, h, w]``.
+    positions : int
+        How many per clip; all if the grid has fewer.
+    generator : torch.Generator
+        Of the draw.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the batch), ``position`` ``[N, 2]``
+        (row and column of the grid).
+    """
+    count, size, height, width = activations.shape
+    drawn = torch.rand(count, height * width, generator=generator).argsort(dim=1)[:, :positions]  # [B, P]
+    index = drawn.unsqueeze(1).expand(-1, size, -1)  # [B, D, P]
+
+    def picked(grid: torch.Tensor) -> torch.Tensor:
+        return grid.flatten(2).gather(2, index).transpose(1, 2).reshape(-1, size)
+
+    return {
+        "activations": picked(activations),
+        "contexts": picked(contexts),
+        "clip": torch.arange(count).repeat_interleave(drawn.shape[1]),
+        "position": torch.stack([drawn // width, drawn % width], dim=2).view(-1, 2),
+    }

@@ -1,0 +1,295 @@
+"""Layer-wise relevance propagation by modified gradients.
+
+Every rule here has the form ``R_j = a_j c_j`` with ``c_j = sum_k w'_jk (z_k c_k) / z'_k``, where ``z`` is
+the layer's own pre-activation, ``w'`` and ``z' = sum_j a_j w'_jk + b'`` are the rule's (eq. 3.1, 3.2). So a rule
+needs no backward code: in the forward pass a hook replaces the layer's output by a tensor of the same value
+whose gradient is the rule's, ``z' (z / z')`` with the bracket held constant, and one ordinary backward pass
+yields the contexts ``c`` of any layer, also where ``a = 0``. ReLU, pooling, dropout and flattening pass
+contexts on by their own gradient; for max-pooling that is the winner-takes-all rule.
+
+The first layer's rules do not depend on the input (Flat, w^2: eq. B.2, B.1); there the gradient with
+respect to the input is the relevance itself.
+"""
+
+from __future__ import annotations
+
+import abc
+import copy
+import fnmatch
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from earmark.errors import EarmarkError
+from earmark.lrp.hooks import Composite, Hook
+from earmark.plan import config
+
+LINEAR = (nn.Conv1d, nn.Conv2d, nn.Linear)
+
+PASSED_BY_GRADIENT = (
+    nn.ReLU,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Flatten,
+    nn.Identity,
+)
+"""Modules without parameters whose gradient is what LRP does: nothing, winner takes all, or LRP-0."""
+
+
+def stabilised(denominator: torch.Tensor, stabilizer: float) -> torch.Tensor:
+    """Push a denominator away from 0 by ``sign(z) * stabilizer``, with sign(0) = +."""
+    return denominator + torch.where(denominator < 0, -stabilizer, stabilizer)
+
+
+class _SameValue(torch.autograd.Function):
+    """Return `value` unchanged, and send its gradient to `carrier`."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, carrier: torch.Tensor) -> torch.Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[None, torch.Tensor]:
+        return None, grads[0]
+
+
+class PropagationRule(Hook, abc.ABC):
+    """A rule as a zennit hook that acts in the forward pass and leaves the backward pass to autograd."""
+
+    def __init__(self, stabilizer: float) -> None:
+        super().__init__()
+        self.stabilizer = stabilizer
+
+    @abc.abstractmethod
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Return a tensor that broadcasts to `output` and whose gradient by `activation` is the rule's."""
+
+    def pre_forward(self, module: nn.Module, input: tuple[torch.Tensor, ...]) -> None:
+        """Leave the input as it is: no backward hook is needed."""
+
+    def post_forward(self, module: nn.Module, input: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        """Leave the output to :meth:`forward`."""
+
+    def forward(self, module: nn.Module, input: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        """Replace the module's output by one of equal value that carries the rule."""
+        return _SameValue.apply(output.detach(), self.carrier(module, input[0], output))
+
+    def copy(self) -> PropagationRule:
+        """Return a rule of the same parameters for another module."""
+        return type(self)(self.stabilizer)
+
+
+class Epsilon(PropagationRule):
+    """LRP-epsilon (eq. 2.11), the stabiliser being its epsilon."""
+
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Scale the layer's own output."""
+        return output * (output / stabilised(output, self.stabilizer)).detach()
+
+
+class Gamma(PropagationRule):
+    """LRP-gamma for non-negative activations: ``w + gamma w+`` in numerator and denominator.
+
+    Eq. 2.12 is misprinted; see Montavon et al. 2019, "Layer-wise relevance propagation: an overview".
+    The bias is a weight of an activation of 1 and is modified like the others.
+    """
+
+    def __init__(self, stabilizer: float, gamma: float) -> None:
+        super().__init__(stabilizer)
+        self.gamma = gamma
+
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Compute the pre-activation of the modified layer once, in the forward pass."""
+        modified = _twin(module, lambda parameter: parameter + self.gamma * parameter.clamp_min(0))(activation)
+        return modified * (output / stabilised(modified, self.stabilizer)).detach()
+
+    def copy(self) -> Gamma:
+        """Return a rule of the same parameters for another module."""
+        return type(self)(self.stabilizer, self.gamma)
+
+
+class _InputIndependent(PropagationRule):
+    """A first layer's rule that shares relevance by weights alone and ignores the bias."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def weight(parameter: torch.Tensor) -> torch.Tensor:
+        """Return the weights that relevance is shared by."""
+
+    def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Share the relevance of every output over the inputs that it sees."""
+        shares = _twin(module, self.weight, bias=False)
+        total = shares(torch.ones_like(activation[:1]))  # [1, D or 1, h, w]
+        scale = (output / stabilised(total, self.stabilizer)).detach()
+        if _folds(module):
+            return _Folded.apply(activation, scale, shares)
+        return shares(activation) * scale
+
+
+class _Folded(torch.autograd.Function):
+    """Stand for ``shares(activation) * scale`` where only the gradient counts.
+
+    Convolutions' backward pass is slow for a single input channel, as spectrograms have. A matrix product and a
+    fold of its rows, one per cell of the kernel, are the same sum five times as fast.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, activation: torch.Tensor, scale: torch.Tensor, shares: nn.Conv2d) -> torch.Tensor:
+        ctx.save_for_backward(scale)
+        ctx.shares, ctx.shape = shares, activation.shape[2:]
+        return scale.view_as(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        shares, scaled = ctx.shares, grads[0] * ctx.saved_tensors[0]  # [B, D, h, w]
+        weight = shares.weight.flatten(1).T  # [cells, D or 1]
+        if weight.shape[1] == 1:
+            scaled = scaled.sum(dim=1, keepdim=True)
+        rows = torch.matmul(weight, scaled.flatten(2))  # [B, cells, h w]
+        return (
+            nn.functional.fold(rows, ctx.shape, shares.kernel_size, shares.dilation, _padding(shares), shares.stride),
+            None,
+            None,
+        )
+
+
+def _padding(module: nn.Conv2d) -> tuple[int, ...]:
+    """Cells added on either side of each dimension."""
+    if isinstance(module.padding, str):
+        spans = zip(module.kernel_size, module.dilation, strict=True)
+        return tuple((size - 1) * dilation // 2 if module.padding == "same" else 0 for size, dilation in spans)
+    return tuple(module.padding)
+
+
+def _folds(module: nn.Module) -> bool:
+    """Say whether a layer is a convolution of one channel, padded with zeros and evenly."""
+    if not isinstance(module, nn.Conv2d) or module.in_channels != 1 or module.padding_mode != "zeros":
+        return False
+    spans = zip(module.kernel_size, module.dilation, strict=True)
+    return module.padding != "same" or all((size - 1) * dilation % 2 == 0 for size, dilation in spans)
+
+
+class Flat(_InputIndependent):
+    """LRP-Flat (eq. B.2): equal shares for all inputs in the receptive field."""
+
+    @staticmethod
+    def weight(parameter: torch.Tensor) -> torch.Tensor:
+        """All ones; equal for all outputs, so that one output channel stands for all."""
+        return torch.ones_like(parameter[:1])
+
+
+class WSquare(_InputIndependent):
+    """LRP-w^2: shares by squared weights. Eq. B.1 is misprinted; see Montavon et al. 2017."""
+
+    @staticmethod
+    def weight(parameter: torch.Tensor) -> torch.Tensor:
+        """Squared weights."""
+        return parameter.square()
+
+
+FIRST_LAYER_RULES = (Flat, WSquare)
+
+
+def _twin(module: nn.Module, modify: Any, bias: bool = True) -> nn.Module:
+    """Return a hook-free copy of a linear module with modified parameters."""
+    twin = copy.copy(module)
+    twin._parameters = {}
+    twin._forward_hooks, twin._forward_pre_hooks = OrderedDict(), OrderedDict()
+    for name, parameter in module._parameters.items():
+        kept = parameter is not None and (bias or name != "bias")
+        twin._parameters[name] = nn.Parameter(modify(parameter), requires_grad=False) if kept else None
+    return twin
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which rule each layer takes, as data.
+
+    Parameters
+    ----------
+    patterns : tuple of (str, str, float)
+        Shell pattern for the layer's name, rule (``flat``, ``wsquare``, ``gamma``, ``epsilon``) and gamma.
+        The first pattern that fits decides.
+    stabilizer : float
+        Of every denominator.
+    context : {"gradient", "ratio"}
+        Context vectors of a hidden layer: the LRP gradient everywhere, or ``R / a`` and 0 where ``a = 0``
+        (thesis 3.2.2.1). Standard heatmaps are the same for both.
+    """
+
+    patterns: tuple[tuple[str, str, float], ...]
+    stabilizer: float
+    context: str = "gradient"
+
+    def hook(self, name: str) -> PropagationRule:
+        """Return the rule of the layer `name`.
+
+        Raises
+        ------
+        EarmarkError
+            If no pattern fits.
+        """
+        for pattern, rule, gamma in self.patterns:
+            if fnmatch.fnmatchcase(name, pattern):
+                match rule:
+                    case "flat":
+                        return Flat(self.stabilizer)
+                    case "wsquare":
+                        return WSquare(self.stabilizer)
+                    case "gamma":
+                        return Gamma(self.stabilizer, gamma)
+                    case "epsilon":
+                        return Epsilon(self.stabilizer)
+                raise EarmarkError(f"unknown LRP rule {rule!r}; there are flat, wsquare, gamma and epsilon")
+        raise EarmarkError(f"no LRP rule covers the module {name!r}; add a pattern for it to lrp.rules")
+
+
+def from_config(block: Mapping[str, Any]) -> Rules:
+    """Read the rules of a data set.
+
+    Parameters
+    ----------
+    block : mapping
+        A data set's block of the configuration; missing keys take the schema's defaults.
+    """
+    section = config.fill(block)["lrp"]
+    return Rules(
+        tuple((entry["layers"], entry["rule"], float(entry.get("gamma", 0.0))) for entry in section["rules"]),
+        float(section["stabilizer"]),
+        section["context"],
+    )
+
+
+def composite(model: nn.Sequential, rules: Rules) -> Composite:
+    """Map every module of a network to its rule.
+
+    Raises
+    ------
+    EarmarkError
+        If a module is covered by no rule, or by one that does not fit its place.
+    """
+    hooks: dict[str, PropagationRule] = {}
+    for name, module in model.named_modules():
+        if any(True for _ in module.children()):
+            continue
+        if not isinstance(module, LINEAR):
+            if not isinstance(module, PASSED_BY_GRADIENT):
+                raise EarmarkError(f"no LRP rule covers the module {name!r} ({type(module).__name__})")
+            continue
+        hook = rules.hook(name)
+        if isinstance(hook, FIRST_LAYER_RULES) and hooks:
+            raise EarmarkError(f"the rule {type(hook).__name__} of {name!r} is for the first layer only")
+        if isinstance(hook, Gamma) and not hooks:
+            raise EarmarkError(f"the rule Gamma of {name!r} needs non-negative inputs, which a first layer has not")
+        hooks[name] = hook
+    return Composite(module_map=lambda context, name, module: hooks.get(name))

@@ -1,0 +1,1 @@
+"""What explanations are worth; nothing here knows how they came about."""

@@ -1,0 +1,203 @@
+"""What is known of a clip's sound objects, and how well concepts recover them.
+
+A cell of the spectrogram belongs to the object that dominates it there. Concepts of any origin are compared
+with the objects by where their positive relevance lies; nothing here knows how the concepts came about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from earmark.sound.logmel import LogMel
+from earmark.statistics import Clusters, Interval, percentiles, resampled_counts
+
+DOMINANT = 0.3
+"""A cell belongs to its loudest object where that has more than this share of the mixture's energy."""
+
+TINY = 1e-30
+
+
+def object_cells(frontend: LogMel, mixtures: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
+    """Say which cells belong to which sound object.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        Whose mel bank tells the energies, before the logarithm.
+    mixtures : torch.Tensor
+        Clips ``[B, S]``.
+    stems : torch.Tensor
+        Their sound objects on the same scale, ``[B, O, S]``.
+
+    Returns
+    -------
+    torch.Tensor
+        bool ``[B, O, F, T]``; no cell belongs to two objects.
+    """
+    energies = frontend.mel(stems.flatten(0, 1)).square().unflatten(0, stems.shape[:2])  # [B, O, F, T]
+    loudest, owner = energies.max(dim=1)  # [B, F, T]
+    owned = (loudest > DOMINANT * frontend.mel(mixtures).square()) & (loudest > 0)
+    objects = torch.arange(stems.shape[1], device=stems.device).view(1, -1, 1, 1)
+    return (owner.unsqueeze(1) == objects) & owned.unsqueeze(1)
+
+
+def relevance_on(heatmaps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Sum the positive relevance of every concept on every object's cells.
+
+    Parameters
+    ----------
+    heatmaps : torch.Tensor
+        ``[B, K, F, T]``, rectified cell by cell.
+    cells : torch.Tensor
+        ``[B, O, F, T]``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[B, K, O]``.
+    """
+    return heatmaps.clamp_min(0).flatten(2) @ cells.to(heatmaps.dtype).flatten(2).transpose(1, 2)
+
+
+def information(relevance: torch.Tensor) -> torch.Tensor:
+    """Object-balanced normalised mutual information of concept and object.
+
+    Parameters
+    ----------
+    relevance : torch.Tensor
+        Positive relevance of concepts on objects, pooled over clips, ``[..., K, O]``. Columns are scaled to
+        ``1 / O``; an object without any relevance tells nothing.
+
+    Returns
+    -------
+    torch.Tensor
+        ``I(k; o) / log O``, ``[...]``: 0 without separation, 1 where each object has concepts of its own. NaN
+        for fewer than two objects.
+    """
+    n_objects = relevance.shape[-1]
+    if n_objects < 2:
+        return relevance.new_full(relevance.shape[:-2], torch.nan)
+    totals = relevance.sum(dim=-2, keepdim=True)  # [..., 1, O]
+    given = relevance / torch.where(totals > 0, totals, 1.0)  # [..., K, O]: p(k | o)
+    weights = (totals > 0).to(relevance) / (totals > 0).sum(dim=-1, keepdim=True).clamp_min(1)
+    overall = (given * weights).sum(dim=-1, keepdim=True)  # [..., K, 1]: p(k)
+    gain = given * (given.clamp_min(TINY) / overall.clamp_min(TINY)).log()  # 0 log 0 = 0, with finite gradients
+    known = (totals > 0).sum(dim=-1).squeeze(-1) / n_objects
+    return known * (gain * weights).sum(dim=(-2, -1)) / math.log(n_objects)
+
+
+def match(relevance: ArrayLike) -> NDArray[np.int64]:
+    """Assign to every object the concept that holds most of it, one to one (Hungarian algorithm).
+
+    Parameters
+    ----------
+    relevance : array [K, O]
+        Positive relevance of concepts on objects.
+
+    Returns
+    -------
+    array of int [O]
+        Concept of every object; -1 where there are fewer concepts than objects.
+    """
+    from scipy.optimize import linear_sum_assignment  # here, because hundreds of jobs match nothing
+
+    table = np.asarray(relevance, dtype=float)
+    totals = table.sum(axis=0)
+    concepts, objects = linear_sum_assignment(table / np.where(totals > 0, totals, 1.0), maximize=True)
+    matched = np.full(table.shape[1], -1)
+    matched[objects] = concepts
+    return matched
+
+
+def captured(relevance: ArrayLike, matched: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
+    """Part of every object's relevance ``[..., K, O]`` that lies in its own concept, ``[..., O]``.
+
+    An object without a concept is captured by none; one without relevance gives NaN.
+    """
+    table = np.asarray(relevance, dtype=float)
+    totals = table.sum(axis=-2)
+    own = np.zeros_like(totals)
+    for place, concept in enumerate(matched):
+        if concept >= 0:
+            own[..., place] = table[..., concept, place]
+    return np.divide(own, totals, out=np.full_like(totals, np.nan), where=totals > 0)
+
+
+def rank_accuracy(heatmaps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Relevance rank accuracy (Arras et al. 2022) of every concept for every object.
+
+    Parameters
+    ----------
+    heatmaps : torch.Tensor
+        ``[B, K, F, T]``.
+    cells : torch.Tensor
+        ``[B, O, F, T]``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[B, K, O]``: of as many of the concept's most relevant cells as the object has, the part that are the
+        object's; NaN where it has none.
+    """
+    order = heatmaps.flatten(2).argsort(dim=2, descending=True, stable=True)  # [B, K, F T]
+    inside = cells.flatten(2)  # [B, O, F T]
+    sizes = inside.sum(dim=2)  # [B, O]
+    place = torch.arange(inside.shape[2], device=inside.device)
+    found = []
+    for number in range(inside.shape[1]):
+        hits = inside[:, number].unsqueeze(1).expand(order.shape).gather(2, order)  # [B, K, F T]
+        top = place < sizes[:, number].view(-1, 1, 1)
+        found.append((hits & top).sum(dim=2) / sizes[:, number].unsqueeze(1))
+    return torch.stack(found, dim=2)
+
+
+def pooled_interval(
+    per_clip: ArrayLike, clusters: Clusters, draws: int, seed: int, level: float = 0.95
+) -> tuple[Interval, NDArray[np.float64]]:
+    """Estimate the information of relevance pooled over the clips of each class, averaged over classes.
+
+    Parameters
+    ----------
+    per_clip : array [n, K, O]
+        Positive relevance of concepts on objects, clip by clip; NaN for an object that is silent.
+    clusters : Clusters
+        Of the n clips, at least one.
+    draws, seed
+        Resamples of whole groups, pooled anew each time.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    Interval
+        Bounds are NaN where a class has fewer than two groups.
+    array [draws]
+        Its value in every resample, paired with that of other tables of the same clips, draws and seed; a class of
+        which no group was drawn does not count.
+    """
+    table = np.asarray(per_clip, dtype=float)
+    sums = clusters.sums(np.nan_to_num(table))  # [G, C, K, O]
+    present = [(~np.isnan(table[clusters.stratum == stratum])).any(axis=(0, 1)) for stratum in range(clusters.n_strata)]
+    estimate = float(_information_by_class(sums.sum(axis=0), present).mean())
+    times = resampled_counts(clusters, draws, seed)  # [draws, G]
+    groups = clusters.sums(np.ones(len(table))) > 0  # [G, C]
+    by_class = _information_by_class(np.tensordot(times, sums, axes=1), present)  # [draws, C]
+    by_class[times @ groups == 0] = np.nan
+    known = ~np.isnan(by_class)
+    resampled = np.where(known, by_class, 0.0).sum(axis=1) / known.sum(axis=1)  # every draw has a group
+    if (groups.sum(axis=0) < 2).any():
+        return Interval(estimate, math.nan, math.nan), resampled
+    return Interval(estimate, *map(float, percentiles(resampled, level))), resampled
+
+
+def _information_by_class(pooled: NDArray[np.float64], present: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """Information ``[..., C]`` of tables ``[..., C, K, O]``, each class on its own objects."""
+    by_class = [
+        information(torch.from_numpy(pooled[..., cls, :, :][..., objects])) for cls, objects in enumerate(present)
+    ]
+    return np.asarray(torch.stack(by_class, dim=-1))

@@ -1,0 +1,77 @@
+"""The convolutional network of the thesis (3.1, Fig. 3.1)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import nn
+
+from earmark.errors import EarmarkError
+
+
+def build(
+    filters: Sequence[int],
+    dense: Sequence[int],
+    n_classes: int,
+    input_shape: Sequence[int],
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+) -> nn.Sequential:
+    """Build blocks of conv 3x3 'same' + ReLU + max-pool 2x2, then dense layers.
+
+    Parameters
+    ----------
+    filters : sequence of int
+        Channels of ``conv1`` ... ``convN``.
+    dense : sequence of int
+        Units of the hidden dense layers ``dense1`` ...; the output layer comes on top.
+    n_classes : int
+        Number of logits.
+    input_shape : sequence of int
+        Mel bands and frames ``(F, T)`` of the input.
+    dropout : float
+        Probability of dropout after every hidden dense layer.
+    batch_norm : bool
+        Whether each convolution's output is normalised before its ReLU (Ioffe and Szegedy 2015); :func:`fused`
+        takes that out again once the network is trained.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        Maps ``[B, 1, F, T]`` to logits ``[B, n_classes]``; modules are named ``conv1``, ``relu_conv1``,
+        ``pool1``, ..., ``flatten``, ``dense1``, ``relu_dense1``, ....
+
+    Raises
+    ------
+    EarmarkError
+        If the input is too small for that many poolings.
+    """
+    rows, columns = input_shape
+    shrink = 2 ** len(filters)
+    if rows < shrink or columns < shrink:
+        raise EarmarkError(f"an input of {rows} x {columns} is too small for {len(filters)} poolings by 2")
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 1
+    for number, width in enumerate(filters, start=1):
+        modules[f"conv{number}"] = nn.Conv2d(channels, width, kernel_size=3, padding="same")
+        if batch_norm:
+            modules[f"norm{number}"] = nn.BatchNorm2d(width)
+        modules[f"relu_conv{number}"] = nn.ReLU()
+        modules[f"pool{number}"] = nn.MaxPool2d(2)
+        channels = width
+    modules["flatten"] = nn.Flatten()
+    units = channels * (rows // shrink) * (columns // shrink)
+    for number, width in enumerate(dense, start=1):
+        modules[f"dense{number}"] = nn.Linear(units, width)
+        modules[f"relu_dense{number}"] = nn.ReLU()
+        if dropout > 0:
+            modules[f"dropout{number}"] = nn.Dropout(dropout)
+        units = width
+    modules[f"dense{len(dense) + 1}"] = nn.Linear(units, n_classes)
+    return nn.Sequential(modules)
+
+
+def layer_names(model: nn.Sequential) -> list[str]:
+    """Names of the convolutional layers, from the input upwards."""
+    return [name for name, module in model.named_children() if isinstance(module, nn.Conv2d)]

@@ -1,0 +1,122 @@
+"""Which files of the package a stage runs: as inputs of its rule, an edit of one makes its results stale.
+
+Imports are read, not run, so that the plan loads neither NumPy nor torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+PACKAGE = __name__.split(".")[0]
+ROOT = Path(__file__).parents[1]
+"""Folder of the package."""
+
+WITHOUT_EFFECT = frozenset(
+    f"{PACKAGE}.{name}"
+    for name in (
+        *("errors", "progress", "models.gpu"),
+        *("plan.code", "plan.config", "plan.contents", "plan.datasets", "plan.generated"),
+        *("plan.methods", "plan.sentences", "plan.stages"),
+    )
+)
+"""What these decide is in the rules' params and paths, or on the terminal: an edit of them changes no result."""
+
+
+class Unreadable(Exception):
+    """An import that cannot be followed; the message names file and line."""
+
+
+@functools.cache
+def files(*modules: str) -> tuple[Path, ...]:
+    """List the files whose edit can change what modules compute.
+
+    Parameters
+    ----------
+    *modules : str
+        Dotted names below the package: ``stages.fit``.
+
+    Returns
+    -------
+    tuple of Path
+        Of these modules, of all that they import directly or in turn, inside functions too, and of the packages that
+        hold them; without `WITHOUT_EFFECT` and what only these import. Sorted.
+
+    Raises
+    ------
+    Unreadable
+        If one of them imports in a way that cannot be followed: relatively, all names of a module, or a module of
+        the package that is not there.
+    """
+    found: set[str] = set()
+    waiting = {prefix for module in modules for prefix in _prefixes(f"{PACKAGE}.{module}")}
+    while waiting:
+        found |= waiting
+        waiting = {name for module in waiting - WITHOUT_EFFECT for name in imported(module)} - found
+    return tuple(sorted(file_of(module) for module in found - WITHOUT_EFFECT))
+
+
+@functools.cache
+def imported(module: str) -> frozenset[str]:
+    """List the modules of the package that a module imports, with the packages that hold them.
+
+    Raises
+    ------
+    Unreadable
+        As :func:`files`.
+    """
+    path = file_of(module)
+    return frozenset(_imports(ast.parse(path.read_text(encoding="utf-8")).body, path))
+
+
+def _imports(statements: Iterable[ast.AST], path: Path) -> Iterator[str]:
+    """Yield what statements import when they run, functions called."""
+    for node in statements:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom):
+            yield from _from(node, path)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == PACKAGE:
+                    yield from _prefixes(_known(alias.name, node, path))
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _imports(getattr(node, block, ()), path)
+
+
+def _from(node: ast.ImportFrom, path: Path) -> Iterator[str]:
+    """Yield the modules behind ``from module import name``: the module, and the name where it is one itself."""
+    if node.level:
+        raise Unreadable(f"{path}:{node.lineno}: a relative import, which is not followed; write the whole name")
+    if (node.module or "").split(".")[0] != PACKAGE:
+        return
+    for alias in node.names:
+        if alias.name == "*":
+            raise Unreadable(f"{path}:{node.lineno}: imports all names of {node.module}; name those that are used")
+        deeper = f"{node.module}.{alias.name}"
+        yield from _prefixes(deeper if _exists(deeper) else _known(node.module or "", node, path))
+
+
+def _known(module: str, node: ast.AST, path: Path) -> str:
+    if not _exists(module):
+        raise Unreadable(f"{path}:{getattr(node, 'lineno', 0)}: there is no module {module}")
+    return module
+
+
+def _prefixes(module: str) -> set[str]:
+    """Name a module and the packages that importing it runs: ``a.b.c`` runs ``a`` and ``a.b``."""
+    parts = module.split(".")
+    return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+
+
+def _exists(module: str) -> bool:
+    below = ROOT.joinpath(*module.split(".")[1:])
+    return below.with_suffix(".py").is_file() or (below / "__init__.py").is_file()
+
+
+def file_of(module: str) -> Path:
+    """Return the file of a module or a package."""
+    below = ROOT.joinpath(*module.split(".")[1:])
+    return below / "__init__.py" if below.is_dir() else below.with_suffix(".py")

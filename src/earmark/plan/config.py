@@ -1,0 +1,237 @@
+"""The configuration: what may stand in it, what it means, and one clear sentence for every mistake.
+
+``config.schema.yaml`` beside this module is the one place where keys, types and defaults are written down.
+Read while the workflow is being parsed, hence without NumPy or torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from earmark.errors import EarmarkError
+from earmark.plan.methods import FITTED_METHOD, channels, check_k, check_method, check_oracle
+from earmark.plan.sentences import choices, sentence, shown
+
+SHARED = ("seed", "torch_threads")
+"""Keys of the whole configuration that every stage gets beside its sections of the data set's block."""
+
+CONFIGURED, CHANCE = "configured", "random"
+"""What `composites` calls the rules of ``lrp.rules`` and patches flipped in random order, beside the candidates."""
+
+
+@functools.cache
+def load_schema() -> dict[str, Any]:
+    """Read the JSON Schema (draft 2020-12) of the configuration; the result is shared, not to be changed."""
+    text = resources.files("earmark.plan").joinpath("config.schema.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def validate(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a whole configuration and complete it.
+
+    Parameters
+    ----------
+    config : mapping
+        As read from ``config.yaml``, with whatever was merged over it.
+
+    Returns
+    -------
+    dict
+        The configuration with every ``extends`` resolved and every default filled in.
+
+    Raises
+    ------
+    EarmarkError
+        If a key is unknown, lacks, or has a value of the wrong type or without meaning.
+    """
+    schema = load_schema()
+    _check(config, schema)
+    full = _filled(config, schema)
+    full["datasets"] = {
+        name: _filled(_resolved(config["datasets"], name), schema["$defs"]["dataset"]) for name in config["datasets"]
+    }
+    for name, block in full["datasets"].items():
+        _check_block(f"datasets.{name}", block)
+    for name in full["run"]:
+        if name not in full["datasets"]:
+            raise EarmarkError(f"config: run names {name}, which is no data set{choices(name, full['datasets'])}")
+        require_root(full, name)
+    return full
+
+
+def fill(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Check one data set's block by itself and fill in every default.
+
+    Parameters
+    ----------
+    block : mapping
+        A raw block, or what a stage gets: some of its sections with ``seed`` and ``torch_threads``.
+
+    Returns
+    -------
+    dict
+        Every section with every key.
+
+    Raises
+    ------
+    EarmarkError
+        If a key is unknown or a value has the wrong type.
+    """
+    if "extends" in block:
+        raise EarmarkError("config: extends can only be resolved within a whole configuration")
+    schema = load_schema()
+    shared = {key: block[key] for key in SHARED if key in block}
+    own = {key: value for key, value in block.items() if key not in SHARED}
+    _check(own, {**schema["$defs"]["dataset"], "$defs": schema["$defs"]})
+    return {**shared, **_filled(own, schema["$defs"]["dataset"])}
+
+
+def require_root(config: Mapping[str, Any], name: str) -> None:
+    """Raise unless the data set `name` of a validated configuration knows where its recordings are.
+
+    Raises
+    ------
+    EarmarkError
+        If it is a folder data set without ``root``.
+    """
+    block = config["datasets"][name]
+    if block["source"] == "folder" and block["root"] is None:
+        raise EarmarkError(f"config: datasets.{name}.root must name the folder that holds the recordings of {name}")
+
+
+def _resolved(blocks: Mapping[str, Mapping[str, Any]], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a block merged over those that it extends, directly or in turn."""
+    block = blocks[name]
+    if "extends" not in block:
+        return copy.deepcopy(dict(block))
+    parent = block["extends"]
+    if parent not in blocks:
+        others = [other for other in blocks if other != name]
+        raise EarmarkError(
+            f"config: datasets.{name}.extends names {parent}, which is no data set{choices(parent, others)}"
+        )
+    chain = (*seen, name)
+    if parent in chain:
+        raise EarmarkError(f"config: datasets.{name}.extends goes round in a circle: {' -> '.join((*chain, parent))}")
+    own = {key: value for key, value in block.items() if key != "extends"}
+    return _merged(_resolved(blocks, parent, chain), own)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another: mappings merge, everything else replaces."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else copy.deepcopy(value)
+    return merged
+
+
+def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a valid value with the schema's defaults for what it leaves out."""
+    if schema.get("type") == "integer":
+        return int(value)  # JSON Schema takes 4.0 for an integer
+    if "items" in schema:
+        return [_filled(item, schema["items"]) for item in value]
+    if "properties" not in schema:
+        return copy.deepcopy(value)
+    full = {}
+    for key, below in schema["properties"].items():
+        if key in value:
+            full[key] = _filled(value[key], below)
+        elif "default" in below:
+            full[key] = copy.deepcopy(below["default"])
+        elif "properties" in below:
+            full[key] = _filled({}, below)
+    return full
+
+
+def _check_block(where: str, block: Mapping[str, Any]) -> None:
+    """Check what a schema cannot say about one data set."""
+    filters = block["model"]["filters"]
+    grid = f"config: {where}.grid"
+    for layer in block["grid"]["layers"]:
+        width = channels(f"{grid}.layers", layer, filters)
+        for k in block["grid"]["k"]:
+            check_k(f"{grid}.k", k, layer, width)
+    for key in ("grid.methods", "sonify.methods", "evaluate.cross", "stability.methods"):
+        section, name = key.split(".")
+        for method in block[section][name]:
+            check_method(f"config: {where}.{key}", method)
+            check_oracle(f"config: {where}.{key}", method, block)
+    for section in ("sonify", "stability"):
+        for method in block[section]["methods"]:
+            if method not in block["grid"]["methods"]:
+                raise EarmarkError(
+                    f"config: {where}.{section}.methods names {method}, which {where}.grid.methods lacks"
+                )
+    for method in block["stability"]["methods"]:
+        if not FITTED_METHOD.fullmatch(method):
+            raise EarmarkError(
+                f"config: {where}.stability.methods names {method}, which is not fitted to pairs of clips"
+            )
+    _check_sizes(where, block, len(filters))
+    _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
+    for name, rules in block["composites"]["candidates"].items():
+        if name in (CONFIGURED, CHANCE):
+            raise EarmarkError(
+                f"config: {where}.composites.candidates cannot name {name}, which stands for "
+                + ("lrp.rules" if name == CONFIGURED else "patches in random order")
+            )
+        _check_rules(f"{where}.composites.candidates.{name}", rules)
+    _check_ranges(where, block["augment"])
+    if block["group"] is not None and block["groups"] is not None:
+        raise EarmarkError(f"config: {where} sets both group and groups; a recording has one group")
+    if block["group"] is not None:
+        try:
+            re.compile(block["group"])
+        except re.error as error:
+            raise EarmarkError(f"config: {where}.group is not a regular expression: {error}") from error
+
+
+def _check_rules(where: str, rules: Iterable[Mapping[str, Any]]) -> None:
+    """Check that every rule has what it needs."""
+    for number, rule in enumerate(rules):
+        if rule["rule"] == "gamma" and "gamma" not in rule:
+            raise EarmarkError(f"config: {where}[{number}] lacks gamma, which the rule gamma needs")
+
+
+def _check_ranges(where: str, augment: Mapping[str, Any]) -> None:
+    """Check that ranges begin with their lowest value, and that what must be positive is."""
+    for key, value in augment.items():
+        if not isinstance(value, list):
+            continue
+        lowest, highest = value
+        if lowest > highest:
+            raise EarmarkError(f"config: {where}.augment.{key} must name the lowest value first, not {shown(value)}")
+        if key not in ("gain", "pitch") and lowest <= 0:
+            raise EarmarkError(f"config: {where}.augment.{key} must be greater than 0, not {shown(value)}")
+
+
+def _check_sizes(where: str, block: Mapping[str, Any], depth: int) -> None:
+    """Check that patches tile the spectrogram, and that it survives `depth` poolings by 2."""
+    patch = block["evaluate"]["patch"]
+    for key in ("n_mels", "n_frames"):
+        cells = block["frontend"][key]
+        if cells % patch:
+            raise EarmarkError(f"config: {where}.evaluate.patch = {patch} does not divide {key} = {cells}")
+        if cells < 2**depth:
+            raise EarmarkError(
+                f"config: {where}.frontend.{key} = {cells} is too small for the {depth} poolings by 2 of the model"
+            )
+
+
+def _check(value: object, schema: Mapping[str, Any]) -> None:
+    """Raise the first violation of the schema as a sentence."""
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]
+    )
+    if errors:
+        raise EarmarkError(f"config: {sentence(errors[0])}")

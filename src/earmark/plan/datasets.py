@@ -1,0 +1,146 @@
+"""The data sets of a configuration: their classes, recordings, folds and splits."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from earmark.errors import EarmarkError
+from earmark.plan import folder
+from earmark.plan.contents import digests
+from earmark.plan.generated import GENERATED_CLASSES, has_stems
+from earmark.plan.sentences import choices
+from earmark.plan.stages import compared_config
+from earmark.store.layout import Layout, composed, slugs
+
+RESULTS = Path("results")
+"""The folder of results, below that of the project."""
+
+
+def class_slugs(block: Mapping[str, Any]) -> list[str]:
+    """List a data set's classes as paths write them, in the order of the model's logits.
+
+    Parameters
+    ----------
+    block : mapping
+        The data set's validated block.
+
+    Raises
+    ------
+    EarmarkError
+        If the folder of recordings is missing or has no classes.
+    """
+    if has_stems(block):
+        return list(GENERATED_CLASSES[block["source"]])
+    return list(slugs(map(composed, folder.classes_in(block["root"], block["expected"]["classes"]))).values())
+
+
+def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Map every data set whose recordings are there to its classes; the others are left out."""
+    known = {}
+    for name, block in config["datasets"].items():
+        with contextlib.suppress(EarmarkError):
+            known[name] = class_slugs(block)
+    return known
+
+
+def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
+    """Digest a folder's recordings and their table of groups, wherever they lie; empty for generated data.
+
+    Parameters
+    ----------
+    block : mapping
+        The data set's validated block.
+    memory : Path, optional
+        As for :func:`earmark.plan.contents.digests`.
+    """
+    if has_stems(block):
+        return ""
+    groups = None if block["groups"] is None else folder.table_of_groups(block["groups"])
+    root, found = folder.home(block["root"], block["expected"]["classes"]), _listing(block)
+    usable = [path for path, size in found if folder.is_there(path, size)]
+    contents = dict(zip(usable, digests([root / path for path in usable], memory), strict=True))
+    told = [[path, contents.get(path)] for path, _ in found]
+    return hashlib.sha256(json.dumps([told, groups]).encode()).hexdigest()
+
+
+def splits(n_folds: int) -> list[str]:
+    """List the splits that a plain call trains: ``main``, and one per fold of a cross-validation."""
+    return ["main", *(f"cv{fold}" for fold in range(n_folds))]
+
+
+def planned_folds(config: Mapping[str, Any], dataset: str) -> int:
+    """Return how many folds a plain call trains a network for; 0 without ``cross_validation``."""
+    return folds(config, dataset) if config["datasets"][dataset]["cross_validation"] else 0
+
+
+def check_splits(name: str, block: Mapping[str, Any]) -> None:
+    """Raise unless a data set has the splits whose subspaces its own are to be compared with.
+
+    Raises
+    ------
+    EarmarkError
+        If there are fewer folds, or as :func:`fold_count`.
+    """
+    known = splits(fold_count(block))
+    for split in block["stability"]["splits"]:
+        if split not in known:
+            raise EarmarkError(
+                f"config: datasets.{name}.stability.splits names {split}, which is no split{choices(split, known)}"
+            )
+
+
+def fold_count(block: Mapping[str, Any]) -> int:
+    """Count the folds of a data set, as far as the names of its recordings tell.
+
+    Raises
+    ------
+    EarmarkError
+        If the folder of recordings is missing, lacks those of a class, or allows fewer folds than are asked for, or
+        than training needs.
+    """
+    if block["source"] == "synthetic":
+        return folder.folds_of(folder.MOST_FOLDS, block["folds"])
+    if block["source"] == "band":
+        return folder.folds_of(min(block["band"]["tracks_per_style"], block["band"]["artists"]), block["folds"])
+    paths = [path for path, size in _listing(block) if folder.is_there(path, size)]
+    return folder.fold_count(folder.members(paths, block), block["folds"])
+
+
+def folds(config: Mapping[str, Any], dataset: str) -> int:
+    """Count the folds that a data set was divided into or, before it has been ingested, :func:`fold_count`.
+
+    Recordings that cannot be used or are copies of others, and groups that do not divide, can leave fewer folds than
+    names promise.
+    """
+    block = config["datasets"][dataset]
+    return fold_count(block) if has_stems(block) else _folds_made(config, dataset) or fold_count(block)
+
+
+def _folds_made(config: Mapping[str, Any], dataset: str) -> int | None:
+    """Count the folds that a folder's recordings were divided into; None if they were not, or by other settings."""
+    layout = Layout(RESULTS, dataset)
+    try:
+        made = json.loads(Path(f"{layout.clip_index}.json").read_text(encoding="utf-8"))["provenance"]["config"]
+        recordings = {row["path"] for row in _rows(layout.manifest) if row["reason"] != "missing"}
+        found = 1 + max(int(row["fold"]) for row in _rows(layout.clip_index))
+    except (OSError, ValueError, KeyError):  # there is none, or another version's
+        return None
+    there = {path for path, _ in _listing(config["datasets"][dataset])}
+    wanted = json.loads(compared_config(config, dataset, "ingest"))
+    same = recordings == there and {key: made.get(key) for key in wanted} == wanted
+    return found if same else None
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _listing(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
+    return folder.listing(block["root"], block["expected"]["classes"])

@@ -1,0 +1,58 @@
+"""Write the reference of the configuration, docs/config.md, from its schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from earmark.plan.config import load_schema
+
+HEAD = """# Every key of the configuration
+
+Made from `src/earmark/plan/config.schema.yaml` by `make lock`: change it there. `config.yaml` holds the values in use,
+and a file given with `--configfile` is merged over it: mappings merge, lists replace.
+"""
+
+
+def reference() -> str:
+    """Describe every key with its type, its default and its meaning, as Markdown."""
+    schema = load_schema()
+    block = schema["$defs"]["dataset"]["properties"]
+    sections = {name: section for name, section in block.items() if "properties" in section}
+    parts = [HEAD, _table(schema["properties"])]
+    plain = {name: key for name, key in block.items() if name not in sections}
+    parts += ["## `datasets.NAME`\n", _table(plain)]
+    for name, section in sections.items():
+        parts += [f"## `datasets.NAME.{name}`\n", _sentence(section["description"]), _table(section["properties"])]
+    return "\n".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}.\n"
+
+
+def _table(keys: Mapping[str, Any]) -> str:
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    rows += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in _rows(keys)]
+    return "\n".join(rows) + "\n"
+
+
+def _rows(keys: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str, str, str]]:
+    for name, key in keys.items():
+        default = f"`{json.dumps(key['default'])}`" if "default" in key else ""
+        yield f"`{above}{name}`", _kind(key), default, key["description"]
+        if "properties" in key.get("items", {}):
+            yield from _rows(key["items"]["properties"], f"{above}{name}[].")
+
+
+def _kind(key: Mapping[str, Any]) -> str:
+    if "enum" in key:
+        return "choice"
+    kinds = [key["type"]] if isinstance(key["type"], str) else key["type"]
+    names = {"object": "mapping", "array": "list", "string": "text"}
+    return " or ".join(names.get(kind, kind) for kind in kinds)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,185 @@
+"""What each stage does, where it works and which part of the configuration it gets.
+
+A rule, its subcommand and its module in ``earmark.stages`` share the stage's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from earmark.errors import EarmarkError
+from earmark.plan.config import SHARED
+from earmark.plan.generated import has_stems
+from earmark.plan.methods import ORACLE
+from earmark.plan.sentences import choices
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the workflow.
+
+    Attributes
+    ----------
+    what : str
+        What it does, for the command line's help.
+    sections : tuple of str
+        Sections of a data set's block, or keys in them, that it uses: a change elsewhere does not make it stale.
+    coordinates : tuple of str
+        Options that it takes beside the data set.
+    threaded : bool
+        Whether it computes on `torch_threads` threads. The others are many: their jobs run side by side, on one
+        thread each, because two jobs of two threads on two cores wait for each other at every operation (30 times
+        slower, measured).
+    side_by_side : bool
+        Whether it starts `torch_threads` processes of one thread each; no result depends on how many.
+    torch : bool
+        Whether it needs torch; the others are spared the import.
+    """
+
+    what: str
+    sections: tuple[str, ...]
+    coordinates: tuple[str, ...] = ()
+    threaded: bool = False
+    side_by_side: bool = False
+    torch: bool = True
+
+
+CONCEPTS = ("split", "layer", "method", "k")
+
+STAGES = {
+    "generate": Stage(
+        "generate the recordings of a data set that has none",
+        ("source", "frontend"),
+        ("processes",),
+        side_by_side=True,
+        torch=False,
+    ),
+    "ingest": Stage(
+        "check, decode and index the recordings of a data set",
+        ("source", "root", "group", "groups", "folds", "expected", "clips_per_recording", "frontend"),
+        threaded=True,
+    ),
+    "train": Stage(
+        "train the classifier of a split",
+        ("frontend", "model", "augment", "train"),
+        ("split", "folds", "gpu"),
+        threaded=True,
+    ),
+    "collect": Stage("collect activation and context vectors at a layer", ("lrp", "pairs"), ("split", "layer", "gpu")),
+    "fit": Stage("fit the subspaces of a layer's concepts", ("fit",), (*CONCEPTS, "gpu")),
+    "oracle": Stage(
+        "find the subspaces that separate known sound objects best",
+        ("lrp", "frontend", "oracle"),
+        ("split", "layer", "k", "starts", "gpu"),
+    ),
+    "explain": Stage("compute a heatmap per clip and concept", ("lrp", "explain", "frontend"), (*CONCEPTS, "gpu")),
+    "sonify": Stage("render the concepts of the gallery's clips as sound", ("sonify", "frontend"), CONCEPTS),
+    "score": Stage("score heatmaps by patch flipping", ("evaluate.patch",), (*CONCEPTS, "gpu")),
+    "cross": Stage("score every class with every class's subspaces", ("lrp", "evaluate.patch"), (*CONCEPTS, "gpu")),
+    "ablate": Stage("measure the logit without each known sound object", ("frontend", "objects"), ("split", "gpu")),
+    "objects": Stage(
+        "measure where concepts lie among the known sound objects",
+        ("lrp", "frontend", "sonify.percentile", "sonify.inverse", "objects"),
+        (*CONCEPTS, "gpu"),
+    ),
+    "composites": Stage(
+        "compare LRP rules on validation clips",
+        ("lrp", "evaluate.patch", "evaluate.bootstrap", "composites"),
+        ("split", "gpu"),
+    ),
+    "stability": Stage(
+        "measure how stable the subspaces are",
+        ("lrp", "pairs", "fit", "evaluate.bootstrap", "stability.draws", "stability.splits"),
+        (*CONCEPTS, "gpu"),
+    ),
+    "compare": Stage(
+        "make the tables and figures of a data set",
+        ("grid", "evaluate", "composites", "frontend", "stability", "cross_validation"),
+        ("split",),
+    ),
+}
+"""In the order of the workflow. `generate` also gets the section that bears its source's name."""
+
+
+PLACES = ("root", "groups")
+"""Keys that say where something lies: what is there counts, by :func:`earmark.plan.datasets.fingerprint`."""
+
+PER_DATASET = ("collect", "fit", "oracle", "explain", "sonify")
+"""Stages with a rule per data set, which bears both names: ``fit_synthetic``."""
+
+
+def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
+    """Return what a stage gets of a validated configuration, as JSON."""
+    return json.dumps(_stage_sections(config, dataset, stage))
+
+
+def compared_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
+    """Return what of :func:`stage_config` a stage's results depend on: all but where recordings and tables lie."""
+    return json.dumps(
+        {key: value for key, value in _stage_sections(config, dataset, stage).items() if key not in PLACES}
+    )
+
+
+def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str) -> dict[str, Any]:
+    block = config["datasets"][dataset]
+    shared = {key: config[key] for key in SHARED} | {"torch_threads": 1}
+    if STAGES[stage].threaded:
+        shared["torch_threads"] = config["torch_threads"]
+    used: dict[str, Any] = {}
+    for name in (*STAGES[stage].sections, *([block["source"]] if stage == "generate" else [])):
+        section, _, key = name.partition(".")
+        used[section] = {**used.get(section, {}), key: block[section][key]} if key else block[section]
+    return {**shared, **used}
+
+
+def rules_of(config: Mapping[str, Any], datasets: Iterable[str]) -> dict[str, list[str]]:
+    """Map each stage to its rules: one of its name, or those of the given data sets that it works on."""
+    datasets = list(datasets)
+    generated = [name for name in datasets if has_stems(config["datasets"][name])]
+    return {
+        stage: [f"{stage}_{name}" for name in (generated if stage == ORACLE else datasets)]
+        if stage in PER_DATASET
+        else [stage]
+        for stage in STAGES
+    }
+
+
+def named_rules(rules: Mapping[str, list[str]], option: str, names: Iterable[str]) -> set[str]:
+    """Replace stages by their rules among what an option of Snakemake names; paths and rules stay as they are.
+
+    Parameters
+    ----------
+    rules : mapping
+        The rules of each stage, as :func:`rules_of` lists them.
+    option : str
+        The option, for the sentence that tells a mistake.
+    names : iterable of str
+
+    Raises
+    ------
+    EarmarkError
+        If a stage has no such rule, or none at all.
+    """
+    found: set[str] = set()
+    for name in names:
+        stage = name.partition("_")[0]
+        if stage not in rules:
+            found.add(name)
+        elif not rules[stage]:
+            raise EarmarkError(f"{option} {name}: there is no data set with recordings that {stage} works on")
+        elif name == stage:
+            found.update(rules[stage])
+        elif name in rules[stage]:
+            found.add(name)
+        else:
+            raise EarmarkError(f"{option}: there is no rule {name}{choices(name, rules[stage])}")
+    return found
+
+
+def threads(config: Mapping[str, Any], stage: str) -> int:
+    """Return how many threads, its processes' together, a stage computes on."""
+    several = STAGES[stage].threaded or STAGES[stage].side_by_side
+    return config["torch_threads"] if several else 1

@@ -1,0 +1,204 @@
+"""Which paths below results/ there are, and a sentence for each that cannot be made."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, NoReturn
+
+from earmark.errors import EarmarkError
+from earmark.plan.config import require_root
+from earmark.plan.datasets import class_slugs, folds, splits
+from earmark.plan.generated import has_stems
+from earmark.plan.methods import (
+    FITTED_METHOD,
+    INPUT_METHOD,
+    METHODS,
+    SUBSPACE_METHOD,
+    channels,
+    check_k,
+    check_oracle,
+    divisors,
+)
+from earmark.plan.sentences import choices
+from earmark.plan.stages import STAGES
+from earmark.store.layout import INPUT_LAYER
+
+DATASET_FILES = ("manifest.csv", "classes.csv", "clips.npy", "clips.csv", "logmel.safetensors", "figures")
+
+GENERATED_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
+
+TABLES = (
+    "flipping.csv",
+    "flipping.md",
+    "model.csv",
+    "cross_class.csv",
+    "composites.csv",
+    "conservation.csv",
+    "ground_truth.csv",
+    "ground_truth.md",
+    "stability.csv",
+    "stability.md",
+)
+
+SPLIT_FILES = ("model.safetensors", "metrics.json", "history.csv", "confusion.csv")
+
+COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
+
+HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
+
+CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
+
+METHOD_FILES = ("scores.csv", "cross_class.csv", "cross_class_clips.csv")
+
+STABILITY_FILES = ("stability.csv", "held_out.csv")
+
+STEM_SPLIT_FILES = ("ablation.csv",)
+
+STEM_METHOD_FILES = ("objects.csv",)
+"""What else there is of a split, and of a method, where the sound objects are known."""
+
+
+def check_configuration_file(path: str, base: str) -> None:
+    """Raise for a configuration file below results/ of the project's folder `base`, unless it is YAML: no result is.
+
+    Raises
+    ------
+    EarmarkError
+        ``--configfile`` takes all that follows it, up to the next option.
+    """
+    inside = _below_results(path, base)
+    if inside and not inside.endswith((".yaml", ".yml")):
+        raise EarmarkError(
+            f"--configfile takes {inside} for a configuration file, as it takes all that follows it: "
+            "name what you want before --configfile"
+        )
+
+
+def check_target(config: Mapping[str, Any], target: str, base: str) -> None:
+    """Check what is asked for: a result by :func:`check_path`, and how it is named.
+
+    Raises
+    ------
+    EarmarkError
+        If it cannot be made, is not named by its path in the project's folder `base`, or is a stage.
+    """
+    inside = _below_results(target, base)
+    if inside:
+        check_path(config, inside)
+        if posixpath.isabs(target):
+            raise EarmarkError(f"{target}: ask for it by its path in the project's folder: {inside}")
+    stage = target.partition("_")[0]
+    if stage in STAGES:
+        raise EarmarkError(
+            f"{target}: a stage makes many results; ask for one by its path, results/..., "
+            f"or for all that is made up to it: --until {stage}"
+        )
+
+
+def _below_results(path: str, base: str) -> str | None:
+    """Return a path relative to `base` if it lies below results/, or is that folder."""
+    inside = posixpath.relpath(path, base) if posixpath.isabs(path) else posixpath.normpath(path)
+    return inside if inside.split("/")[0] == "results" else None
+
+
+def check_path(config: Mapping[str, Any], path: str) -> None:
+    """Raise unless a path under results/ can be made.
+
+    Parameters
+    ----------
+    config : mapping
+        The validated configuration. Layers, methods and K outside its grid are welcome as long as
+        the model has them.
+    path : str
+        A path that begins with ``results/``.
+
+    Raises
+    ------
+    EarmarkError
+        With the allowed names in the place of the first one that is wrong.
+    """
+    parts = PurePosixPath(path).parts[1:]
+    if not parts:
+        _reject(path, [], (), config["datasets"])
+    dataset, *rest = parts
+    if dataset not in config["datasets"]:
+        raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
+    require_root(config, dataset)
+    block = config["datasets"][dataset]
+    folders = splits(folds(config, dataset))
+    files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
+    if rest in [[name] for name in files]:
+        return
+    if rest[:1] == ["tables"]:
+        if rest[1:] not in [[name] for name in TABLES]:
+            _reject(path, rest[1:], TABLES)
+        return
+    if not rest or rest[0] not in folders:
+        _reject(path, rest, files, ("tables", *folders))
+    _check_below_split(path, rest[1:], block)
+
+
+def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> None:
+    """Check what follows ``results/{dataset}/{split}/``."""
+    allowed = SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
+    scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
+    if rest in [[name] for name in allowed]:
+        return
+    if len(rest) < 2:
+        layers = [f"conv{number}" for number, _ in enumerate(block["model"]["filters"], start=1)]
+        _reject(path, rest, allowed, (INPUT_LAYER, *layers))
+    classes = class_slugs(block)
+    layer, method, *below = rest
+    if layer == INPUT_LAYER:
+        if not INPUT_METHOD.fullmatch(method):
+            raise EarmarkError(f"{path}: {INPUT_LAYER} has no {method}{choices(method, ('standard', 'noise~SEED'))}")
+        _check_method_folder(path, below, classes, [1], (scores[0], *scores[len(METHOD_FILES) :]), HEATMAP_FILES)
+        return
+    width = channels(path, layer, block["model"]["filters"])
+    if method == "pairs":
+        files = [f"{cls}.safetensors" for cls in classes]
+        if below not in [[name] for name in files]:
+            _reject(path, below, files)
+        return
+    if not SUBSPACE_METHOD.fullmatch(method):
+        raise EarmarkError(f"{path}: there is no method {method}{choices(method, (*METHODS, 'pairs'))}")
+    check_oracle(path, method, block)
+    count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
+    if count:
+        check_k(path, int(count[1]), layer, width)
+    fitted = STABILITY_FILES if FITTED_METHOD.fullmatch(method) else ()
+    _check_method_folder(path, below, classes, divisors(width), scores + fitted, CONCEPT_FILES)
+
+
+def _check_method_folder(
+    path: str,
+    rest: list[str],
+    classes: list[str],
+    counts: list[int],
+    method_files: tuple[str, ...],
+    concept_files: tuple[str, ...],
+) -> None:
+    """Check what follows the method: ``K~k/file`` or ``K~k/class/file``."""
+    folders = [f"K~{count}" for count in counts]
+    if not rest or rest[0] not in folders:
+        _reject(path, rest, (), folders)
+    if rest[1:] in [[name] for name in method_files]:
+        return
+    if not rest[1:] or rest[1] not in classes:
+        _reject(path, rest[1:], method_files, classes)
+    if rest[2:] not in [[name] for name in concept_files]:
+        _reject(path, rest[2:], concept_files)
+
+
+def _reject(path: str, rest: list[str], files: Iterable[str], folders: Iterable[str] = ()) -> NoReturn:
+    """Raise for a path whose next name, the first of `rest`, is wrong, lacks, or is no folder."""
+    files, folders = list(files), list(folders)
+    names = [*files, *(f"{name}/" for name in folders)]
+    if not rest or rest[0] in folders:
+        raise EarmarkError(f"{path}: this is a folder of several results; name one below it: {', '.join(names)}")
+    if rest[0] in files:
+        raise EarmarkError(f"{path}: {rest[0]} is made as a whole; ask for it, without what follows")
+    raise EarmarkError(f"{path}: there is no {rest[0]}{choices(rest[0], names)}")

@@ -1,0 +1,135 @@
+"""Heatmaps as masks, and masks as sound (thesis 3.3, B.3).
+
+The masks of all concepts share one scale and sum to the mask of the standard explanation; multiplied on the clip's own
+complex spectrogram they give sounds that sum to that of the standard explanation, with the clip's phases.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from earmark.sound.logmel import LogMel
+
+PERCENTILE = 90.0
+
+KERNEL_SIZE = 5
+
+KERNEL_SIGMA = 1.0
+
+
+def blurred(maps: torch.Tensor) -> torch.Tensor:
+    """Blur ``[K, F, T]`` by a 5 x 5 Gaussian of sigma 1 (eq. 3.12), edges replicated."""
+    offsets = torch.arange(KERNEL_SIZE, dtype=maps.dtype) - KERNEL_SIZE // 2
+    profile = torch.exp(-offsets.square() / (2 * KERNEL_SIGMA**2))
+    kernel = torch.outer(profile, profile)
+    kernel = (kernel / kernel.sum()).view(1, 1, KERNEL_SIZE, KERNEL_SIZE)
+    padded = torch.nn.functional.pad(maps.unsqueeze(1), (KERNEL_SIZE // 2,) * 4, mode="replicate")
+    return torch.nn.functional.conv2d(padded, kernel).squeeze(1)
+
+
+def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PERCENTILE) -> torch.Tensor:
+    """Turn heatmaps into masks on the mel grid that sum to the mask of the standard heatmap.
+
+    Parameters
+    ----------
+    standard : torch.Tensor
+        ``[F, T]``.
+    heatmaps : torch.Tensor
+        ``[K, F, T]``.
+    percentile : float
+        Of the standard heatmap's positive cells; what lies below is not rendered.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[K, F, T]``, non-negative, at most 1; all 0 where the standard heatmap has no positive cell.
+    """
+    positive = standard.clamp_min(0)
+    if not (positive > 0).any():
+        return torch.zeros_like(heatmaps)
+    threshold = torch.quantile(positive[positive > 0], percentile / 100)
+    shape = blurred((positive * (positive >= threshold)).unsqueeze(0))  # [1, F, T]
+    shares = blurred(heatmaps.clamp_min(0))  # [K, F, T]
+    total = shares.sum(dim=0)
+    return shape / shape.max() * torch.where(total > 0, shares / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
+
+
+def lifted(frontend: LogMel, mel_masks: torch.Tensor) -> torch.Tensor:
+    """Lift masks ``[K, F, T]`` to the bins of the spectrum, ``[K, n_bins, T]``.
+
+    A bin takes the mean of the bands that cover it, weighted by their filters; a bin that no filter covers
+    (0 Hz and the Nyquist frequency) takes its neighbour's.
+    """
+    bank = frontend.filter_bank.to(mel_masks)  # [F, n_bins]
+    cover = bank.sum(dim=0)
+    covered = torch.nonzero(cover > 0).squeeze(1)
+    bins = torch.arange(len(cover))
+    nearest = covered[(bins[:, None] - covered).abs().argmin(dim=1)]
+    weights = (bank / torch.where(cover > 0, cover, 1.0))[:, nearest]  # [F, n_bins]
+    return weights.T @ mel_masks
+
+
+def render(
+    frontend: LogMel,
+    waveform: torch.Tensor,
+    standard: torch.Tensor,
+    heatmaps: torch.Tensor,
+    percentile: float = PERCENTILE,
+    inverse: str = "additive",
+) -> torch.Tensor:
+    """Render concepts as sound.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        The one that the heatmaps' inputs were made with.
+    waveform : torch.Tensor
+        The clip ``[S]``.
+    standard : torch.Tensor
+        Its standard heatmap ``[F, T]``.
+    heatmaps : torch.Tensor
+        Its concept heatmaps ``[K, F, T]``.
+    percentile : float
+        See :func:`masks`.
+    inverse : {"additive", "mel-nnls"}
+        ``additive`` masks the clip's own spectrum, so that sounds sum to the standard explanation's;
+        ``mel-nnls`` inverts the masked mel spectrogram by non-negative least squares (eq. 3.13-3.16).
+
+    Returns
+    -------
+    torch.Tensor
+        ``[K, S]``, at the clip's level.
+    """
+    mel_masks = masks(standard, heatmaps, percentile)
+    return apply_masks(frontend, waveform, mel_masks, inverse)
+
+
+def apply_masks(
+    frontend: LogMel, waveform: torch.Tensor, mel_masks: torch.Tensor, inverse: str = "additive"
+) -> torch.Tensor:
+    """Filter a clip ``[S]`` by masks ``[K, F, T]`` on the mel grid; sounds ``[K, S]``."""
+    spectrum = frontend.stft(waveform.unsqueeze(0))  # [1, n_bins, T]
+    if inverse == "mel-nnls":
+        magnitudes = _nnls(frontend, mel_masks * frontend.mel(waveform.unsqueeze(0)))
+        return frontend.istft(torch.polar(magnitudes, spectrum.angle().expand_as(magnitudes)))
+    return frontend.istft(lifted(frontend, mel_masks) * spectrum)
+
+
+def _nnls(frontend: LogMel, mels: torch.Tensor) -> torch.Tensor:
+    """Magnitudes ``[K, n_bins, T]`` whose mel spectrograms come closest to ``[K, F, T]`` (eq. 3.14, 3.15)."""
+    from librosa.util import nnls
+
+    bank = frontend.filter_bank.double().numpy()  # [F, n_bins]
+    return torch.from_numpy(np.stack([nnls(bank, mel) for mel in mels.double().numpy()])).to(mels.dtype)
+
+
+def matched(waveforms: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Scale sounds ``[K, S]`` to the reference's RMS (eq. 3.19), peaks limited to the reference's peak.
+
+    A silent sound stays silent.
+    """
+    rms = waveforms.square().mean(dim=1, keepdim=True).sqrt()
+    wanted = reference.square().mean().sqrt()
+    peak = float(reference.abs().max())
+    return torch.where(rms > 0, waveforms * wanted / rms.clamp_min(1e-12), waveforms).clamp(-peak, peak)

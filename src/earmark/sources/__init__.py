@@ -1,0 +1,1 @@
+"""Recordings that are made up, with their stems."""

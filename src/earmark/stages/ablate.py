@@ -1,0 +1,71 @@
+"""Stage ``ablate``: which sound objects the model uses at all, told by its logit without each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from earmark.data.dataset import open_dataset, stems_of
+from earmark.job import Job
+from earmark.models import base as models
+from earmark.models.base import logits_of
+from earmark.models.recognition import SETS, choose_for_truth
+from earmark.sound.logmel import LogMel
+from earmark.store import artifacts
+
+COLUMNS = ("set", "cls", "clip", "path", "group", "object", "logit", "without", "left_out")
+
+
+def run(job: Job) -> None:
+    """Write ``ablation.csv``: a clip's logit with all its objects, and without each.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``frontend``, ``objects``, ``seed``.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems, or no clip of a class is recognised.
+    """
+    device = models.device(job.gpu)
+    network = models.load(job.layout.model(job.split))[0].to(device)
+    frontend = LogMel.from_config(job.config)
+    source = open_dataset(job.layout)
+    progress = job.progress(len(source.classes) * len(SETS))
+    rows: list[tuple[Any, ...]] = []
+    for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
+        clips, logits, left_out = choose_for_truth(network, source, job.split, which, cls, job.config, device)
+        index = source.clips.iloc[clips]
+        for number, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
+            stems = stems_of(source, [clip])[0]
+            reduced = logits_of(network, without(frontend, source.waveforms([clip])[0], stems), device)
+            for place in torch.nonzero(stems.abs().amax(dim=1) > 0).squeeze(1).tolist():
+                values = float(logits[number]), float(reduced[place, cls.index])
+                rows.append((which, cls.slug, clip, path, group, place + 1, *values, left_out))
+        progress(done, f"{cls.slug}, {which}")
+    artifacts.write_csv(job.layout.split(job.split) / "ablation.csv", COLUMNS, rows, job.made)
+
+
+def without(frontend: LogMel, waveform: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
+    """Take each object out of a clip, the rest staying at the level at which the model heard it.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        The model's.
+    waveform : torch.Tensor
+        ``[S]``.
+    stems : torch.Tensor
+        ``[O, S]``, at their level in the clip.
+
+    Returns
+    -------
+    torch.Tensor
+        Log-mel spectrograms ``[O, 1, F, T]``, all scaled by the whole clip's peak.
+    """
+    peak = waveform.abs().max()
+    rest = (waveform - stems) / torch.where(peak > 0, peak, 1.0)
+    return frontend.compressed(frontend.mel(rest)).unsqueeze(1)

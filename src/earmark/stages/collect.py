@@ -1,0 +1,35 @@
+"""Stage ``collect``: activation and context vectors of training clips at one layer (thesis 3.2.2.1)."""
+
+from __future__ import annotations
+
+from earmark.data.dataset import open_dataset
+from earmark.errors import EarmarkError
+from earmark.explainers.subspaces.pairs import pairs_of
+from earmark.job import Job
+from earmark.lrp.rules import from_config
+from earmark.models import base as models
+from earmark.store import artifacts
+
+
+def run(job: Job) -> None:
+    """Write ``{layer}/pairs/{cls}.safetensors`` for every class.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``lrp``, ``pairs``, ``seed``.
+    """
+    device = models.device(job.gpu)
+    network = models.load(job.layout.model(job.split))[0].to(device)
+    rules = from_config(job.config)
+    source = open_dataset(job.layout)
+    training = source.split(job.split).train
+    progress = job.progress(len(source.classes))
+    for done, cls in enumerate(source.classes, start=1):
+        tensors = pairs_of(network, source, training, cls, job.layer, rules, job.config)
+        if not tensors:
+            raise EarmarkError(
+                f"the model of {job.dataset}/{job.split} recognises no training clip of {cls.name}: nothing to explain"
+            )
+        artifacts.write_tensors(job.layout.pairs(job.split, job.layer, cls.slug), tensors, job.made)
+        progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")

@@ -1,0 +1,162 @@
+"""Stage ``objects``: where the concepts' relevance lies among the known sound objects, clip by clip.
+
+For data with stems only. Measured are clips that hold all objects, where the data set has such sets, once for
+validation, on which choices are made, and once for test. What is only reported is measured on the latter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from earmark.data.dataset import DataSet, open_dataset, stems_of
+from earmark.explainers.base import heatmaps_by
+from earmark.explainers.subspaces import basis
+from earmark.job import Job
+from earmark.lrp import attributor
+from earmark.lrp.rules import from_config
+from earmark.metrics.objects import object_cells, rank_accuracy, relevance_on
+from earmark.metrics.sound import si_sdr
+from earmark.models import base as models
+from earmark.models.recognition import SETS, TEST, choose_for_truth
+from earmark.sound.logmel import LogMel
+from earmark.sound.masks import render
+from earmark.store import artifacts
+from earmark.store.layout import INPUT_LAYER
+
+BACKGROUND = 0
+"""Number of the cells that belong to no object; objects count from 1."""
+
+COLUMNS = (
+    "set",
+    "cls",
+    "clip",
+    "path",
+    "group",
+    "logit",
+    "concept",
+    "object",
+    "cells",
+    "relevance",
+    "rank_accuracy",
+    "si_sdr",
+)
+
+BATCH = 64
+"""Clips whose stems and heatmaps are held at once."""
+
+
+def run(job: Job) -> None:
+    """Write ``objects.csv``: one row per clip, concept and object.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``lrp``, ``frontend``, ``sonify``, ``objects``, ``seed``.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems, or no clip of a class is recognised.
+    """
+    device = models.device(job.gpu)
+    network = models.load(job.layout.model(job.split))[0].to(device)
+    rules = from_config({"lrp": job.config["lrp"]})
+    source = open_dataset(job.layout)
+    frontend = LogMel.from_config(job.config)
+    progress = job.progress(len(source.classes) * len(SETS))
+    rows: list[tuple[Any, ...]] = []
+    for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
+        clips, logits, _ = choose_for_truth(network, source, job.split, which, cls, job.config, device)
+        folder = job.of_class(cls.slug)
+        found = None if job.layer == INPUT_LAYER else basis.load(folder / "subspaces.safetensors")
+        for start in range(0, len(clips), BATCH):
+            part = slice(start, start + BATCH)
+            inputs = source.logmel(clips[part]).to(device)
+            targets = torch.full((len(inputs),), cls.index, device=device)
+            seed = job.seed("objects", job.method, which, cls.slug, start)
+            heatmaps = heatmaps_by(job.method, network, inputs, targets, job.layer, found, rules, seed)
+            sounds = max(0, job.config["objects"]["sounds"] - start) if which == TEST else 0
+            standard = attributor.heatmaps(network, inputs[:sounds], targets[:sounds], rules)  # [R, 1, F, T]
+            measured = measure(
+                source, frontend, clips[part], standard[:, 0].cpu(), heatmaps[:, :, 0].cpu(), job.config, which == TEST
+            )
+            index = source.clips.iloc[clips[part]]
+            for row, (path, group) in enumerate(zip(index["path"], index["group"], strict=True)):
+                about = (which, cls.slug, clips[start + row], path, group, float(logits[start + row]))
+                rows.extend((*about, *values) for values in measured[row])
+        progress(done, f"{cls.slug}, {which}")
+    artifacts.write_csv(job.folder / "objects.csv", COLUMNS, rows, job.made)
+
+
+def measure(
+    source: DataSet,
+    frontend: LogMel,
+    clips: np.ndarray,
+    standard: torch.Tensor,
+    heatmaps: torch.Tensor,
+    config: dict[str, Any],
+    ranked: bool,
+) -> list[list[tuple[Any, ...]]]:
+    """Compare concepts with objects.
+
+    Parameters
+    ----------
+    source, frontend
+        What the clips and their stems are read from and seen through.
+    clips : array of int [B]
+        Rows of the clip index.
+    standard : torch.Tensor
+        ``[R, F, T]`` of the first R clips, which are rendered as sound.
+    heatmaps : torch.Tensor
+        ``[B, K, F, T]``.
+    config : dict
+        ``sonify``.
+    ranked : bool
+        Whether to compute rank accuracies.
+
+    Returns
+    -------
+    list of list of tuple
+        Per clip the rows (concept, object, cells, relevance, rank_accuracy, si_sdr), empty where not computed; an
+        object that is silent in a clip has no row.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems.
+    """
+    stems, waveforms = stems_of(source, clips), source.waveforms(clips)
+    cells = object_cells(frontend, waveforms, stems)  # [B, O, F, T]
+    everywhere = torch.cat([~cells.any(dim=1, keepdim=True), cells], dim=1)  # [B, 1 + O, F, T], the background first
+    relevance = relevance_on(heatmaps, everywhere)  # [B, K, 1 + O]
+    unknown = torch.full((*heatmaps.shape[:2], stems.shape[1]), torch.nan, dtype=torch.float64)  # [B, K, O]
+    accuracy = rank_accuracy(heatmaps, cells) if ranked else unknown
+    ratios = unknown.clone()
+    sizes = everywhere.flatten(2).sum(dim=2)  # [B, 1 + O]
+    options = config["sonify"]["percentile"], config["sonify"]["inverse"]
+    for row in range(len(standard)):
+        sounds = render(frontend, waveforms[row], standard[row], heatmaps[row], *options)  # [K, S]
+        ratios[row] = si_sdr(sounds, stems[row])
+    sounding = stems.abs().amax(dim=2) > 0  # [B, O]
+    return [list(_rows(*parts)) for parts in zip(relevance, accuracy, sizes, ratios, sounding, strict=True)]
+
+
+def _rows(
+    relevance: torch.Tensor,
+    accuracy: torch.Tensor,
+    sizes: torch.Tensor,
+    ratios: torch.Tensor,
+    sounding: torch.Tensor,
+) -> Iterator[tuple[Any, ...]]:
+    for concept, (sums, hits) in enumerate(zip(relevance.tolist(), accuracy.tolist(), strict=True), start=1):
+        yield concept, BACKGROUND, int(sizes[BACKGROUND]), sums[BACKGROUND], "", ""
+        for place in torch.nonzero(sounding).squeeze(1).tolist():
+            number = place + 1
+            scores = hits[place], float(ratios[concept - 1, place])
+            known = ("" if math.isnan(score) else score for score in scores)
+            yield concept, number, int(sizes[number]), sums[number], *known

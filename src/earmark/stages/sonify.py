@@ -1,0 +1,133 @@
+"""Stage ``sonify``: concept heatmaps as sound (thesis 3.3, B.3)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from earmark.data.dataset import DataSet, open_dataset
+from earmark.explainers.explanation import relevances, strongest
+from earmark.job import Job
+from earmark.sound.logmel import LogMel
+from earmark.sound.masks import apply_masks, masks, matched, render
+from earmark.store import artifacts
+from earmark.store.layout import INPUT_LAYER
+
+CARD_COLUMNS = ("concept", "rank", "clip", "path", "relevance", "share")
+
+
+def run(job: Job) -> None:
+    """Write the folder ``sounds`` of every class.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``sonify``, ``frontend``, ``seed``.
+    """
+    source = open_dataset(job.layout)
+    frontend = LogMel.from_config(job.config)
+    settings = job.config["sonify"]
+    progress = job.progress(len(source.classes))
+    for done, cls in enumerate(source.classes, start=1):
+        folder = job.of_class(cls.slug)
+        tensors, _ = artifacts.read_tensors(folder / "heatmaps.safetensors")
+        standards, _ = artifacts.read_tensors(
+            job.layout.concept(job.split, INPUT_LAYER, "standard", 1, cls.slug) / "heatmaps.safetensors"
+        )
+        standard_of = dict(zip(standards["clips"].tolist(), standards["heatmaps"][:, 0, 0], strict=True))
+        with artifacts.replacing_directory(folder / "sounds") as target:
+            gallery = write_gallery(target, tensors, standard_of, source, frontend, settings)
+            columns = ["folder", "clip", "path", "logit", *(f"relevance{concept + 1}" for concept in range(job.k))]
+            artifacts.write_csv(target / "clips.csv", columns, gallery, job.made)
+            strongest = write_cards(target / "cards", tensors, standard_of, source, frontend, settings)
+            artifacts.write_csv(target / "cards.csv", CARD_COLUMNS, strongest, job.made)
+        progress(done, cls.slug)
+
+
+def write_gallery(
+    target: Path,
+    tensors: dict[str, torch.Tensor],
+    standard_of: dict[int, torch.Tensor],
+    source: DataSet,
+    frontend: LogMel,
+    settings: dict[str, Any],
+) -> list[list[Any]]:
+    """Write a folder ``000``, ``001``, ... per clip of the gallery; the rows of ``clips.csv``."""
+    listed = []
+    for number, row in enumerate(torch.nonzero(tensors["gallery"]).squeeze(1).tolist()):
+        clip = int(tensors["clips"][row])
+        waveform = source.waveforms([clip])[0]
+        maps = tensors["heatmaps"][row, :, 0]  # [K, F, T]
+        sounds = explanation_sounds(frontend, waveform, standard_of[clip], maps, settings)
+        write_sounds(target / f"{number:03d}", sounds, frontend.sample_rate)
+        path, logit = source.clips["path"].iloc[clip], float(tensors["logits"][row])
+        listed.append([f"{number:03d}", clip, path, logit, *maps.sum(dim=(1, 2)).tolist()])
+    return listed
+
+
+def write_cards(
+    target: Path,
+    tensors: dict[str, torch.Tensor],
+    standard_of: dict[int, torch.Tensor],
+    source: DataSet,
+    frontend: LogMel,
+    settings: dict[str, Any],
+) -> list[list[Any]]:
+    """Write each concept in the scored clips in which it weighs most, as ``concept{n}/{rank}``.
+
+    Returns
+    -------
+    list of list
+        The rows of ``cards.csv``, in the order of ``CARD_COLUMNS``. The share is that of the clip's relevance.
+    """
+    scored = tensors["scored"].bool()
+    clips, heatmaps = tensors["clips"][scored].tolist(), tensors["heatmaps"][scored]  # [n, K, 1, F, T]
+    relevance = relevances(heatmaps)  # [n, K]
+    listed = []
+    for concept, places in enumerate(strongest(relevance).tolist()):
+        for rank, place in enumerate(places, start=1):
+            clip, folder = clips[place], target / f"concept{concept + 1}" / str(rank)
+            waveform = source.waveforms([clip])[0]
+            mask = masks(standard_of[clip], heatmaps[place, :, 0], settings["percentile"])[concept]
+            sound = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
+            folder.mkdir(parents=True)
+            for name, samples in {"input": waveform, "concept": sound}.items():
+                _write_wav(folder / f"{name}.wav", samples, frontend.sample_rate)
+            value, total = float(relevance[place, concept]), float(relevance[place].sum())
+            listed.append(
+                [concept + 1, rank, clip, source.clips["path"].iloc[clip], value, value / total if total else math.nan]
+            )
+    return listed
+
+
+def explanation_sounds(
+    frontend: LogMel,
+    waveform: torch.Tensor,
+    standard: torch.Tensor,
+    heatmaps: torch.Tensor,
+    settings: dict[str, Any],
+) -> dict[str, torch.Tensor]:
+    """Render a clip's explanation: ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``rest``; each ``[S]``."""
+    options = settings["percentile"], settings["inverse"]
+    whole = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]
+    concepts = render(frontend, waveform, standard, heatmaps, *options)
+    numbered = {f"concept{number}": sound for number, sound in enumerate(concepts, start=1)}
+    return {"input": waveform, "standard": whole, **numbered, "rest": waveform - whole}
+
+
+def write_sounds(folder: Path, sounds: dict[str, torch.Tensor], sample_rate: int) -> None:
+    """Write each sound at its true level, and again at the input's loudness under ``matched``."""
+    (folder / "matched").mkdir(parents=True)
+    for name, sound in sounds.items():
+        _write_wav(folder / f"{name}.wav", sound, sample_rate)
+        _write_wav(folder / "matched" / f"{name}.wav", matched(sound.unsqueeze(0), sounds["input"])[0], sample_rate)
+
+
+def _write_wav(path: Path, sound: torch.Tensor, sample_rate: int) -> None:
+    from scipy.io import wavfile  # libsndfile stamps floating-point WAVs with the time
+
+    wavfile.write(path, sample_rate, sound.numpy().astype(np.float32))

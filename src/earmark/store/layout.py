@@ -1,0 +1,164 @@
+"""Where every result lies: the paths are the interface between stages, and with the user."""
+
+from __future__ import annotations
+
+import collections
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+INPUT_LAYER = "input"
+"""Layer name under which the maps that need no subspaces are filed (``standard``, ``noise~SEED``)."""
+
+RESERVED = frozenset({"all", "pairs", "tracks", "trained"})
+"""Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
+
+LETTERS = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ŋ": "ng", "ı": "i"}
+)
+"""Letters of the Latin script that are no a-z with a mark, in lower case."""
+
+
+def composed(name: str) -> str:
+    """Spell a name in one way (Unicode's form NFC): file systems differ in how they store ``é``."""
+    return unicodedata.normalize("NFC", name)
+
+
+def slug(name: str) -> str:
+    """Turn a name into the ``[a-z0-9-]*`` form that paths use; letters lose their marks, other scripts leave none."""
+    parts = unicodedata.normalize("NFKD", name.casefold().translate(LETTERS))
+    plain = "".join(part for part in parts if not unicodedata.combining(part))
+    return re.sub(r"[^a-z0-9]+", "-", plain.casefold()).strip("-")
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """Give every class of a data set a slug of its own.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The classes, each once.
+
+    Returns
+    -------
+    dict of str to str
+        Slug by name, in the order of the names. Where :func:`slug` gives nothing, the same for two names or what is
+        reserved, the class's number in this order, from 1, stands in its place or behind it.
+    """
+    ordered = sorted(names)
+    short = {name: slug(name) for name in ordered}
+    often = collections.Counter(short.values())
+    found = {name: own for name, own in short.items() if own and own not in RESERVED and often[own] == 1}
+    for number, name in enumerate(ordered, start=1):
+        if name not in found:
+            own = f"{short[name]}-{number}" if short[name] else f"class{number}"
+            while own in found.values():
+                own = f"{own}-{number}"
+            found[name] = own
+    return {name: found[name] for name in ordered}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one data set's results.
+
+    Parameters
+    ----------
+    results : Path
+        The results folder (``results``).
+    dataset : str
+        Name of the data set, a key of ``datasets`` in the configuration.
+    """
+
+    results: Path
+    dataset: str
+
+    @property
+    def root(self) -> Path:
+        """Folder of the data set."""
+        return Path(self.results) / self.dataset
+
+    @property
+    def generated(self) -> Path:
+        """Folder of generated recordings, one sub-folder per class (generated data only)."""
+        return self.root / "generated"
+
+    @property
+    def generated_index(self) -> Path:
+        """List of generated recordings with their set and checksum."""
+        return self.root / "generated.csv"
+
+    @property
+    def stems(self) -> Path:
+        """Sound objects of every generated recording at their level in the mixture."""
+        return self.root / "stems.npy"
+
+    @property
+    def truth(self) -> Path:
+        """Drawn parameters of every generated recording."""
+        return self.root / "truth.json"
+
+    @property
+    def manifest(self) -> Path:
+        """One row per recording found."""
+        return self.root / "manifest.csv"
+
+    @property
+    def classes(self) -> Path:
+        """Slug, name and number of recordings per class."""
+        return self.root / "classes.csv"
+
+    @property
+    def clips(self) -> Path:
+        """Decoded audio of all recordings, one after the other."""
+        return self.root / "clips.npy"
+
+    @property
+    def clip_index(self) -> Path:
+        """One row per evaluation clip: which samples of which recording."""
+        return self.root / "clips.csv"
+
+    @property
+    def logmel(self) -> Path:
+        """Log-mel spectrograms of all evaluation clips."""
+        return self.root / "logmel.safetensors"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the summary tables."""
+        return self.root / "tables"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the summary figures."""
+        return self.root / "figures"
+
+    def split(self, split: str) -> Path:
+        """Folder of one split: its model and everything explained with it."""
+        return self.root / split
+
+    def model(self, split: str) -> Path:
+        """Weights of the best epoch, with the architecture in the metadata."""
+        return self.split(split) / "model.safetensors"
+
+    def composites(self, split: str) -> Path:
+        """Scores of the candidate LRP rules, clip by clip."""
+        return self.split(split) / "composites.csv"
+
+    def composites_curves(self, split: str) -> Path:
+        """Flipping curves of the candidate LRP rules."""
+        return self.split(split) / "composites_curves.csv"
+
+    def pairs(self, split: str, layer: str, cls: str) -> Path:
+        """Activation and context vectors of one class at one layer."""
+        return self.split(split) / layer / "pairs" / f"{cls}.safetensors"
+
+    def method(self, split: str, layer: str, method: str, k: int) -> Path:
+        """Folder of one (layer, method, K)."""
+        return self.split(split) / layer / method / f"K~{k}"
+
+    def concept(self, split: str, layer: str, method: str, k: int, cls: str) -> Path:
+        """Folder of one (layer, method, K, class)."""
+        return self.method(split, layer, method, k) / cls

@@ -1,0 +1,71 @@
+"""The oracle finds what is there to be found, and knows no less than where it starts from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from earmark.errors import EarmarkError
+from earmark.explainers.subspaces import oracle
+from earmark.explainers.subspaces.basis import random_orthogonal
+from earmark.explainers.subspaces.oracle import Units
+
+
+def planted(size: int, n_objects: int, count: int, seed: int) -> tuple[Units, torch.Tensor]:
+    """Units whose every object has a block of directions of its own, turned by a random rotation."""
+    generator = torch.Generator().manual_seed(seed)
+    basis = random_orthogonal(size, generator)
+    width = size // n_objects
+    owner = torch.randint(n_objects, (count,), generator=generator)
+    vectors = torch.zeros(count, size, dtype=torch.float64)
+    for unit, place in enumerate(owner.tolist()):
+        block = slice(place * width, (place + 1) * width)
+        vectors[unit, block] = torch.randn(width, generator=generator, dtype=torch.float64)
+    activations = (vectors @ basis.T).float()
+    shares = torch.nn.functional.one_hot(owner, n_objects).float()
+    return Units(activations, activations.clone(), shares), basis
+
+
+def test_it_finds_planted_objects_from_anywhere() -> None:
+    units, basis = planted(8, 4, 1000, 0)
+    assert float(units.information(basis.float(), 4)) > 0.999
+    starts = [random_orthogonal(8, torch.Generator().manual_seed(seed)) for seed in range(4)]
+    found = oracle.search(units, starts, 4, 200)
+    assert found.objective > 0.95
+    identity = torch.eye(8)
+    assert torch.allclose(found.basis.T @ found.basis, identity, atol=1e-5)
+
+
+def test_it_is_at_least_as_good_as_every_start() -> None:
+    generator = torch.Generator().manual_seed(1)
+    units = Units(
+        torch.rand(500, 6, generator=generator),
+        torch.randn(500, 6, generator=generator),
+        torch.rand(500, 3, generator=generator),
+    )
+    starts = [random_orthogonal(6, generator) for _ in range(5)]
+    found = oracle.search(units, starts, 3, 5)
+    reached = [float(units.information(start.float(), 3)) for start in starts]
+    assert len(found.restarts) == len(found.history) == 5
+    assert all(after >= before - 1e-6 for before, after in zip(reached, found.restarts, strict=True))
+    assert found.objective == max(found.restarts)
+    assert float(units.information(found.basis, 3)) == pytest.approx(found.objective, abs=1e-4)
+    more = oracle.search(units, [*starts, torch.eye(6)], 3, 5)
+    assert more.objective >= found.objective
+
+
+def test_relevance_on_objects_is_a_sum_over_units() -> None:
+    units, _ = planted(4, 2, 50, 3)
+    basis = random_orthogonal(4, torch.Generator().manual_seed(0)).float()
+    wanted = torch.zeros(2, 2)
+    for a, c, shares in zip(units.activations, units.contexts, units.shares, strict=True):
+        for k in range(2):
+            block = basis[:, 2 * k : 2 * k + 2]
+            wanted[k] += torch.relu((a @ block) @ (c @ block)) * shares
+    assert torch.allclose(units.relevance(basis, 2), wanted, rtol=1e-4)
+
+
+def test_subspaces_must_fit_the_layer() -> None:
+    units, basis = planted(8, 4, 10, 0)
+    with pytest.raises(EarmarkError, match="K must divide"):
+        oracle.search(units, [basis], 3, 5)

@@ -1,0 +1,27 @@
+"""Pairs: positions drawn without replacement, and the numbers that belong to them."""
+
+from __future__ import annotations
+
+import torch
+
+from earmark.explainers.subspaces.pairs import sample_positions
+
+
+def test_positions_are_distinct_and_values_are_the_grids() -> None:
+    activations = torch.randn(5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    contexts = torch.randn(5, 3, 4, 6, generator=torch.Generator().manual_seed(1))
+    drawn = sample_positions(activations, contexts, 7, torch.Generator().manual_seed(2))
+    assert drawn["activations"].shape == drawn["contexts"].shape == (35, 3)
+    places = set()
+    for row, (clip, (y, x)) in enumerate(zip(drawn["clip"].tolist(), drawn["position"].tolist(), strict=True)):
+        assert torch.equal(drawn["activations"][row], activations[clip, :, y, x])
+        assert torch.equal(drawn["contexts"][row], contexts[clip, :, y, x])
+        places.add((clip, y, x))
+    assert len(places) == 35
+    assert len({tuple(map(tuple, drawn["position"][drawn["clip"] == c].tolist())) for c in range(5)}) == 5
+
+
+def test_a_small_grid_gives_all_its_positions() -> None:
+    grid = torch.arange(8.0).view(1, 2, 2, 2)
+    drawn = sample_positions(grid, grid, 100, torch.Generator().manual_seed(0))
+    assert sorted(drawn["activations"][:, 0].tolist()) == [0, 1, 2, 3]

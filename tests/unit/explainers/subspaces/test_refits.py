@@ -1,0 +1,340 @@
+"""Stability: affinities with known answers, what is drawn anew, aligned networks, and the stage as a whole."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.explainers.subspaces import basis, drsa
+from earmark.explainers.subspaces.affinity import RANDOM_PAIRS, affinity, expected_affinity, matched
+from earmark.explainers.subspaces.alignment import aligned, procrustes, turned
+from earmark.explainers.subspaces.basis import Subspaces
+from earmark.explainers.subspaces.fitting import find
+from earmark.explainers.subspaces.pairs import pairs_of
+from earmark.explainers.subspaces.refits import Fitted, compared, interval, kinds, pooled, resampled, seeds, terms
+from earmark.job import Job
+from earmark.models import base as models
+from earmark.plan import config
+from earmark.stages import collect, fit, stability
+from earmark.statistics import Clusters
+from earmark.store import artifacts
+from earmark.store.layout import Layout
+from tests.unit.conftest import striped
+
+
+def drawn(size: int, count: int, seed: int) -> Subspaces:
+    return Subspaces(basis.random_orthogonal(size, torch.Generator().manual_seed(seed)), count)
+
+
+def inside(found: Subspaces, seed: int) -> Subspaces:
+    """Rotate a basis inside its subspaces."""
+    width = len(found.basis) // found.n_subspaces
+    parts = [drawn(width, 1, seed + number).basis for number in range(found.n_subspaces)]
+    return Subspaces(found.basis @ torch.block_diag(*parts), found.n_subspaces)
+
+
+def permuted(found: Subspaces, order: list[int]) -> Subspaces:
+    return Subspaces(found.blocks[order].transpose(0, 1).reshape(found.basis.shape), found.n_subspaces)
+
+
+def test_affinity_is_the_mean_squared_cosine_of_principal_angles() -> None:
+    first, second = drawn(12, 3, 0), drawn(12, 3, 1)
+    found = affinity(first, second)
+    for k, ours in enumerate(first.blocks):
+        for other, theirs in enumerate(second.blocks):
+            cosines = np.linalg.svd((ours.T @ theirs).numpy(), compute_uv=False)
+            assert float(found[k, other]) == pytest.approx(float(np.mean(cosines**2)))
+    assert torch.allclose(found.sum(dim=0), torch.ones(3).double())  # the K subspaces together are everything
+
+
+def test_equal_subspaces_have_affinity_1_whatever_their_axes_and_order() -> None:
+    found = drawn(16, 4, 2)
+    assert torch.allclose(affinity(found, inside(found, 10)), torch.eye(4).double(), atol=1e-12)
+    again = permuted(inside(found, 20), [2, 0, 3, 1])
+    assert torch.allclose(matched(affinity(found, again)), torch.ones(4).double(), atol=1e-12)
+    other = drawn(16, 4, 3)
+    assert torch.allclose(
+        matched(affinity(found, permuted(other, [3, 1, 0, 2]))), matched(affinity(found, other)), atol=1e-12
+    )
+
+
+def test_one_concept_found_again_among_others_is_told_by_its_own_value() -> None:
+    found = drawn(16, 4, 4)
+    rest = drawn(12, 3, 5).basis
+    mixed = torch.cat([found.basis[:, :4], found.basis[:, 4:] @ rest], dim=1)
+    values = matched(affinity(found, Subspaces(mixed, 4)))
+    assert float(values[0]) == pytest.approx(1)
+    assert float(values[1:].max()) < 0.9
+
+
+@pytest.mark.parametrize(("size", "count"), [(8, 2), (16, 4), (16, 16)])
+def test_random_subspaces_have_the_expected_affinity(size: int, count: int) -> None:
+    level = expected_affinity(size, count, 0)
+    assert 1 / count < level < 1  # matching gains on the plain mean 1 / K
+    pairs = [(drawn(size, count, 2 * seed), drawn(size, count, 2 * seed + 1)) for seed in range(150)]
+    values = np.array([float(matched(affinity(*pair)).mean()) for pair in pairs])
+    error = 4 * values.std() * np.sqrt(1 / 150 + 1 / RANDOM_PAIRS)
+    assert values.mean() == pytest.approx(level, abs=error)
+    rotation = drawn(size, 1, 999).basis  # subspaces of another network are turned: random ones stay random
+    moved = [float(matched(affinity(one, turned(other, rotation))).mean()) for one, other in pairs]
+    assert np.mean(moved) == pytest.approx(level, abs=error)
+
+
+def test_a_single_subspace_is_always_itself() -> None:
+    assert expected_affinity(8, 1, 0) == pytest.approx(1)
+
+
+def test_whole_clips_are_drawn_with_replacement() -> None:
+    clips = torch.tensor([7, 3, 7, 9, 3, 7, 9, 12])
+    rows_of = {clip: torch.nonzero(clips == clip).squeeze(1).tolist() for clip in (3, 7, 9, 12)}
+    seen = set()
+    for seed in range(50):
+        rows = resampled(clips, torch.Generator().manual_seed(seed))
+        times = {clip: (clips[rows] == clip).sum().item() / len(rows_of[clip]) for clip in rows_of}
+        assert sum(times.values()) == 4  # as many clips as there are
+        for clip, count in times.items():
+            assert sorted(rows[clips[rows] == clip].tolist()) == sorted(rows_of[clip] * int(count))
+        seen.add(tuple(times.values()))
+    assert len(seen) > 10
+    assert any(0 in times for times in seen) and any(2 in times for times in seen)
+
+
+def test_procrustes_recovers_a_rotation_and_nothing_more() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(500, 6, generator=generator, dtype=torch.float64) * torch.arange(1, 7)
+    rotation = drawn(6, 1, 8).basis
+    theirs = 3 * rows @ rotation.T  # another scale is no other direction
+    energies = float(rows.square().sum()), float(theirs.square().sum())
+    found, cosine = procrustes(theirs.T @ rows, *energies)
+    assert torch.allclose(found, rotation, atol=1e-9)
+    assert cosine == pytest.approx(1)
+    noise = torch.randn(500, 6, generator=generator, dtype=torch.float64)
+    best, cosine = procrustes(noise.T @ rows, energies[0], float(noise.square().sum()))
+    assert cosine < 0.2
+    residual = float((rows - noise @ best).norm())
+    for seed in range(20):
+        assert residual <= float((rows - noise @ drawn(6, 1, seed).basis).norm())
+    assert procrustes(torch.zeros(2, 2), 0.0, 0.0)[1] == 0
+
+
+def with_channels_permuted(network: torch.nn.Sequential, layer: int, order: list[int]) -> torch.nn.Sequential:
+    """Copy a network that computes the same with the channels of a layer in another order."""
+    other = copy.deepcopy(network)
+    conv, after = other.get_submodule(f"conv{layer}"), other.get_submodule(f"conv{layer + 1}")
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight[order])
+        conv.bias.copy_(conv.bias[order])
+        after.weight.copy_(after.weight[:, order])
+    return other
+
+
+ORDER = [3, 0, 7, 1, 6, 2, 5, 4]
+
+
+def test_a_permuted_copy_of_a_network_aligns_wholly(trained) -> None:
+    other = with_channels_permuted(trained.network, 2, ORDER)
+    assert torch.allclose(other(trained.inputs), trained.network(trained.inputs), atol=1e-9)
+    rotation, cosine = aligned(trained.network, other, trained.inputs, "conv2")
+    assert cosine == pytest.approx(1)
+    assert torch.allclose(rotation.T @ rotation, torch.eye(8).double(), atol=1e-9)
+    found = drawn(8, 2, 0)
+    theirs = Subspaces(found.basis[ORDER], 2)  # the same directions by the other's channels
+    assert float(matched(affinity(found, theirs)).mean()) < 0.9
+    assert float(matched(affinity(found, turned(theirs, rotation))).min()) > 0.999
+
+
+def planted(clips: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pairs that each lie in one of two subspaces of four channels, 10 per clip."""
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.rand(10 * clips, 8, generator=generator)
+    first = torch.rand(10 * clips, 1, generator=generator) < 0.5
+    vectors = vectors * torch.where(first, torch.arange(8) < 4, torch.arange(8) >= 4)
+    return vectors, vectors.clone(), torch.arange(clips).repeat_interleave(10)
+
+
+SETTINGS = {
+    "seed": 0,
+    "fit": {"restarts": 1, "max_iterations": 100, "tolerance": 1e-5},
+    "stability": {"draws": 4, "splits": []},
+}
+
+
+def fitted(activations, contexts, clips, method="drsa", k=2) -> Fitted:
+    found = find(activations, contexts, method, k, SETTINGS, "a")
+    return Fitted(found, activations, contexts, clips, method, "a", SETTINGS)
+
+
+def mean_affinity(one: Fitted, kind: str) -> float:
+    rows = [row for row in compared(one, 0.5) if row[2] == kind]
+    assert [row[3] for row in rows] == [str(draw) for draw in range(1, 5) for _ in range(one.found.n_subspaces)]
+    return float(np.mean([row[4] for row in rows]))
+
+
+def test_planted_subspaces_are_stable_and_noise_is_not() -> None:
+    plain = fitted(*planted(60))
+    generator = torch.Generator().manual_seed(1)
+    noise = fitted(
+        torch.randn(600, 8, generator=generator),
+        torch.randn(600, 8, generator=generator),
+        torch.arange(60).repeat_interleave(10),
+    )
+    level = expected_affinity(8, 2, 0)
+    for kind in ("seed", "bootstrap"):
+        assert mean_affinity(plain, kind) > 0.95
+    assert mean_affinity(noise, "bootstrap") < level + 0.6 * (1 - level)
+    assert mean_affinity(plain, "bootstrap") > mean_affinity(noise, "bootstrap") + 0.2
+
+
+def test_a_method_is_only_tried_by_what_it_depends_on() -> None:
+    assert kinds("drsa") == kinds("dsa") == ["seed", "bootstrap", "split"]
+    assert kinds("pca") == kinds("prca") == ["bootstrap", "split"]
+    assert kinds("random~3") == ["seed"]
+    pairs = planted(30)
+    for method in ("pca", "prca"):  # indeed they know no seed
+        one = fitted(*pairs, method)
+        assert torch.equal(one.again(seed=5).basis, one.found.basis)
+    one = fitted(*pairs, "random~0")
+    assert float(matched(affinity(one.found, one.again(torch.arange(50)))).min()) == pytest.approx(1)
+    values = [float(matched(affinity(one.found, draw.found)).mean()) for draw in seeds(one)]
+    assert np.mean(values) == pytest.approx(expected_affinity(8, 2, 0), abs=0.15)
+
+
+def test_the_objective_is_pooled_from_its_sums() -> None:
+    generator = torch.Generator().manual_seed(3)
+    activations, contexts = torch.rand(90, 8, generator=generator), torch.randn(90, 8, generator=generator)
+    found = drawn(8, 4, 1)
+    found = Subspaces(found.basis.float(), 4)
+    sums = terms(found, activations, contexts).sum(axis=0)
+    expected = drsa.objective(drsa.normalise(activations), drsa.normalise(contexts), found.basis, 4)
+    assert float(pooled(sums, 8)) == pytest.approx(float(expected), rel=1e-5)
+    assert np.isnan(pooled(np.zeros(7), 8))
+
+
+def test_intervals_resample_whole_groups() -> None:
+    rng = np.random.default_rng(0)
+    table = np.column_stack([rng.uniform(0, 2, (40, 2)), np.ones((40, 3))])
+    alike = np.tile(table[:1], (40, 1))
+    classes = np.repeat([0, 1], 20)
+    low, high = interval(alike, Clusters.of(np.arange(40), classes), 4, 200, 0)
+    assert low == pytest.approx(high) and len(low) == 3  # equal pairs leave nothing to resample
+    low, high = interval(table, Clusters.of(np.arange(40), classes), 4, 200, 0)
+    estimate = pooled(np.stack([table[:20].sum(axis=0), table[20:].sum(axis=0)]), 4)
+    assert (low[:2] < estimate).all() and (estimate < high[:2]).all()
+    assert low[2] < estimate.mean() < high[2] and high[2] - low[2] < (high - low)[:2].max()
+    assert np.isnan(interval(table, Clusters.of(np.zeros(40), classes), 4, 200, 0)).all()
+    groups = np.concatenate([np.zeros(20), np.arange(20)])  # class 0 is one recording
+    low, _ = interval(table, Clusters.of(groups, classes), 4, 200, 0)
+    assert np.isnan(low).tolist() == [True, False, True]
+
+
+CLASSES = ("rows", "columns")
+COLUMNS = "clip path class group fold set offset samples recording_offset recording_samples recording".split()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, trained) -> Path:
+    """A data set of stripes with the shared network as `main`, and as `cv0` its copy with permuted channels."""
+    folder = tmp_path_factory.mktemp("results")
+    layout = Layout(folder, "stripes")
+    inputs, targets = striped(120, torch.Generator().manual_seed(7))
+    rows = [
+        [clip, f"{clip}.wav", CLASSES[target], clip // 2, clip // 2 % 10, "main", 0, 1, 0, 1, clip]
+        for clip, target in enumerate(targets.tolist())
+    ]
+    artifacts.write_csv(layout.clip_index, COLUMNS, rows, {})
+    artifacts.write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls, 60] for cls in CLASSES], {})
+    manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
+    artifacts.write_csv(
+        layout.manifest, manifest, [[row[1], row[2], "", 0, 1.0, 16000, "", "", ""] for row in rows], {}
+    )
+    artifacts.write_array(layout.clips, np.zeros(1, np.int16))
+    artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
+    architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
+    for split, network in (("main", trained.network), ("cv0", with_channels_permuted(trained.network, 2, ORDER))):
+        models.save(layout.model(split), copy.deepcopy(network).float(), architecture, CLASSES, {}, {})
+    collect.run(Job("collect", folder, "stripes", CONFIG, split="main", layer="conv2", gpu=0))
+    for method in ("drsa", "random~0"):
+        fit.run(Job("fit", folder, "stripes", CONFIG, split="main", layer="conv2", method=method, k=2, gpu=0))
+    for cls in CLASSES:  # the same concepts, by the other network's channels
+        found = basis.load(layout.concept("main", "conv2", "drsa", 2, cls) / "subspaces.safetensors")
+        path = layout.concept("cv0", "conv2", "drsa", 2, cls) / "subspaces.safetensors"
+        basis.save(path, Subspaces(found.basis[ORDER], 2), torch.zeros(2), {})
+    for method in ("drsa", "random~0"):
+        stability.run(
+            Job("stability", folder, "stripes", CONFIG, split="main", layer="conv2", method=method, k=2, gpu=0)
+        )
+    return folder
+
+
+CONFIG = {
+    **config.fill(
+        {
+            "pairs": {"clips": 20, "positions": 16},
+            "fit": {"restarts": 1, "max_iterations": 100},
+            "evaluate": {"bootstrap": 100},
+            "stability": {"draws": 2, "splits": ["main", "cv0"]},
+        }
+    ),
+    "seed": 0,
+}
+
+
+def read(results: Path, method: str, name: str) -> list[dict[str, str]]:
+    path = Layout(results, "stripes").method("main", "conv2", method, 2) / name
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_stage_writes_a_row_per_class_concept_kind_and_draw(results: Path) -> None:
+    rows = read(results, "drsa", "stability.csv")
+    assert tuple(rows[0]) == stability.COLUMNS
+    keys = [(row["cls"], row["concept"], row["kind"], row["draw"]) for row in rows]
+    draws = [("seed", "1"), ("seed", "2"), ("bootstrap", "1"), ("bootstrap", "2"), ("split", "cv0")]  # main is itself
+    assert sorted(keys) == sorted((cls, str(n), *draw) for cls in CLASSES for n in (1, 2) for draw in draws)
+    assert all(0 <= float(row["affinity"]) <= 1 + 1e-6 and row["random"] == rows[0]["random"] for row in rows)
+    assert {row["kind"] for row in rows if row["alignment"]} == {"split"}
+    assert {row["kind"] for row in read(results, "random~0", "stability.csv")} == {"seed"}
+
+
+def test_the_same_concepts_in_a_network_with_other_channels_are_found_again(results: Path) -> None:
+    rows = [row for row in read(results, "drsa", "stability.csv") if row["kind"] == "split"]
+    assert len(rows) == 4
+    for row in rows:
+        assert float(row["affinity"]) > 0.999
+        assert float(row["alignment"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_held_out_pairs_are_those_of_validation_clips(results: Path) -> None:
+    rows = {row["cls"]: row for row in read(results, "drsa", "held_out.csv")}
+    assert list(rows) == [*CLASSES, "all"]
+    for column in ("training", "held_out"):
+        values = [float(rows[cls][column]) for cls in CLASSES]
+        assert float(rows["all"][column]) == pytest.approx(np.mean(values))
+    layout = Layout(results, "stripes")
+    for cls in CLASSES:
+        report = json.loads((layout.concept("main", "conv2", "drsa", 2, cls) / "fit.json").read_text())
+        assert float(rows[cls]["training"]) == pytest.approx(report["drsa_objective"])
+        assert float(rows[cls]["low"]) <= float(rows[cls]["held_out"]) <= float(rows[cls]["high"])
+        assert 0 < int(rows[cls]["clips"]) <= 12 and int(rows[cls]["pairs"]) == 16 * int(rows[cls]["clips"])
+    assert sum(int(rows[cls]["clips"]) for cls in CLASSES) <= 12  # fold 2 of ten
+
+
+def test_a_class_without_recognised_validation_clips_has_empty_cells(results: Path, monkeypatch) -> None:
+    honest = pairs_of
+    monkeypatch.setattr(stability, "pairs_of", lambda *a: {} if a[3].slug == "rows" else honest(*a))
+    layout = Layout(results, "stripes")
+    folder = layout.method("main", "conv2", "drsa", 2)
+    before = (folder / "held_out.csv").read_bytes()
+    stability.run(Job("stability", results, "stripes", CONFIG, split="main", layer="conv2", method="drsa", k=2, gpu=0))
+    rows = {row["cls"]: row for row in read(results, "drsa", "held_out.csv")}
+    assert (rows["rows"]["held_out"], rows["rows"]["low"], rows["rows"]["clips"]) == ("", "", "0")
+    assert float(rows["rows"]["training"]) > 0
+    assert rows["all"]["held_out"] == rows["columns"]["held_out"]
+    assert rows["all"]["training"] == rows["columns"]["training"]  # of the same classes
+    (folder / "held_out.csv").write_bytes(before)

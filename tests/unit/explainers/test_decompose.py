@@ -1,0 +1,167 @@
+"""Two-step attribution: what the theory promises of concept heatmaps."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.data.selection import spread
+from earmark.errors import EarmarkError
+from earmark.explainers.subspaces import basis
+from earmark.explainers.subspaces.basis import Subspaces
+from earmark.explainers.subspaces.decompose import concept_heatmaps, decomposed
+from earmark.job import Job
+from earmark.lrp import attributor
+from earmark.stages import explain
+from tests.unit.conftest import blank, copied
+
+LAYERS = ["conv1", "conv2", "conv3"]
+
+
+def drawn(size: int, n_subspaces: int, seed: int = 0) -> Subspaces:
+    return Subspaces(basis.random_orthogonal(size, torch.Generator().manual_seed(seed)), n_subspaces)
+
+
+def width(network: torch.nn.Sequential, layer: str) -> int:
+    return network.get_submodule(layer).out_channels
+
+
+@pytest.mark.parametrize("n_subspaces", [1, 2, 4, 8])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_concepts_sum_to_the_standard_heatmap(trained, layer: str, n_subspaces: int) -> None:
+    standard = attributor.heatmaps(trained.network, trained.inputs, trained.targets, trained.rules)
+    chosen = drawn(width(trained.network, layer), n_subspaces)
+    concepts = concept_heatmaps(trained.network, trained.inputs, trained.targets, layer, chosen, trained.rules)
+    assert concepts.shape == (len(trained.inputs), n_subspaces, 1, 32, 32)
+    assert (concepts.sum(dim=1) - standard).abs().max() <= 1e-12 * standard.abs().max()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_single_precision_stays_within_the_promise(trained, layer: str) -> None:
+    network, inputs = copy.deepcopy(trained.network).float(), trained.inputs.float()
+    standard = attributor.heatmaps(network, inputs, trained.targets, trained.rules)
+    chosen = drawn(width(network, layer), 4)
+    concepts = concept_heatmaps(network, inputs, trained.targets, layer, chosen, trained.rules)
+    assert (concepts.sum(dim=1) - standard).abs().max() <= 1e-5 * standard.abs().max()
+
+
+def test_ratio_contexts_are_zero_where_nothing_is_active_and_conserve_too(trained) -> None:
+    ratio = dataclasses.replace(trained.rules, context="ratio")
+    arguments = trained.network, trained.inputs, trained.targets
+    activations, contexts = attributor.pairs_at(*arguments, "conv2", ratio)
+    _, gradients = attributor.pairs_at(*arguments, "conv2", trained.rules)
+    assert torch.equal(contexts, torch.where(activations != 0, gradients, 0.0))
+    standard = attributor.heatmaps(*arguments, ratio)
+    assert torch.equal(standard, attributor.heatmaps(*arguments, trained.rules))
+    concepts = concept_heatmaps(*arguments, "conv2", drawn(8, 4), ratio)
+    assert (concepts.sum(dim=1) - standard).abs().max() <= 1e-12 * standard.abs().max()
+    other = concept_heatmaps(*arguments, "conv2", drawn(8, 4), trained.rules)
+    assert not torch.allclose(concepts, other, rtol=0.01)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_relevance_at_the_layer(trained, layer: str) -> None:
+    """sum_k R_jk = R_j and sum_j R_jk = R_k, by the definition written out."""
+    activations, contexts = attributor.pairs_at(trained.network, trained.inputs, trained.targets, layer, trained.rules)
+    size = activations.shape[1]
+    chosen = drawn(size, 4)
+    a, c = (part.permute(0, 2, 3, 1).reshape(-1, size) for part in (activations, contexts))  # [N, D]
+    blocks = [chosen.basis[:, k * size // 4 : (k + 1) * size // 4] for k in range(4)]
+    units = torch.stack([a * (c @ block @ block.T) for block in blocks])  # [K, N, D], R_jk
+    assert torch.allclose(units.sum(dim=0), a * c, atol=1e-12)
+    assert torch.allclose(units.sum(dim=2).T, chosen.relevance(a, c), atol=1e-12)
+
+
+def test_slow_two_step_attribution_agrees(trained) -> None:
+    """Send each concept down by itself, with the context replaced where the network is split."""
+    layer, chosen = "conv2", drawn(8, 4)
+    fast = concept_heatmaps(trained.network, trained.inputs, trained.targets, layer, chosen, trained.rules)
+    for k, block in enumerate(chosen.blocks):
+        trace = attributor.Attributor(trained.network, trained.rules, layer).trace(trained.inputs, trained.targets)
+        flat = trace.contexts.permute(0, 2, 3, 1)  # [B, h, w, D]
+        projected = ((flat @ block) @ block.T).permute(0, 3, 1, 2)
+        assert torch.allclose(trace.heatmap(projected, last=True), fast[:, k], atol=1e-12)
+
+
+def test_rotation_inside_a_subspace_changes_nothing(trained) -> None:
+    chosen = drawn(8, 4)
+    inside = torch.block_diag(*(basis.random_orthogonal(2, torch.Generator().manual_seed(s)) for s in range(4)))
+    turned = Subspaces(chosen.basis @ inside, 4)
+    arguments = trained.network, trained.inputs, trained.targets, "conv2"
+    one = concept_heatmaps(*arguments, chosen, trained.rules)
+    other = concept_heatmaps(*arguments, turned, trained.rules)
+    assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_permuting_subspaces_permutes_heatmaps(trained) -> None:
+    chosen = drawn(8, 4)
+    order = torch.tensor([2, 0, 3, 1])
+    permuted = Subspaces(chosen.blocks[order].transpose(0, 1).reshape(8, 8), 4)
+    arguments = trained.network, trained.inputs, trained.targets, "conv2"
+    one = concept_heatmaps(*arguments, chosen, trained.rules)
+    other = concept_heatmaps(*arguments, permuted, trained.rules)
+    assert torch.allclose(one[:, order], other, atol=1e-12)
+
+
+def test_several_bases_at_once_equal_one_after_the_other(trained) -> None:
+    several = [drawn(8, 4, seed) for seed in range(3)]
+    arguments = trained.network, trained.inputs, trained.targets, "conv2"
+    together = decomposed(*arguments, several, trained.rules)
+    for chosen, heatmaps in zip(several, together, strict=True):
+        assert torch.equal(heatmaps, concept_heatmaps(*arguments, chosen, trained.rules))
+
+
+def test_the_network_is_left_alone(trained) -> None:
+    before = copy.deepcopy(trained.network.state_dict())
+    with pytest.raises(EarmarkError, match="do not fit conv2"):
+        concept_heatmaps(trained.network, trained.inputs, trained.targets, "conv2", drawn(16, 4), trained.rules)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trained.network.state_dict().items())
+    assert not any(module._forward_hooks for module in trained.network.modules())
+
+
+STAGE = {
+    "lrp": {"rules": [{"layers": "conv1", "rule": "flat"}, {"layers": "*", "rule": "epsilon"}]},
+    "explain": {"clips": 20, "gallery": 1},
+    "frontend": {"n_mels": 32, "n_frames": 32},
+    "seed": 0,
+}
+STANDARD = {"split": "main", "layer": "input", "method": "standard", "k": 1, "gpu": 0}
+
+
+def test_a_class_without_a_recognised_test_clip_is_named(stripes, tmp_path) -> None:
+    layout = copied(stripes, tmp_path)
+    blank(layout)
+    sentence = (
+        r"^no test clip of (Rows|Columns) can be explained and scored: the model of demo/main recognises none of the "
+        r"\d+ that were looked at \(classified correctly, with a positive logit\)$"
+    )
+    with pytest.raises(EarmarkError, match=sentence):
+        explain.run(Job("explain", layout.results, "demo", STAGE, **STANDARD))
+
+
+def test_a_class_without_test_clips_is_named(stripes, tmp_path) -> None:
+    layout = copied(stripes, tmp_path)
+    # All test clips, folds 0 and 1, become the first class's.
+    index = layout.clip_index.read_text()
+    layout.clip_index.write_text(re.sub(r"columns(/\d+\.wav),columns,(\d+),([01]),", r"rows\1,rows,\2,\3,", index))
+    with pytest.raises(
+        EarmarkError, match=r"^no test clip of Columns can be explained and scored: demo/main has none$"
+    ):
+        explain.run(Job("explain", layout.results, "demo", STAGE, **STANDARD))
+
+
+def test_clips_are_spread_evenly_over_recordings() -> None:
+    recordings = np.repeat(np.arange(10), [1, 9, 2, 5, 5, 5, 5, 5, 5, 8])
+    for count in (5, 10, 23, 100):
+        picked = spread(recordings, count, seed=0)
+        assert len(set(picked)) == len(picked) == min(count, len(recordings))
+        taken = np.bincount(recordings[picked], minlength=10)
+        available = np.bincount(recordings)
+        assert all(taken[r] == available[r] or taken[r] >= taken.max() - 1 for r in range(10))
+    assert np.array_equal(spread(recordings, 5, seed=1), spread(recordings, 5, seed=1))
+    assert not np.array_equal(spread(recordings, 5, seed=1), spread(recordings, 5, seed=2))

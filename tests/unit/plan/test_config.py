@@ -1,0 +1,294 @@
+"""The configuration: defaults, inheritance, and the sentence for every kind of mistake."""
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from earmark.errors import EarmarkError
+from earmark.plan import config
+from earmark.plan.reference import reference
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def raw():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def with_value(raw, path, value):
+    """Set a key, named by its dotted path, in a copy."""
+    changed = copy.deepcopy(raw)
+    *above, last = path.split(".")
+    section = changed
+    for key in above:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return changed
+
+
+def test_defaults_are_the_values_of_the_synthetic_block(raw):
+    block = config.validate(raw)["datasets"]["synthetic"]
+    assert {key: block[key] for key in raw["datasets"]["synthetic"]} == raw["datasets"]["synthetic"]
+    block["grid"]["methods"].remove("oracle")  # recordings that are not generated have none
+    assert config.fill({}) == block
+    assert config.validate({"datasets": {"synthetic": {}}})["datasets"]["synthetic"] == block
+
+
+def test_only_generated_recordings_have_an_oracle(raw):
+    raw["datasets"]["spoken-digits"]["grid"]["methods"].append("oracle")
+    with pytest.raises(
+        EarmarkError, match=r"spoken-digits.grid.methods: the method oracle needs every recording's stems"
+    ):
+        config.validate(raw)
+
+
+def test_fill_takes_what_a_stage_gets():
+    filled = config.fill({"seed": 3, "torch_threads": 1, "lrp": {"stabilizer": 1e-5}})
+    assert filled["seed"] == 3
+    assert filled["lrp"]["stabilizer"] == 1e-5
+    assert filled["lrp"]["rules"][0] == {"layers": "conv1", "rule": "flat"}
+    assert filled["frontend"]["n_mels"] == 64
+
+
+def test_defaults_are_not_shared():
+    config.fill({})["grid"]["layers"].append("conv9")
+    assert config.fill({})["grid"]["layers"] == ["conv1", "conv2", "conv3", "conv4", "conv5"]
+
+
+def test_a_whole_number_written_as_float_counts_as_integer():
+    epochs = config.fill({"train": {"epochs": 40.0}})["train"]["epochs"]
+    assert epochs == 40
+    assert isinstance(epochs, int)
+
+
+def test_extends_merges_mappings_and_replaces_lists():
+    blocks = {
+        "wide": {"extends": "base", "model": {"filters": [16, 32]}, "lrp": {"stabilizer": 1e-3}},
+        "base": {"extends": "root", "model": {"dropout": 0.5}},
+        "root": {"grid": {"layers": ["conv1", "conv2"]}, "train": {"epochs": 3}},
+    }
+    block = config.validate({"run": ["wide"], "datasets": blocks})["datasets"]["wide"]
+    assert block["model"] == {"filters": [16, 32], "dense": [20, 20], "dropout": 0.5}
+    assert block["train"]["epochs"] == 3
+    assert block["lrp"]["stabilizer"] == 1e-3
+    assert "extends" not in block
+
+
+MISTAKES = [
+    (
+        "datasets.synthetic.train.epoch",
+        3,
+        "datasets.synthetic.train.epoch is not a known key; did you mean epochs? Allowed: epochs, batch_size, "
+        "learning_rate, schedule, weight_decay, batch_norm, time_mask, mel_mask",
+    ),
+    ("datasets.synthetic.train.zzz", 3, "datasets.synthetic.train.zzz is not a known key; allowed: epochs, batch_size"),
+    ("sead", 3, "sead is not a known key; did you mean seed?"),
+    ("datasets.synthetic.train.epochs", "forty", "datasets.synthetic.train.epochs must be an integer, not 'forty'"),
+    ("datasets.synthetic.train.epochs", 2.5, "datasets.synthetic.train.epochs must be an integer, not 2.5"),
+    ("datasets.synthetic.train.epochs", True, "datasets.synthetic.train.epochs must be an integer, not true"),
+    ("datasets.synthetic.train.epochs", 0, "datasets.synthetic.train.epochs must be at least 1, not 0"),
+    ("datasets.synthetic.model.dropout", 1.0, "datasets.synthetic.model.dropout must be less than 1, not 1.0"),
+    ("datasets.synthetic.sonify.percentile", 101, "datasets.synthetic.sonify.percentile must be at most 100, not 101"),
+    ("datasets.synthetic.frontend.offset", 0, "datasets.synthetic.frontend.offset must be greater than 0, not 0"),
+    (
+        "datasets.synthetic.train.learning_rate",
+        "1e-3",
+        "must be a number, not '1e-3' (YAML takes that for text; write 0.001)",
+    ),
+    ("datasets.synthetic.train", None, "datasets.synthetic.train must be a mapping of keys to values, not null"),
+    ("datasets.synthetic.root", 3, "datasets.synthetic.root must be text or null, not 3"),
+    (
+        "datasets.synthetic.lrp.context",
+        "ratios",
+        "datasets.synthetic.lrp.context cannot be 'ratios'; did you mean ratio? Allowed: gradient, ratio",
+    ),
+    ("datasets.synthetic.lrp.rules", [], "datasets.synthetic.lrp.rules must not be empty"),
+    ("datasets.synthetic.lrp.rules", [{"layers": "*"}], "datasets.synthetic.lrp.rules[0] lacks the key rule"),
+    (
+        "datasets.synthetic.lrp.rules",
+        [{"layers": "*", "rule": "gamma"}],
+        "datasets.synthetic.lrp.rules[0] lacks gamma, which the rule gamma needs",
+    ),
+    ("datasets.synthetic.grid.k", [4, 4], "datasets.synthetic.grid.k names something twice: [4, 4]"),
+    (
+        "datasets.synthetic.grid.k",
+        [3],
+        "datasets.synthetic.grid.k: K = 3 does not divide the 8 channels of conv1; allowed: 1, 2, 4, 8",
+    ),
+    (
+        "datasets.synthetic.grid.layers",
+        ["conv9"],
+        "the model has no layer conv9; allowed: conv1, conv2, conv3, conv4, conv5",
+    ),
+    (
+        "datasets.synthetic.grid.methods",
+        ["drsaa"],
+        "there is no method drsaa; did you mean drsa? Allowed: drsa, dsa, pca, prca, random~SEED, oracle",
+    ),
+    ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
+    (
+        "datasets.synthetic.sonify.methods",
+        ["pca"],
+        "datasets.synthetic.sonify.methods names pca, which datasets.synthetic.grid.methods lacks",
+    ),
+    (
+        "datasets.synthetic.evaluate.cross",
+        ["noise~0"],
+        "datasets.synthetic.evaluate.cross: there is no method noise~0; allowed: drsa, dsa, pca, prca, random~SEED",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"plus": [{"layers": "*", "rule": "gamma"}]},
+        "datasets.synthetic.composites.candidates.plus[0] lacks gamma, which the rule gamma needs",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"plus": [{"layers": "*", "rule": "zplus"}]},
+        "datasets.synthetic.composites.candidates.plus[0].rule cannot be 'zplus'; allowed: flat, wsquare, gamma",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"plus": []},
+        "datasets.synthetic.composites.candidates.plus must not be empty",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"random": [{"layers": "*", "rule": "epsilon"}]},
+        "datasets.synthetic.composites.candidates cannot name random, which stands for patches in random order",
+    ),
+    (
+        "datasets.synthetic.composites.candidates",
+        {"configured": [{"layers": "*", "rule": "epsilon"}]},
+        "datasets.synthetic.composites.candidates cannot name configured, which stands for lrp.rules",
+    ),
+    (
+        "datasets.synthetic.stability.methods",
+        ["pca"],
+        "datasets.synthetic.stability.methods names pca, which datasets.synthetic.grid.methods lacks",
+    ),
+    (
+        "datasets.synthetic",
+        {"grid": {"methods": ["drsa", "oracle"]}, "stability": {"methods": ["oracle"]}},
+        "datasets.synthetic.stability.methods names oracle, which is not fitted to pairs of clips",
+    ),
+    ("datasets.synthetic.stability.splits", ["cv10"], "stability.splits[0] cannot be 'cv10'; did you mean cv1?"),
+    ("datasets.synthetic.evaluate.patch", 7, "datasets.synthetic.evaluate.patch = 7 does not divide n_mels = 64"),
+    (
+        "datasets.synthetic.model.filters",
+        [8] * 7,
+        "datasets.synthetic.frontend.n_mels = 64 is too small for the 7 poolings by 2 of the model",
+    ),
+    (
+        "datasets.synthetic.augment.gain",
+        [3],
+        "datasets.synthetic.augment.gain must be two numbers, the lowest and the highest, not [3]",
+    ),
+    (
+        "datasets.synthetic.augment.gain",
+        [1, 2, 3],
+        "datasets.synthetic.augment.gain must be two numbers, the lowest and the highest, not [1, 2, 3]",
+    ),
+    (
+        "datasets.synthetic.augment.pitch",
+        [12, -12],
+        "datasets.synthetic.augment.pitch must name the lowest value first, not [12, -12]",
+    ),
+    (
+        "datasets.synthetic.augment.stretch",
+        [0, 1],
+        "datasets.synthetic.augment.stretch must be greater than 0, not [0, 1]",
+    ),
+    ("datasets.synthetic.group", "(", "datasets.synthetic.group is not a regular expression: missing )"),
+    ("datasets.Two Words", {}, "datasets.Two Words is not a name for a data set: use a-z, 0-9 and -"),
+    (
+        "datasets.wide",
+        {"extends": "syntetic"},
+        "datasets.wide.extends names syntetic, which is no data set; did you mean synthetic?",
+    ),
+    ("datasets.wide", {"extends": "wide"}, "datasets.wide.extends goes round in a circle: wide -> wide"),
+    ("datasets", [], "datasets must be a mapping of keys to values, not []"),
+    ("run", ["syntetic"], "run names syntetic, which is no data set; did you mean synthetic?"),
+    ("run", [], "run must not be empty"),
+    ("run", ["spoken-digits"], "datasets.spoken-digits.root must name the folder that holds the recordings"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), MISTAKES, ids=[sentence[:60] for *_, sentence in MISTAKES])
+def test_a_mistake_is_one_sentence_that_names_its_place(raw, path, value, sentence):
+    with pytest.raises(EarmarkError, match=re.escape(sentence)) as caught:
+        config.validate(with_value(raw, path, value))
+    assert str(caught.value).startswith("config: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_groups_are_named_in_one_way(raw):
+    raw["datasets"]["gtzan"] |= {"group": "^[a-z]+", "groups": "artists.csv"}
+    with pytest.raises(EarmarkError, match=r"config: datasets.gtzan sets both group and groups"):
+        config.validate(raw)
+
+
+def test_a_configuration_without_datasets():
+    with pytest.raises(EarmarkError, match="config: the whole lacks the key datasets"):
+        config.validate({})
+
+
+def test_a_circle_of_two(raw):
+    raw["datasets"] |= {"a": {"extends": "b"}, "b": {"extends": "a"}}
+    with pytest.raises(EarmarkError, match=re.escape("goes round in a circle: a -> b -> a")):
+        config.validate(raw)
+
+
+def test_fill_refuses_extends():
+    with pytest.raises(EarmarkError, match="extends can only be resolved"):
+        config.fill({"extends": "synthetic"})
+
+
+def keys_of(schema, path=()):
+    """Yield the path and the schema of every key."""
+    for name, key in schema.get("properties", {}).items():
+        yield (*path, name), key
+        yield from keys_of(key, (*path, name))
+        yield from keys_of(key.get("items", {}), (*path, name))
+
+
+def every_key():
+    schema = config.load_schema()
+    yield from keys_of(schema)
+    yield from keys_of(schema["$defs"]["dataset"], ("datasets", "*"))
+
+
+def test_every_key_is_described_and_closed_and_has_a_default():
+    for path, key in every_key():
+        assert key["description"], path
+        if "properties" in key or "properties" in key.get("items", {}):
+            assert key.get("items", key)["additionalProperties"] is False, path
+        elif path not in {("datasets",), ("datasets", "*", "extends")} and "rules" not in path[:-1]:
+            assert "default" in key, path
+
+
+def test_comments_of_config_yaml_are_the_descriptions_of_the_schema():
+    described = {path: key["description"] for path, key in every_key()}
+    path, compared = [], 0
+    for line in (ROOT / "config.yaml").read_text().splitlines():
+        found = re.fullmatch(r"( *)([a-z0-9_-]+):[^#]*?(?:\s+# (.*))?", line)
+        if not found:
+            continue
+        path = [*path[: len(found[1]) // 2], found[2]]
+        if found[3]:
+            key = tuple("*" if position == 1 else name for position, name in enumerate(path))
+            assert found[3] == described[key], ".".join(path)
+            compared += 1
+    assert compared > 30
+
+
+def test_the_reference_is_made_from_the_schema():
+    assert (ROOT / "docs/config.md").read_text() == reference(), "run `make lock`"
+
+
+def test_the_workflow_sees_the_same_schema():
+    link = ROOT / "workflow/schemas/config.schema.yaml"
+    assert link.resolve() == (ROOT / "src/earmark/plan/config.schema.yaml").resolve()

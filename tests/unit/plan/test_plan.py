@@ -1,0 +1,339 @@
+"""What a configuration makes possible: classes, splits, sections, paths."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from earmark.errors import EarmarkError
+from earmark.plan import folder, targets
+from earmark.plan.config import fill, validate
+from earmark.plan.datasets import (
+    check_splits,
+    class_slugs,
+    fingerprint,
+    fold_count,
+    known_classes,
+    planned_folds,
+    splits,
+)
+from earmark.plan.stages import STAGES, compared_config, named_rules, rules_of, stage_config, threads
+from earmark.sources.band.styles import STYLES
+from earmark.store import artifacts
+from earmark.store.layout import Layout
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def full():
+    return validate(yaml.safe_load((ROOT / "config.yaml").read_text()))
+
+
+def block_of(root, **keys):
+    return fill({"source": "folder", "root": str(root), **keys})
+
+
+@pytest.fixture
+def speakers(tmp_path):
+    """Two classes of six recordings by three speakers."""
+    for number, name in enumerate(["Two Hands", "one"]):
+        for speaker in ("ann", "bob", "cyd"):
+            for take in range(2):
+                path = tmp_path / name / f"{number}_{speaker}_{take}.wav"
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"")
+    return tmp_path
+
+
+def test_a_stage_has_one_rule_or_one_per_data_set_that_it_works_on(full):
+    rules = rules_of(full, ["gtzan", "synthetic"])
+    assert rules["train"] == ["train"]
+    assert rules["fit"] == ["fit_gtzan", "fit_synthetic"]
+    assert rules["oracle"] == ["oracle_synthetic"]  # recordings have no sound objects to look for
+    assert list(rules) == list(STAGES)
+
+
+def test_stages_are_replaced_by_their_rules(full):
+    rules = rules_of(full, ["gtzan", "synthetic"])
+    named = {"fit", "train", "sonify_gtzan", "results/gtzan/manifest.csv", "all"}
+    expected = {"fit_gtzan", "fit_synthetic", "train", "sonify_gtzan", "results/gtzan/manifest.csv", "all"}
+    assert named_rules(rules, "--until", named) == expected
+
+
+def test_a_stage_without_data_sets_is_a_mistake(full):
+    """Snakemake takes no rules at all for all of them."""
+    with pytest.raises(
+        EarmarkError, match=r"^--until oracle: there is no data set with recordings that oracle works on$"
+    ):
+        named_rules(rules_of(full, ["gtzan"]), "--until", ["oracle"])
+    with pytest.raises(EarmarkError, match=r"^--until: there is no rule oracle_gtzan; allowed: oracle_synthetic$"):
+        named_rules(rules_of(full, ["gtzan", "synthetic"]), "--until", ["oracle_gtzan"])
+
+
+def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
+    assert json.loads(stage_config(full, "synthetic", "fit")) == {
+        "seed": 0,
+        "torch_threads": 1,
+        "fit": full["datasets"]["synthetic"]["fit"],
+    }
+    assert json.loads(stage_config(full, "synthetic", "train"))["torch_threads"] == 2
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "band"])
+def test_generation_gets_its_source_s_section_and_as_many_processes_as_others_threads(full, dataset):
+    given = json.loads(stage_config(full, dataset, "generate"))
+    assert set(given) == {"seed", "torch_threads", "source", "frontend", dataset}
+    assert given[dataset] == full["datasets"][dataset][dataset]
+    assert (given["torch_threads"], threads(full, "generate")) == (1, 2)
+    assert threads({**full, "torch_threads": 5}, "generate") == 5
+
+
+def test_classes_are_slugs(full, speakers):
+    assert class_slugs(full["datasets"]["synthetic"]) == ["class1", "class2"]
+    assert class_slugs(full["datasets"]["band"]) == sorted(STYLES)
+    assert class_slugs(block_of(speakers)) == ["two-hands", "one"]
+    assert set(known_classes(full)) == {"synthetic", "band"}  # spoken-digits has no root yet
+
+
+def test_splits_follow_the_groups(full, speakers):
+    assert splits(0) == ["main"]
+    assert splits(3) == ["main", "cv0", "cv1", "cv2"]
+    assert planned_folds(full, "synthetic") == 0
+    for keys, folds in (({}, 6), ({"group": "_([a-z]+)_"}, 3), ({"folds": 4}, 4)):
+        mine = {"datasets": {"mine": block_of(speakers, cross_validation=True, **keys)}}
+        assert planned_folds(mine, "mine") == folds
+    few = config_of_band({"tracks_per_style": 8, "artists": 4})
+    assert (fold_count(full["datasets"]["band"]), fold_count(few)) == (10, 4)
+
+
+def config_of_band(section, **keys):
+    return fill({"source": "band", "band": section, **keys})
+
+
+def test_more_folds_than_groups_are_one_sentence(full, speakers):
+    sentence = (
+        "`folds` asks for 4 folds, but the class 'Two Hands' has 3 groups of usable recordings: ask for 3 at most"
+    )
+    with pytest.raises(EarmarkError, match=re.escape(sentence)):
+        fold_count(block_of(speakers, group="_([a-z]+)_", folds=4))
+    with pytest.raises(EarmarkError, match="but there are 4 groups"):
+        fold_count(config_of_band({"tracks_per_style": 8, "artists": 4}, folds=5))
+    assert fold_count(full["datasets"]["synthetic"] | {"folds": 5}) == 5
+
+
+@pytest.fixture
+def ingested(speakers, tmp_path_factory, monkeypatch):
+    """Results of the speakers' recordings, divided into four folds; their names promise six."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("project"))
+    config = {
+        "seed": 0,
+        "torch_threads": 1,
+        "datasets": {"mine": block_of(speakers, cross_validation=True)},
+    }
+    layout = Layout(Path("results"), "mine")
+    made = artifacts.provenance(json.loads(stage_config(config, "mine", "ingest")))
+    paths = [path for path, _ in folder.listing(speakers)]
+    rows = [(path, number % 4) for number, path in enumerate(paths)]
+    artifacts.write_csv(layout.clip_index, ("path", "fold"), rows[1:], made)
+    artifacts.write_csv(layout.manifest, ("path", "reason"), [*((path, "") for path in paths), ("x", "missing")], made)
+    return config, layout
+
+
+def test_folds_are_those_that_the_recordings_were_divided_into(ingested):
+    config, _ = ingested
+    assert fold_count(config["datasets"]["mine"]) == 6
+    assert planned_folds(config, "mine") == 4
+    targets.check_path(config, "results/mine/cv3/metrics.json")
+    with pytest.raises(EarmarkError, match=r"there is no cv4; .* cv2/, cv3/$"):
+        targets.check_path(config, "results/mine/cv4/metrics.json")
+
+
+@pytest.mark.parametrize("what", ["key", "recording", "index", "manifest", "version"])
+def test_folds_of_what_is_there_no_more_do_not_count(ingested, speakers, what):
+    config, layout = ingested
+    if what == "key":
+        config["datasets"]["mine"]["clips_per_recording"] = 3
+    elif what == "recording":
+        (speakers / "one" / "1_dan_0.wav").write_bytes(b"")
+    elif what == "version":
+        layout.clip_index.write_text("clip,path\n0,a\n")
+    else:
+        (layout.clip_index if what == "index" else layout.manifest).unlink()
+    assert planned_folds(config, "mine") == 6
+
+
+def test_splits_to_compare_with_must_be_there(speakers):
+    three = {"group": "_([a-z]+)_"}
+    check_splits("mine", block_of(speakers, **three, stability={"splits": ["main", "cv2"]}))
+    sentence = "datasets.mine.stability.splits names cv3, which is no split; did you mean cv2? Allowed: main, cv0, cv1"
+    with pytest.raises(EarmarkError, match=re.escape(sentence)):
+        check_splits("mine", block_of(speakers, **three, stability={"splits": ["cv3"]}))
+
+
+def test_a_folder_is_told_by_names_and_contents(full, speakers):
+    before = fingerprint(block_of(speakers))
+    assert fingerprint(block_of(speakers)) == before
+    added = speakers / "one" / "1_dan_0.wav"
+    added.write_bytes(b"RIFF")
+    more = fingerprint(block_of(speakers))
+    added.write_bytes(b"RIFX")  # of the same size
+    other = fingerprint(block_of(speakers))
+    added.rename(added.with_name("1_eve_0.wav"))
+    assert len({before, more, other, fingerprint(block_of(speakers))}) == 4
+    assert fingerprint(full["datasets"]["synthetic"]) == fingerprint(full["datasets"]["band"]) == ""
+
+
+def test_a_folder_is_told_wherever_it_lies_and_however_old_it_is(speakers, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    table = elsewhere / "groups.csv"
+    table.write_text("path,group\none/1_ann_0,ann\n")
+    before = fingerprint(block_of(speakers)), fingerprint(block_of(speakers, groups=str(table)))
+    assert before[0] != before[1]
+    moved = elsewhere / "moved"
+    shutil.copytree(speakers, moved, copy_function=shutil.copy)
+    renamed = table.rename(elsewhere / "artists.csv")
+    assert (fingerprint(block_of(moved)), fingerprint(block_of(moved, groups=str(renamed)))) == before
+
+
+def test_a_link_that_gets_its_target_is_another_recording(speakers):
+    link = speakers / "one" / "1_fay_0.wav"
+    link.symlink_to(speakers / "store")
+    before = fingerprint(block_of(speakers))
+    (speakers / "store").touch()
+    assert fingerprint(block_of(speakers)) != before
+
+
+def test_places_are_not_compared(full):
+    given, compared = (json.loads(function(full, "gtzan", "ingest")) for function in (stage_config, compared_config))
+    assert set(given) - set(compared) == {"root", "groups"}
+    assert compared == {key: given[key] for key in compared}
+
+
+def test_recordings_that_cannot_be_used_do_not_count_for_the_folds(speakers):
+    by_speaker = {"group": "_([a-z]+)_"}
+    for number, name in enumerate(["Two Hands", "one"]):
+        (speakers / name / f"{number}_gil_0.m4a").write_bytes(b"ftyp")
+        (speakers / name / f"{number}_hal_0.wav").symlink_to("gone")
+        (speakers / name / "theme.mp4").write_bytes(b"ftyp")  # its name gives no group
+    assert fold_count(block_of(speakers, **by_speaker)) == 3
+    assert fold_count(block_of(speakers)) == 6
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "manifest.csv",
+        "generated",
+        "tables/flipping.csv",
+        "figures",
+        "main/model.safetensors",
+        "cv9/metrics.json",
+        "cv9/composites_curves.csv",
+        "tables/composites.csv",
+        "main/conv5/pairs/class2.safetensors",
+        "main/conv1/drsa/K~8/class1/subspaces.safetensors",  # not in the grid, but the model has it
+        "main/conv5/random~7/K~16/class2/sounds",
+        "main/conv2/pca/K~1/cross_class_clips.csv",
+        "main/conv2/pca/K~1/held_out.csv",
+        "tables/stability.md",
+        "main/input/standard/K~1/class1/heatmaps.png",
+        "main/input/noise~3/K~1/scores.csv",
+    ],
+)
+def test_paths_that_can_be_made(full, path):
+    targets.check_path(full, f"results/synthetic/{path}")
+
+
+@pytest.mark.parametrize("path", ["generated", "stems.npy", "cv9/metrics.json", "main/conv5/drsa/K~4/skank/sounds"])
+def test_paths_of_the_band_that_can_be_made(full, path):
+    targets.check_path(full, f"results/band/{path}")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("syntetic/manifest.csv", "there is no data set syntetic; did you mean synthetic?"),
+        ("spoken-digits/manifest.csv", "datasets.spoken-digits.root must name the folder"),
+        ("synthetic/manifests.csv", "there is no manifests.csv; did you mean manifest.csv?"),
+        ("synthetic", "this is a folder of several results; name one below it: manifest.csv"),
+        ("synthetic/cv10/metrics.json", "there is no cv10; did you mean"),
+        ("synthetic/tables/flippin.csv", "there is no flippin.csv; did you mean flipping.csv?"),
+        ("synthetic/generated/class1", "generated is made as a whole; ask for it, without what follows"),
+        ("synthetic/main/model.pt", "there is no model.pt; allowed: model.safetensors"),
+        ("synthetic/main/conv3", "this is a folder of several results"),
+        (
+            "synthetic/main/conv9/drsa/K~4/class1/heatmaps.safetensors",
+            "the model has no layer conv9; allowed: conv1, conv2, conv3, conv4, conv5",
+        ),
+        ("synthetic/main/conv9/pairs/class1.safetensors", "the model has no layer conv9; allowed: conv1"),
+        (
+            "synthetic/main/conv3/drso/K~4/class1/fit.json",
+            "there is no method drso; did you mean drsa? Allowed: drsa, dsa, pca, prca, random~SEED, oracle, pairs",
+        ),
+        (
+            "synthetic/main/conv3/drsa/K~3/class1/fit.json",
+            "K = 3 does not divide the 16 channels of conv3; allowed: 1, 2, 4, 8, 16",
+        ),
+        ("synthetic/main/conv3/drsa/4/class1/fit.json", "there is no 4; allowed: K~1/, K~2/, K~4/, K~8/, K~16/"),
+        ("synthetic/main/conv3/drsa/K~4/class3/fit.json", "there is no class3; did you mean class"),
+        ("synthetic/main/conv3/drsa/K~4/class1/fits.json", "there is no fits.json; did you mean fit.json?"),
+        ("synthetic/main/conv3/drsa/K~4/class1/sounds/000", "sounds is made as a whole; ask for it"),
+        ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; allowed: scores.csv"),
+        ("synthetic/main/input/standard/K~1/held_out.csv", "there is no held_out.csv; allowed: scores.csv"),
+        ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
+        ("synthetic/main/input/drsa/K~1/scores.csv", "input has no drsa; allowed: standard, noise~SEED"),
+        ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
+        ("synthetic/main/input/standard/K~1/class1/sounds", "there is no sounds; allowed: heatmaps.safetensors"),
+        ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),
+    ],
+)
+def test_a_wrong_path_is_one_sentence_with_the_allowed_names(full, path, sentence):
+    with pytest.raises(EarmarkError, match=re.escape(sentence)) as caught:
+        targets.check_path(full, f"results/{path}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["results/synthetic/main/metrics.json", "./results//synthetic/main/../main/metrics.json"]
+)
+def test_a_target_may_be_written_in_many_ways(full, path):
+    targets.check_target(full, path, "/home/ann/project")
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        (
+            "/home/ann/project/results/synthetic/main/metrics.json",
+            "ask for it by its path in the project's folder: results/",
+        ),
+        ("/home/ann/project/results/synthetic/main/metrix.json", "did you mean metrics.json?"),
+        ("./results/synthetic/main/metrix.json", "did you mean metrics.json?"),
+        ("results", "this is a folder of several results; name one below it: "),
+    ],
+)
+def test_a_target_that_cannot_be_made(full, target, sentence):
+    with pytest.raises(EarmarkError, match=re.escape(sentence)):
+        targets.check_target(full, target, "/home/ann/project")
+
+
+@pytest.mark.parametrize(
+    "argument", ["--cores", "8", "/home/ann/other/results/x", "examples/results.yaml", "results.yaml"]
+)
+def test_other_arguments_are_none_of_its_business(full, argument):
+    targets.check_target(full, argument, "/home/ann/project")
+    targets.check_configuration_file(argument, "/home/ann/project")
+
+
+def test_a_configuration_may_lie_among_the_results():
+    for name in ("results/wide.yaml", "results/synthetic/wide.yml", "/home/ann/project/results/wide.yaml"):
+        targets.check_configuration_file(name, "/home/ann/project")
+
+
+def test_a_result_is_no_configuration_file():
+    with pytest.raises(EarmarkError, match="name what you want before --configfile"):
+        targets.check_configuration_file("/home/ann/project/results/synthetic/main/metrics.json", "/home/ann/project")

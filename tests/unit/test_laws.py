@@ -1,0 +1,114 @@
+"""The laws of the house: what may import what, and where things stand."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from earmark.plan import code
+from earmark.plan.stages import STAGES
+
+PACKAGE = code.ROOT
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+ROOMS = """
+    errors seeds progress statistics sources store job plan sound data figures models lrp metrics explainers tables page
+    stages cli __main__
+""".split()
+"""From the ground up: a room uses only rooms that stand before it."""
+
+
+def name_of(path: Path) -> str:
+    parts = [code.PACKAGE, *path.with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts != ("__init__.py",)], ids=str)
+def test_a_room_uses_only_rooms_below_it(path):
+    module = name_of(path)
+    used = {room_of(other) for other in code.imported(module) if "." in other}
+    allowed = ROOMS[: ROOMS.index(room_of(module)) + 1]
+    assert used <= set(allowed)
+
+
+def test_no_module_imports_itself_in_the_end():
+    done: set[str] = set()
+
+    def follow(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " -> ".join((*above, module))
+        if module not in done:
+            for other in code.imported(module):
+                if not module.startswith(f"{other}."):  # the package that holds it
+                    follow(other, (*above, module))
+            done.add(module)
+
+    for path in MODULES:
+        follow(name_of(path), ())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_imports_a_stage(stage):
+    others = {f"{code.PACKAGE}.stages.{name}" for name in STAGES}
+    assert not code.imported(f"{code.PACKAGE}.stages.{stage}") & others
+
+
+def test_a_stage_and_its_module_share_their_name():
+    assert {path.stem for path in (PACKAGE / "stages").glob("[a-z]*.py")} == set(STAGES)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=str)
+def test_a_package_is_a_docstring(path):
+    (docstring,) = ast.parse((PACKAGE / path).read_text()).body
+    assert isinstance(docstring, ast.Expr) and isinstance(docstring.value.value, str)
+
+
+def test_what_is_read_at_parse_time_loads_neither_numpy_nor_torch():
+    modules = [name_of(path) for path in MODULES if path.parts[0] == "plan"]
+    script = f"import sys, {', '.join(modules)}; print(sorted({{'numpy', 'torch', 'pandas'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_declared_files_are_those_that_a_stage_loads(stage):
+    script = f"""
+import sys, earmark.stages.{stage}
+print("\\n".join(module.__file__ for name, module in list(sys.modules.items()) if name.split(".")[0] == "earmark"))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {Path(line) for line in done.stdout.splitlines()}
+    assert loaded - without_effect() <= set(code.files(f"stages.{stage}"))
+
+
+def without_effect() -> set[Path]:
+    """List what decides nothing but parameters, and what that imports."""
+    found, waiting = set(), set(code.WITHOUT_EFFECT)
+    while waiting:
+        found |= waiting
+        waiting = {name for module in waiting for name in code.imported(module)} - found
+    return {code.file_of(module) for module in found}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("from . import errors", "a relative import"),
+        ("from earmark.errors import *", "imports all names"),
+        ("import earmark.nothing", "there is no module earmark.nothing"),
+        ("from earmark.nothing import this", "there is no module earmark.nothing"),
+    ],
+)
+def test_an_import_that_cannot_be_followed_is_refused(tmp_path, monkeypatch, line, sentence):
+    (tmp_path / "errors.py").write_text("")
+    (tmp_path / "odd.py").write_text(f"def late():\n    {line}\n")
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    code.imported.cache_clear()
+    with pytest.raises(code.Unreadable, match=f"odd.py:2: .*{sentence}"):
+        code.imported("earmark.odd")
+    code.imported.cache_clear()
