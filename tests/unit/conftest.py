@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from earmark.job import Job
 from earmark.lrp.rules import Rules
 from earmark.models import base as models
 from earmark.models.cnn import build
+from earmark.models.training import HISTORY
+from earmark.stages import choose, predict
 from earmark.store import artifacts
 from earmark.store.layout import Layout
 
@@ -92,7 +96,30 @@ def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layou
     network = build(**architecture)
     network.load_state_dict(trained.network.state_dict())
     models.save(layout.model("main"), network, architecture, STRIPES, {}, {})
+    predicted(layout)
+    chosen(layout)
     return layout
+
+
+STRIPES_CHOICE = {
+    "explain": {"clips": 20, "gallery": 3},
+    "objects": {"clips": 20},
+    "composites": {"clips": 100},
+    "seed": 0,
+}
+"""Sections of `choose`."""
+
+
+def predicted(layout: Layout) -> None:
+    """Let the network answer, as if it had been trained for three epochs of which the second was kept."""
+    epochs = [[1, 0.9, 0.5, 0.8, 0.6, 1], [2, 0.5, 0.8, 0.3, 0.9, 1], [3, 0.4, 0.9, 0.7, 0.7, 0]]
+    artifacts.write_csv(layout.split("main") / "history.csv", HISTORY, epochs, {})
+    predict.run(Job("predict", layout.results, layout.dataset, {"seed": 0}, split="main"))
+
+
+def chosen(layout: Layout, **changes: Any) -> None:
+    """Choose clips by its answers."""
+    choose.run(Job("choose", layout.results, layout.dataset, STRIPES_CHOICE | changes, split="main"))
 
 
 def copied(layout: Layout, folder: Path) -> Layout:
@@ -101,8 +128,9 @@ def copied(layout: Layout, folder: Path) -> Layout:
     return Layout(folder, layout.dataset)
 
 
-def blank(layout: Layout) -> None:
-    """Silence all clips: the network knows no class of them, or one."""
+def blank(layout: Layout, clips: slice = slice(None)) -> None:
+    """Silence clips, by default all, and let the network answer again: it knows no class of them, or one."""
     tensors, metadata = artifacts.read_tensors(layout.logmel)
-    silent = {"logmel": torch.zeros_like(tensors["logmel"])}
-    artifacts.write_tensors(layout.logmel, silent, {}, clip_samples=metadata["clip_samples"])
+    tensors["logmel"][clips] = 0
+    artifacts.write_tensors(layout.logmel, tensors, {}, clip_samples=metadata["clip_samples"])
+    predicted(layout)

@@ -83,16 +83,8 @@ print("\\n".join(module.__file__ for name, module in list(sys.modules.items()) i
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {Path(line) for line in done.stdout.splitlines()}
-    assert loaded - without_effect() <= set(code.files(f"stages.{stage}"))
-
-
-def without_effect() -> set[Path]:
-    """List what decides nothing but parameters, and what that imports."""
-    found, waiting = set(), set(code.WITHOUT_EFFECT)
-    while waiting:
-        found |= waiting
-        waiting = {name for module in waiting for name in code.imported(module)} - found
-    return {code.file_of(module) for module in found}
+    without_effect = {code.file_of(module) for module in code.WITHOUT_EFFECT}
+    assert loaded - without_effect <= set(code.files(f"stages.{stage}"))
 
 
 @pytest.mark.parametrize(

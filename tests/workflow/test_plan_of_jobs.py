@@ -7,12 +7,13 @@ import yaml
 
 from tests.workflow.conftest import ROOT, TINY
 
-CHAIN = {"generate": 1, "ingest": 1, "train": 1}
+CHAIN = {"generate": 1, "ingest": 1, "train": 1, "predict": 1}
+CHOICE = {**CHAIN, "choose": 1}
 
 
 def test_a_plain_call_builds_the_grid(project):
     assert project.plan() == {
-        **CHAIN,
+        **CHOICE,
         "collect_synthetic": 2,
         "fit_synthetic": 2 * 2 * 2,
         "oracle_synthetic": 2 * 2,
@@ -46,31 +47,38 @@ def test_the_configuration_as_it_comes(project):
     [
         ("manifest.csv", {"generate": 1, "ingest": 1}),
         ("cv3/metrics.json", CHAIN),
-        ("main/composites.csv", {**CHAIN, "composites": 1}),
+        ("main/composites.csv", {**CHOICE, "composites": 1}),
+        ("cv3/history.csv", {"generate": 1, "ingest": 1, "train": 1}),
+        ("cv3/chosen.csv", CHOICE),
         ("main/conv3/pairs/class2.safetensors", {**CHAIN, "collect_synthetic": 1}),
         ("main/conv3/pca/K~8/class1/fit.json", {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1}),
-        ("main/input/standard/K~1/class1/heatmaps.safetensors", {**CHAIN, "explain_synthetic": 1}),
+        ("main/input/standard/K~1/class1/heatmaps.safetensors", {**CHOICE, "explain_synthetic": 1}),
         (
             "main/conv4/drsa/K~4/class1/sounds",
-            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "sonify_synthetic": 1},
+            {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "sonify_synthetic": 1},
         ),
         (
             "main/conv1/random~5/K~2/scores.csv",
-            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "score": 1},
+            {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "score": 1},
         ),
         (
             "main/conv1/dsa/K~2/cross_class.csv",
-            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 1, "cross": 1},
+            {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 1, "cross": 1},
         ),
         (
             "main/conv1/oracle/K~2/objects.csv",
-            {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 2, "oracle_synthetic": 1, "objects": 1},
+            {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 2, "oracle_synthetic": 1, "objects": 1},
         ),
-        ("main/ablation.csv", {**CHAIN, "ablate": 1}),
+        ("main/ablation.csv", {**CHOICE, "ablate": 1}),
     ],
 )
 def test_a_path_pulls_its_chain_only(project, target, jobs):
     assert project.plan(f"results/synthetic/{target}") == jobs
+
+
+def test_what_is_fitted_does_not_depend_on_the_clips_that_are_chosen(project):
+    fitted = {"collect_synthetic": 2, "fit_synthetic": 2 * 2 * 2, "oracle_synthetic": 2 * 2}
+    assert project.plan("--omit-from", "choose") == {**CHAIN, **fitted}
 
 
 def test_stability_is_made_where_it_is_asked_for(project):
@@ -123,6 +131,8 @@ def test_gtzan_is_some_hundred_jobs(project):
         assert project.plan() == {
             "ingest": 1,
             "train": 11,
+            "predict": 11,
+            "choose": 1,
             f"collect_{example}": 5,
             f"fit_{example}": 5 * 5 * 3,
             f"explain_{example}": 5 * 5 * 3 + 2,

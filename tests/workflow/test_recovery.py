@@ -25,7 +25,8 @@ SEED = int(os.environ.get("EARMARK_SEED", random.SystemRandom().randrange(10**6)
 
 METHOD = "main/conv4/drsa/K~4"
 JOBS = {
-    "train": ("main/train", ["main/model.safetensors", "main/metrics.json", "main/history.csv", "main/confusion.csv"]),
+    "train": ("main/train", ["main/model.safetensors", "main/history.csv"]),
+    "predict": ("main/predict", ["main/predictions.csv", "main/metrics.json", "main/confusion.csv"]),
     "collect": ("main/conv4/collect", [f"main/conv4/pairs/{cls}.safetensors" for cls in ("class1", "class2")]),
     "fit": (
         f"{METHOD}/fit",
@@ -158,7 +159,7 @@ def test_a_killed_job_is_made_by_the_same_command(complete, disturbed, moments, 
 
 def test_a_killed_snakemake_needs_one_more_command(complete, disturbed, moments):
     """Its jobs run on, beside those of the next call."""
-    chain, killed = ("train", "collect", "fit"), 0
+    chain, killed = ("train", "predict", "collect", "fit"), 0
     while killed < KILLS:
         drop(disturbed, *chain)
         for _ in range(2):

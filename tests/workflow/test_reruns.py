@@ -11,7 +11,7 @@ import yaml
 from tests.workflow.conftest import ROOT, TINY, new_project
 
 RULES = """
-    generate ingest train collect fit oracle explain sonify score cross ablate objects composites compare
+    generate ingest train predict choose collect fit oracle explain sonify score cross ablate objects composites compare
 """.split()
 BLOCK = TINY["datasets"]["synthetic"]
 
@@ -25,7 +25,7 @@ CHANGES = {
     "lrp": {"stabilizer": 1e-6},
     "pairs": {"positions": 9},
     "fit": {"restarts": 2},
-    "explain": {"gallery": 3},
+    "explain": {"clips": 9},
     "sonify": {"percentile": 80},
     "evaluate": {"patch": 16},
     "oracle": {"clips": 19},

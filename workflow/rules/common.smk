@@ -127,6 +127,8 @@ onstart:
 
 DATASET = "results/{dataset}"
 MODEL = "results/{dataset}/{split}"
+PREDICTIONS = f"{MODEL}/predictions.csv"
+CHOSEN = f"{MODEL}/chosen.csv"
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
 INDEX = [f"{DATASET}/{name}" for name in ("manifest.csv", "classes.csv", "clips.csv")]
 LOGMEL = f"{DATASET}/logmel.safetensors"

@@ -75,6 +75,7 @@ rule ablate:
         stems=f"{DATASET}/stems.npy",
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
+        chosen=CHOSEN,
         code=code("stages.ablate"),
     output:
         f"{MODEL}/ablation.csv",
@@ -107,6 +108,7 @@ rule objects:
         stems=f"{DATASET}/stems.npy",
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
+        chosen=CHOSEN,
         subspaces=below_input(f"{METHOD}/{{cls}}/subspaces.safetensors"),
         code=code("stages.objects"),
     output:
@@ -139,6 +141,7 @@ rule composites:
         index=INDEX,
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
+        chosen=CHOSEN,
         code=code("stages.composites"),
     output:
         scores=f"{MODEL}/composites.csv",
@@ -167,6 +170,7 @@ rule stability:
     input:
         index=INDEX,
         logmel=LOGMEL,
+        predictions=PREDICTIONS,
         pairs=of_classes(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors"),
         model=f"{MODEL}/model.safetensors",
         subspaces=of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors"),

@@ -10,6 +10,7 @@ for dataset, classes in CLASSES.items():
             index=of(INDEX, dataset=dataset),
             logmel=of(LOGMEL, dataset=dataset),
             model=of(f"{MODEL}/model.safetensors", dataset=dataset),
+            chosen=of(CHOSEN, dataset=dataset),
             subspaces=below_input(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
             code=code("stages.explain"),
         output:

@@ -11,8 +11,9 @@ rule compare:
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,
             split=datasets.splits(planned_folds(wildcards.dataset)),
-            name=targets.SPLIT_FILES,
+            name=["history.csv", "metrics.json", "confusion.csv"],
         ),
+        chosen=lambda wildcards: expand(CHOSEN, dataset=wildcards.dataset, split="main"),
         scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", maps_of_input=methods.INPUT_METHODS),
         heatmaps=lambda wildcards: grid(
             wildcards.dataset, f"{METHOD}/{{cls}}/heatmaps.safetensors", maps_of_input=methods.INPUT_METHODS

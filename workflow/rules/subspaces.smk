@@ -11,6 +11,7 @@ for dataset, classes in CLASSES.items():
             index=of(INDEX, dataset=dataset),
             logmel=of(LOGMEL, dataset=dataset),
             model=of(f"{MODEL}/model.safetensors", dataset=dataset),
+            predictions=of(PREDICTIONS, dataset=dataset),
             code=code("stages.collect"),
         output:
             ensure(of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes), non_empty=True),
@@ -80,6 +81,7 @@ for dataset, classes in CLASSES.items():
                 stems=f"results/{dataset}/stems.npy",
                 logmel=of(LOGMEL, dataset=dataset),
                 model=of(f"{MODEL}/model.safetensors", dataset=dataset),
+                predictions=of(PREDICTIONS, dataset=dataset),
                 pairs=of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes),
                 starts=of(
                     f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=fitted(dataset), cls=classes

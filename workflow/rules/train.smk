@@ -1,4 +1,9 @@
-# The classifier that is explained, and one per fold where cross-validation is asked for.
+# The classifier that is explained, and one per fold where cross-validation is asked for; what it answers to every clip,
+# and, by its answers, which clips are looked at.
+
+
+localrules:
+    choose,
 
 
 rule train:
@@ -9,9 +14,7 @@ rule train:
         code=code("stages.train"),
     output:
         model=ensure(f"{MODEL}/model.safetensors", non_empty=True),
-        metrics=f"{MODEL}/metrics.json",
         history=f"{MODEL}/history.csv",
-        confusion=f"{MODEL}/confusion.csv",
     log:
         "logs/{dataset}/{split}/train.log",
     benchmark:
@@ -32,3 +35,61 @@ rule train:
     shell:
         "earmark train --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
         " --folds {resources.folds} --config {params.config:q} > {log} 2>&1"
+
+
+rule predict:
+    input:
+        index=INDEX,
+        logmel=LOGMEL,
+        model=f"{MODEL}/model.safetensors",
+        history=f"{MODEL}/history.csv",
+        code=code("stages.predict"),
+    output:
+        predictions=PREDICTIONS,
+        metrics=f"{MODEL}/metrics.json",
+        confusion=f"{MODEL}/confusion.csv",
+    log:
+        "logs/{dataset}/{split}/predict.log",
+    benchmark:
+        "logs/{dataset}/{split}/predict.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: stages.threads(config, "predict")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=1,
+    params:
+        config=config_of("predict"),
+    message:
+        "Evaluating the model {wildcards.dataset}/{wildcards.split}"
+    shell:
+        "earmark predict --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
+        " --config {params.config:q} > {log} 2>&1"
+
+
+rule choose:
+    input:
+        index=INDEX,
+        stems=of_generated("stems.npy"),
+        predictions=PREDICTIONS,
+        code=code("stages.choose"),
+    output:
+        CHOSEN,
+    log:
+        "logs/{dataset}/{split}/choose.log",
+    benchmark:
+        "logs/{dataset}/{split}/choose.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: stages.threads(config, "choose")
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        config=config_of("choose"),
+    message:
+        "Choosing clips of {wildcards.dataset}/{wildcards.split}"
+    shell:
+        "earmark choose --dataset {wildcards.dataset} --split {wildcards.split}"
+        " --config {params.config:q} > {log} 2>&1"

@@ -14,14 +14,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
-import torch
 
 from earmark.errors import EarmarkError
 from earmark.store import artifacts
 from earmark.store.layout import Layout
+
+if TYPE_CHECKING:
+    import torch
 
 FULL_SCALE = 32768.0
 """16-bit samples are divided by it."""
@@ -29,7 +32,7 @@ FULL_SCALE = 32768.0
 HELD_OUT = ("all-validation", "all-test")
 """Sets of synthetic clips with all objects; they belong to no split."""
 
-Rows = Sequence[int] | np.ndarray | torch.Tensor
+Rows: TypeAlias = "Sequence[int] | np.ndarray | torch.Tensor"
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,19 @@ class DataSet:
 
     def logmel(self, clips: Rows) -> torch.Tensor:
         """Read the clips' log-mel spectrograms: float32 ``[B, 1, F, T]``."""
+        import torch  # here and below: who only chooses clips is spared it
+
         return self._logmel[torch.from_numpy(_rows(clips))]
 
     def targets(self, clips: Rows) -> torch.Tensor:
         """Class index of clips: int64 ``[B]``."""
+        import torch
+
         return torch.from_numpy(self._column("class_index", clips))
+
+    def of_class(self, clips: Rows, cls: ClassInfo) -> np.ndarray:
+        """Select the clips of a class, in their order: rows of the clip index, int64."""
+        return _rows(clips)[self._column("class_index", clips) == cls.index]
 
     def crop(self, recordings: Rows, starts: Rows) -> torch.Tensor:
         """Cut one clip from each recording.
@@ -182,6 +193,11 @@ class DataSet:
             raise ValueError(f"no held-out set {which!r}: there are {HELD_OUT}")
         return np.flatnonzero(self.clips["set"] == which)
 
+    @property
+    def has_stems(self) -> bool:
+        """Whether its sound objects are known."""
+        return self.layout.stems.exists()
+
     def stems(self, clips: Rows) -> torch.Tensor | None:
         """Read each sound object of clips at its level in the clip.
 
@@ -193,6 +209,8 @@ class DataSet:
         """
         if self._stems is None:
             return None
+        import torch
+
         recordings = self._column("recording", clips)
         starts = self._column("offset", clips) - self._column("recording_offset", clips)
         stems = np.empty((len(recordings), self._stems.shape[1], self.clip_samples), np.float32)  # [B, O, S]
@@ -209,6 +227,8 @@ class DataSet:
         return self.clips[name].to_numpy(np.int64)[_rows(clips)]
 
     def _read(self, offsets: np.ndarray) -> torch.Tensor:
+        import torch
+
         samples = np.empty((len(offsets), self.clip_samples), np.float32)  # [B, S]
         for row, offset in zip(samples, offsets, strict=True):
             row[:] = self._samples[offset : offset + self.clip_samples]
@@ -229,7 +249,7 @@ class DataSet:
 
     @functools.cached_property
     def _stems(self) -> np.ndarray | None:
-        return np.load(self.layout.stems, mmap_mode="r") if self.layout.stems.exists() else None
+        return np.load(self.layout.stems, mmap_mode="r") if self.has_stems else None
 
 
 def open_dataset(layout: Layout) -> DataSet:
@@ -270,6 +290,18 @@ def _rows(numbers: Rows) -> np.ndarray:
     return np.asarray(numbers, dtype=np.int64).reshape(-1)
 
 
+def require_stems(source: DataSet) -> None:
+    """Raise unless the data set's sound objects are known.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems.
+    """
+    if not source.has_stems:
+        raise EarmarkError(f"{source.layout.dataset} has no stems: its sound objects are not known")
+
+
 def stems_of(source: DataSet, clips: Rows) -> torch.Tensor:
     """Read the stems ``[B, O, S]`` of clips.
 
@@ -278,7 +310,7 @@ def stems_of(source: DataSet, clips: Rows) -> torch.Tensor:
     EarmarkError
         If the data set has none.
     """
+    require_stems(source)
     stems = source.stems(clips)
-    if stems is None:
-        raise EarmarkError(f"{source.layout.dataset} has no stems: its sound objects are not known")
+    assert stems is not None
     return stems

@@ -68,6 +68,13 @@ STAGES = {
         ("split", "folds", "gpu"),
         threaded=True,
     ),
+    "predict": Stage("compute the logits of every clip", (), ("split", "gpu"), threaded=True),
+    "choose": Stage(
+        "choose the clips to explain, to score and to measure on",
+        ("explain", "objects.clips", "composites.clips"),
+        ("split",),
+        torch=False,
+    ),
     "collect": Stage("collect activation and context vectors at a layer", ("lrp", "pairs"), ("split", "layer", "gpu")),
     "fit": Stage("fit the subspaces of a layer's concepts", ("fit",), (*CONCEPTS, "gpu")),
     "oracle": Stage(
@@ -75,19 +82,19 @@ STAGES = {
         ("lrp", "frontend", "oracle"),
         ("split", "layer", "k", "starts", "gpu"),
     ),
-    "explain": Stage("compute a heatmap per clip and concept", ("lrp", "explain", "frontend"), (*CONCEPTS, "gpu")),
+    "explain": Stage("compute a heatmap per clip and concept", ("lrp", "frontend"), (*CONCEPTS, "gpu")),
     "sonify": Stage("render the concepts of the gallery's clips as sound", ("sonify", "frontend"), CONCEPTS),
     "score": Stage("score heatmaps by patch flipping", ("evaluate.patch",), (*CONCEPTS, "gpu")),
     "cross": Stage("score every class with every class's subspaces", ("lrp", "evaluate.patch"), (*CONCEPTS, "gpu")),
-    "ablate": Stage("measure the logit without each known sound object", ("frontend", "objects"), ("split", "gpu")),
+    "ablate": Stage("measure the logit without each known sound object", ("frontend",), ("split", "gpu")),
     "objects": Stage(
         "measure where concepts lie among the known sound objects",
-        ("lrp", "frontend", "sonify.percentile", "sonify.inverse", "objects"),
+        ("lrp", "frontend", "sonify.percentile", "sonify.inverse", "objects.sounds"),
         (*CONCEPTS, "gpu"),
     ),
     "composites": Stage(
         "compare LRP rules on validation clips",
-        ("lrp", "evaluate.patch", "evaluate.bootstrap", "composites"),
+        ("lrp", "evaluate.patch", "evaluate.bootstrap", "composites.candidates"),
         ("split", "gpu"),
     ),
     "stability": Stage(

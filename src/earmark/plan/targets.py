@@ -43,7 +43,14 @@ TABLES = (
     "stability.md",
 )
 
-SPLIT_FILES = ("model.safetensors", "metrics.json", "history.csv", "confusion.csv")
+SPLIT_FILES = (
+    "model.safetensors",
+    "history.csv",
+    "predictions.csv",
+    "metrics.json",
+    "confusion.csv",
+    "chosen.csv",
+)
 
 COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 

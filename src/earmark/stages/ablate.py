@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from earmark.data.dataset import open_dataset, stems_of
+from earmark.data import chosen
+from earmark.data.chosen import SETS, truth
+from earmark.data.dataset import open_dataset, require_stems, stems_of
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.models.base import logits_of
-from earmark.models.recognition import SETS, choose_for_truth
 from earmark.sound.logmel import LogMel
 from earmark.store import artifacts
 
@@ -23,7 +24,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``frontend``, ``objects``, ``seed``.
+        Of its configuration: ``frontend``, ``seed``.
 
     Raises
     ------
@@ -33,11 +34,15 @@ def run(job: Job) -> None:
     device = models.device(job.gpu)
     network = models.load(job.layout.model(job.split))[0].to(device)
     frontend = LogMel.from_config(job.config)
-    source = open_dataset(job.layout)
+    source, choice = open_dataset(job.layout), chosen.of(job)
+    require_stems(source)
     progress = job.progress(len(source.classes) * len(SETS))
     rows: list[tuple[Any, ...]] = []
     for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
-        clips, logits, left_out = choose_for_truth(network, source, job.split, which, cls, job.config, device)
+        use = truth(which)
+        choice.require(cls, use)
+        clips, logits = choice.clips(cls.slug, use), choice.logits(cls.slug, use)
+        left_out = choice.left_out(cls.slug, use)
         index = source.clips.iloc[clips]
         for number, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             stems = stems_of(source, [clip])[0]

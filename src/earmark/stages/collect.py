@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+
+from earmark.data import predictions
 from earmark.data.dataset import open_dataset
 from earmark.errors import EarmarkError
 from earmark.explainers.subspaces.pairs import pairs_of
@@ -9,6 +12,8 @@ from earmark.job import Job
 from earmark.lrp.rules import from_config
 from earmark.models import base as models
 from earmark.store import artifacts
+
+log = logging.getLogger(__name__)
 
 
 def run(job: Job) -> None:
@@ -18,18 +23,25 @@ def run(job: Job) -> None:
     ----------
     job : Job
         Of its configuration: ``lrp``, ``pairs``, ``seed``.
+
+    Raises
+    ------
+    EarmarkError
+        If no training clip of a class is recognised.
     """
     device = models.device(job.gpu)
     network = models.load(job.layout.model(job.split))[0].to(device)
     rules = from_config(job.config)
     source = open_dataset(job.layout)
-    training = source.split(job.split).train
+    training, answered = source.split(job.split).train, predictions.of(job)
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
-        tensors = pairs_of(network, source, training, cls, job.layer, rules, job.config)
-        if not tensors:
+        known = answered.known(source, training, cls)
+        log.info("%s: %d of %d clips are recognised", cls.slug, len(known), len(source.of_class(training, cls)))
+        if not len(known):
             raise EarmarkError(
                 f"the model of {job.dataset}/{job.split} recognises no training clip of {cls.name}: nothing to explain"
             )
+        tensors = pairs_of(network, source, known, cls, job.layer, rules, job.config)
         artifacts.write_tensors(job.layout.pairs(job.split, job.layer, cls.slug), tensors, job.made)
         progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earmark import statistics
+from earmark.data.chosen import RULES, SCORED
 from earmark.data.dataset import ClassInfo, open_dataset, read_table
 from earmark.explainers.explanation import profiles, relevances, scored, strongest
 from earmark.figures.cards import Card, cards
@@ -152,9 +153,8 @@ def read_scores(study: Study) -> tuple[Clips, dict[Label, Values]]:
         for metric in SCORES
         if len(parts) == len(files[at])
     }
-    slugs = [cls.slug for cls in study.source.classes]
     cls = index.index.get_level_values("cls").to_numpy(str)
-    return Clips(cls, index.to_numpy(str), {slug: _left_out(study, slug) for slug in slugs}), values
+    return Clips(cls, index.to_numpy(str), study.left_out(SCORED)), values
 
 
 def model_rows(study: Study) -> Iterator[Row]:
@@ -222,15 +222,13 @@ def cross_classes(study: Study, clips: Clips) -> tuple[list[Label], Summaries, C
 def composite_rows(study: Study) -> list[Row]:
     """Compare LRP rules with the configured ones (Fig. B.1); no row where no candidate is named."""
     path = study.layout.composites(study.split)
-    names = [cls.slug for cls in study.source.classes]
-    clips = Clips(np.array([]), np.array([]), dict.fromkeys(names))
+    clips = Clips(np.array([]), np.array([]), dict.fromkeys(cls.slug for cls in study.source.classes))
     values: dict[Label, Values] = {}
     if study.candidates and path.exists():
-        frame = read_table(path).astype({"clip": np.int64, "left_out": np.int64}).set_index(["cls", "clip"])
+        frame = read_table(path).astype({"clip": np.int64}).set_index(["cls", "clip"])
         groups = frame["group"][~frame.index.duplicated()].sort_index()
-        left_out = frame["left_out"].groupby(level="cls").first()
         cls = groups.index.get_level_values("cls").to_numpy(str)
-        clips = Clips(cls, groups.to_numpy(str), {name: int(left_out[name]) for name in names})
+        clips = Clips(cls, groups.to_numpy(str), study.left_out(RULES))
         for at in study.candidates:
             scores = frame[frame["candidate"] == at.method].reindex(groups.index)
             values |= {Label(at, metric): scores[metric].to_numpy(float) for metric in FLIPPED}
@@ -243,6 +241,7 @@ def composite_rows(study: Study) -> list[Row]:
 
 def conservation_rows(study: Study) -> Iterator[Row]:
     """Yield how exactly the concepts sum to the standard heatmap, and what share of the logit biases absorb."""
+    left_out = study.left_out(SCORED)
     for layer, method, k in [At(INPUT_LAYER, "standard", 1), *study.grid]:
         for folder in study.folders(At(layer, method, k)):
             for cls in study.source.classes:
@@ -250,7 +249,8 @@ def conservation_rows(study: Study) -> Iterator[Row]:
                 metadata = artifacts.read_metadata(path) if path.exists() else {}
                 for metric in CONSERVATION:
                     value = number(metadata.get(metric, math.nan))
-                    yield (layer, folder, k, cls.slug, metric, value, "", "", "", "", metadata.get("left_out", ""))
+                    count = left_out[cls.slug] if metadata else ""
+                    yield (layer, folder, k, cls.slug, metric, value, "", "", "", "", count)
 
 
 def write_stability(study: Study, made: Mapping[str, Any]) -> stability.Measures:
@@ -511,14 +511,6 @@ def _cross_clips(study: Study, at: At) -> tuple[pd.DataFrame, pd.Series] | None:
 
 def _empty_groups() -> pd.Series:
     return pd.Series([], dtype=str, name="group", index=pd.MultiIndex.from_arrays([[], []], names=["cls", "clip"]))
-
-
-def _left_out(study: Study, cls: str) -> int | None:
-    """Read how many test clips of a class were not recognised."""
-    path = study.heatmaps(INPUT_LAYER, "standard", 1, cls)
-    if not path.exists():
-        return None
-    return int(artifacts.read_metadata(path)["left_out"])
 
 
 def _gallery(path: Path) -> dict[int, Tensor]:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from earmark import statistics
-from earmark.data.dataset import ClassInfo, DataSet, open_dataset
-from earmark.data.selection import spread
+from earmark.data import chosen
+from earmark.data.chosen import RULES
+from earmark.data.dataset import open_dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.lrp import attributor
@@ -25,7 +26,6 @@ from earmark.lrp.rules import Rules, composite, from_config
 from earmark.metrics.flipping import REPLACEMENTS, patch_flipping
 from earmark.metrics.scores import batches, ties_seed
 from earmark.models import base as models
-from earmark.models.recognition import recognised, require_recognised
 from earmark.plan.config import CHANCE, CONFIGURED
 from earmark.seeds import derive
 from earmark.statistics import Clusters
@@ -63,19 +63,26 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``evaluate``, ``composites``, ``seed``.
+        Of its configuration: ``lrp``, ``evaluate``, ``composites.candidates``, ``seed``.
+
+    Raises
+    ------
+    EarmarkError
+        If a candidate does not fit the network, or no validation clip of a class is recognised.
     """
     device = models.device(job.gpu)
     network = models.load(job.layout.model(job.split))[0].to(device)
-    source = open_dataset(job.layout)
+    source, choice = open_dataset(job.layout), chosen.of(job)
     candidates = read_candidates(network, job.config)
     progress = job.progress(len(source.classes))
     rows: list[tuple[Any, ...]] = []
-    chosen: list[np.ndarray] = []
+    compared: list[np.ndarray] = []
     ratios: dict[str, list[Tensor]] = {}
     for done, cls in enumerate(source.classes, start=1):
-        clips, logits, left_out = choose(network, source, job.split, cls, job.config, device)
-        chosen.append(clips)
+        choice.require(cls, RULES)
+        clips, logits = choice.clips(cls.slug, RULES), choice.logits(cls.slug, RULES)
+        left_out = choice.left_out(cls.slug, RULES)
+        compared.append(clips)
         inputs = source.logmel(clips).to(device)
         targets = torch.full((len(clips),), cls.index, device=device)
         index = source.clips.iloc[clips]
@@ -90,38 +97,10 @@ def run(job: Job) -> None:
         progress(done, cls.slug)
     artifacts.write_csv(job.layout.composites(job.split), COLUMNS, rows, job.made)
     by_name = {name: torch.cat(parts).numpy() for name, parts in ratios.items()}
-    index = source.clips.iloc[np.concatenate(chosen)]
+    index = source.clips.iloc[np.concatenate(compared)]
     clusters = Clusters.of(index["group"], index["class"])
     curves = curve_rows(by_name, flipped.fractions.tolist(), clusters, job.config)
     artifacts.write_csv(job.layout.composites_curves(job.split), CURVE_COLUMNS, curves, job.made)
-
-
-def choose(
-    network: nn.Module, source: DataSet, split: str, cls: ClassInfo, config: Mapping[str, Any], device: Any
-) -> tuple[np.ndarray, Tensor, int]:
-    """Choose a class's validation clips.
-
-    Returns
-    -------
-    clips : array [B]
-        Rows of the clip index, all recognised.
-    logits : Tensor [B]
-        Of the class.
-    left_out : int
-        Clips that were looked at but are not recognised.
-
-    Raises
-    ------
-    EarmarkError
-        If none is recognised.
-    """
-    clips = source.split(split).validation
-    clips = clips[source.targets(clips).numpy() == cls.index]
-    recordings = source.clips["recording"].to_numpy()[clips]
-    clips = clips[spread(recordings, config["composites"]["clips"], derive(config["seed"], "composites", cls.slug))]
-    known, logits = recognised(network, source, clips, cls.index, device)
-    require_recognised(known, source, split, cls, "validation")
-    return clips[known], logits[torch.from_numpy(known)], int((~known).sum())
 
 
 def read_candidates(network: nn.Sequential, config: Mapping[str, Any]) -> dict[str, Rules | None]:

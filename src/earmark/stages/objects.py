@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from earmark.data.dataset import DataSet, open_dataset, stems_of
+from earmark.data import chosen
+from earmark.data.chosen import SETS, TEST, truth
+from earmark.data.dataset import DataSet, open_dataset, require_stems, stems_of
 from earmark.explainers.base import heatmaps_by
 from earmark.explainers.subspaces import basis
 from earmark.job import Job
@@ -22,7 +24,6 @@ from earmark.lrp.rules import from_config
 from earmark.metrics.objects import object_cells, rank_accuracy, relevance_on
 from earmark.metrics.sound import si_sdr
 from earmark.models import base as models
-from earmark.models.recognition import SETS, TEST, choose_for_truth
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import render
 from earmark.store import artifacts
@@ -56,7 +57,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``frontend``, ``sonify``, ``objects``, ``seed``.
+        Of its configuration: ``lrp``, ``frontend``, ``sonify``, ``objects.sounds``, ``seed``.
 
     Raises
     ------
@@ -66,12 +67,14 @@ def run(job: Job) -> None:
     device = models.device(job.gpu)
     network = models.load(job.layout.model(job.split))[0].to(device)
     rules = from_config({"lrp": job.config["lrp"]})
-    source = open_dataset(job.layout)
+    source, choice = open_dataset(job.layout), chosen.of(job)
+    require_stems(source)
     frontend = LogMel.from_config(job.config)
     progress = job.progress(len(source.classes) * len(SETS))
     rows: list[tuple[Any, ...]] = []
     for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
-        clips, logits, _ = choose_for_truth(network, source, job.split, which, cls, job.config, device)
+        choice.require(cls, truth(which))
+        clips, logits = choice.clips(cls.slug, truth(which)), choice.logits(cls.slug, truth(which))
         folder = job.of_class(cls.slug)
         found = None if job.layer == INPUT_LAYER else basis.load(folder / "subspaces.safetensors")
         for start in range(0, len(clips), BATCH):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from earmark.data import predictions
 from earmark.data.dataset import open_dataset
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.basis import random_orthogonal
@@ -29,11 +30,11 @@ def run(job: Job) -> None:
     network = models.load(job.layout.model(job.split))[0].to(device)
     rules = from_config({"lrp": job.config["lrp"]})
     frontend = LogMel.from_config(job.config)
-    source = open_dataset(job.layout)
+    source, answered = open_dataset(job.layout), predictions.of(job)
     settings = job.config["oracle"]
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
-        clips = training_clips(network, source, job.split, cls, job.config, device)
+        clips = training_clips(answered, source, job.split, cls, job.config)
         generator = torch.Generator().manual_seed(job.seed("oracle", cls.slug))
         units = collect(network, source, frontend, clips, cls, job.layer, rules, settings["units"], generator)
         bases = [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from earmark.data import predictions
 from earmark.data.dataset import open_dataset
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.affinity import expected_affinity
@@ -32,7 +33,7 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     network = models.load(job.layout.model(job.split))[0].to(device)
-    source = open_dataset(job.layout)
+    source, answered = open_dataset(job.layout), predictions.of(job)
     rules = from_config({"lrp": job.config["lrp"]})
     names = [name for name in job.config["stability"]["splits"] if name != job.split and "split" in kinds(job.method)]
     others = [
@@ -51,8 +52,8 @@ def run(job: Job) -> None:
         vectors = pairs["activations"].to(device), pairs["contexts"].to(device)
         fitted = Fitted(found[cls.slug], *vectors, groups[pairs["clip"]], job.method, cls.slug, job.config, others)
         rows += compared(fitted, level)
-        validation = source.split(job.split).validation
-        held_out = pairs_of(network, source, validation, cls, job.layer, rules, job.config)
+        known = answered.known(source, source.split(job.split).validation, cls)
+        held_out = pairs_of(network, source, known, cls, job.layer, rules, job.config)
         objectives.add(fitted, held_out, source)
         progress(done, cls.slug)
 

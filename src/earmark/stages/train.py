@@ -1,7 +1,7 @@
 """Stage ``train``: fit the network of one split and keep its best epoch (thesis 3.1, A.2).
 
-Only validation clips choose the epoch; test clips are looked at once, afterwards. After every epoch a side
-checkpoint is written, so that a training that was killed goes on where it stopped and ends with the same numbers.
+Only validation clips choose the epoch; nobody looks at test clips here. After every epoch a side checkpoint is
+written, so that a training that was killed goes on where it stopped and ends with the same numbers.
 """
 
 from __future__ import annotations
@@ -11,15 +11,11 @@ import json
 import logging
 from typing import Any
 
-import torch
-from torch import nn
-
-from earmark.data.dataset import DataSet, Split, open_dataset
+from earmark.data.dataset import open_dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models import base as models
-from earmark.models.base import logits_of
-from earmark.models.training import HISTORY, Trainer, recording_accuracy, training_clips
+from earmark.models.training import HISTORY, Trainer, training_clips
 from earmark.plan import code
 from earmark.sound.logmel import LogMel
 from earmark.store import artifacts
@@ -29,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def run(job: Job) -> None:
-    """Train a split's network; write ``model.safetensors``, ``metrics.json``, ``history.csv``, ``confusion.csv``.
+    """Train a split's network; write ``model.safetensors`` and ``history.csv``.
 
     Parameters
     ----------
@@ -69,12 +65,10 @@ def run(job: Job) -> None:
     clips = training_clips(source, chosen, frontend, job.config["augment"], device)
     trainer.train(clips, validation, f"train {job.dataset}/{job.split}")
 
-    network = trainer.best_network()
-    logits = logits_of(network, source.logmel(chosen.test), device)  # [N, C]
-    write_results(job.layout, job.split, source, chosen, trainer, logits, job.made)
+    artifacts.write_csv(job.layout.split(job.split) / "history.csv", HISTORY, trainer.history, job.made)
     models.save(
         job.layout.model(job.split),
-        network,
+        trainer.best_network(),
         architecture,
         [cls.slug for cls in source.classes],
         job.config["frontend"],
@@ -90,43 +84,3 @@ def _fingerprint(layout: Layout, made: dict[str, Any]) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def write_results(
-    layout: Layout,
-    split: str,
-    source: DataSet,
-    chosen: Split,
-    trainer: Trainer,
-    logits: torch.Tensor,
-    made: dict[str, Any],
-) -> None:
-    """Write accuracy, learning curves and confusion matrix from the test clips' logits ``[N, C]``."""
-    folder = layout.split(split)
-    targets = source.targets(chosen.test)
-    predicted = logits.argmax(dim=1)
-    best = next(row for row in reversed(trainer.history) if row[5])
-    metrics = {
-        "test_accuracy": float((predicted == targets).double().mean()),
-        "test_recording_accuracy": recording_accuracy(
-            logits, targets, source.clips["recording"].to_numpy()[chosen.test]
-        ),
-        "test_loss": float(nn.functional.cross_entropy(logits, targets)),
-        "test_clips": len(targets),
-        "validation_accuracy": best[4],
-        "validation_loss": best[3],
-        "best_epoch": best[0],
-        "epochs": len(trainer.history),
-    }
-    log.info("test accuracy %.2f %% of %d clips", 100 * metrics["test_accuracy"], len(targets))
-    slugs = [cls.slug for cls in source.classes]
-    counts = torch.zeros(len(slugs), len(slugs), dtype=torch.long)
-    counts.index_put_((targets, predicted), torch.ones_like(targets), accumulate=True)
-    artifacts.write_csv(
-        folder / "confusion.csv",
-        ["true", *slugs],
-        ([slug, *row] for slug, row in zip(slugs, counts.tolist(), strict=True)),
-        made,
-    )
-    artifacts.write_csv(folder / "history.csv", HISTORY, trainer.history, made)
-    artifacts.write_json(folder / "metrics.json", metrics, made)

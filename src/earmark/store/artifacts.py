@@ -312,5 +312,5 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """Read ``provenance`` and whatever else :func:`write_tensors` stored beside the tensors."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="np") as file:  # no tensor is read: whoever has no need of torch is spared it
         return json.loads(file.metadata()[METADATA_KEY])

@@ -143,6 +143,14 @@ class Layout:
         """Weights of the best epoch, with the architecture in the metadata."""
         return self.split(split) / "model.safetensors"
 
+    def predictions(self, split: str) -> Path:
+        """Logits of every evaluation clip."""
+        return self.split(split) / "predictions.csv"
+
+    def chosen(self, split: str) -> Path:
+        """Clips that are looked at, and those left out with the reason why."""
+        return self.split(split) / "chosen.csv"
+
     def composites(self, split: str) -> Path:
         """Scores of the candidate LRP rules, clip by clip."""
         return self.split(split) / "composites.csv"

@@ -18,10 +18,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from earmark.data.chosen import TEST, VALIDATION, truth
 from earmark.figures import matrices
 from earmark.figures.scores import scores_over_layers
 from earmark.metrics.objects import captured, match, pooled_interval
-from earmark.models.recognition import TEST, VALIDATION
 from earmark.plan.methods import ORACLE
 from earmark.statistics import ALL, Clusters, Interval, percentiles
 from earmark.store.layout import INPUT_LAYER
@@ -198,8 +198,7 @@ def measure(study: Study) -> Recovery | None:
     groups = ablation.drop_duplicates(["cls", "clip"]).set_index(["cls", "clip"])["group"].sort_index()
     cls = groups.index.get_level_values("cls").to_numpy(str)
     slugs = [info.slug for info in study.source.classes]
-    left_out = ablation.groupby("cls")["left_out"].first()
-    clips = Clips(cls, groups.to_numpy(str), {slug: int(left_out[slug]) for slug in slugs})
+    clips = Clips(cls, groups.to_numpy(str), study.left_out(truth(TEST)))
 
     values = _ablated(ablation, groups.index)
     if STANDARD in parts:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from earmark.data import chosen
 from earmark.data.dataset import DataSet
 from earmark.seeds import derive
 from earmark.sound.logmel import LogMel
@@ -79,6 +80,14 @@ class Study:
     def seed(self) -> int:
         """Seed of the resampling."""
         return derive(self.config["seed"], "compare")
+
+    def left_out(self, use: str) -> dict[str, int | None]:
+        """Count, class by class, the clips that a use left out because they are not recognised; None: unknown."""
+        slugs = [cls.slug for cls in self.source.classes]
+        if not self.layout.chosen(self.split).exists():
+            return dict.fromkeys(slugs)
+        choice = chosen.read(self.layout, self.split)
+        return {slug: choice.left_out(slug, use) for slug in slugs}
 
     def folders(self, at: At) -> tuple[str, ...]:
         """Name the method folders that a row of the tables stands for."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import re
 
 import numpy as np
 import pytest
@@ -15,10 +14,7 @@ from earmark.errors import EarmarkError
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.basis import Subspaces
 from earmark.explainers.subspaces.decompose import concept_heatmaps, decomposed
-from earmark.job import Job
 from earmark.lrp import attributor
-from earmark.stages import explain
-from tests.unit.conftest import blank, copied
 
 LAYERS = ["conv1", "conv2", "conv3"]
 
@@ -122,37 +118,6 @@ def test_the_network_is_left_alone(trained) -> None:
         concept_heatmaps(trained.network, trained.inputs, trained.targets, "conv2", drawn(16, 4), trained.rules)
     assert all(torch.equal(before[name], tensor) for name, tensor in trained.network.state_dict().items())
     assert not any(module._forward_hooks for module in trained.network.modules())
-
-
-STAGE = {
-    "lrp": {"rules": [{"layers": "conv1", "rule": "flat"}, {"layers": "*", "rule": "epsilon"}]},
-    "explain": {"clips": 20, "gallery": 1},
-    "frontend": {"n_mels": 32, "n_frames": 32},
-    "seed": 0,
-}
-STANDARD = {"split": "main", "layer": "input", "method": "standard", "k": 1, "gpu": 0}
-
-
-def test_a_class_without_a_recognised_test_clip_is_named(stripes, tmp_path) -> None:
-    layout = copied(stripes, tmp_path)
-    blank(layout)
-    sentence = (
-        r"^no test clip of (Rows|Columns) can be explained and scored: the model of demo/main recognises none of the "
-        r"\d+ that were looked at \(classified correctly, with a positive logit\)$"
-    )
-    with pytest.raises(EarmarkError, match=sentence):
-        explain.run(Job("explain", layout.results, "demo", STAGE, **STANDARD))
-
-
-def test_a_class_without_test_clips_is_named(stripes, tmp_path) -> None:
-    layout = copied(stripes, tmp_path)
-    # All test clips, folds 0 and 1, become the first class's.
-    index = layout.clip_index.read_text()
-    layout.clip_index.write_text(re.sub(r"columns(/\d+\.wav),columns,(\d+),([01]),", r"rows\1,rows,\2,\3,", index))
-    with pytest.raises(
-        EarmarkError, match=r"^no test clip of Columns can be explained and scored: demo/main has none$"
-    ):
-        explain.run(Job("explain", layout.results, "demo", STAGE, **STANDARD))
 
 
 def test_clips_are_spread_evenly_over_recordings() -> None:

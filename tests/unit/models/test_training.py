@@ -18,7 +18,7 @@ from earmark.models.cnn import build
 from earmark.models.training import WARM_UP, Trainer, recording_accuracy, training_clips
 from earmark.plan import config
 from earmark.sound.logmel import LogMel
-from earmark.stages import ingest, train
+from earmark.stages import ingest, predict, train
 from earmark.store.layout import Layout
 from tests.unit.conftest import striped
 
@@ -157,7 +157,7 @@ def ingested(tmp_path_factory) -> tuple[Path, dict]:
 
 def test_an_augmented_training_that_was_killed_ends_with_the_same_results(ingested, tmp_path, monkeypatch) -> None:
     results, settings = ingested
-    names = ("history.csv", "metrics.json", "confusion.csv", "model.safetensors")
+    names = ("history.csv", "metrics.json", "confusion.csv", "predictions.csv", "model.safetensors")
     outcomes = []
     for kills in (0, 2):
         copied = tmp_path / str(kills)
@@ -168,6 +168,7 @@ def test_an_augmented_training_that_was_killed_ends_with_the_same_results(ingest
                 with pytest.raises(Killed):
                     train.run(Job("train", copied, "tones", settings, split="main", gpu=0))
         train.run(Job("train", copied, "tones", settings, split="main", gpu=0))
+        predict.run(Job("predict", copied, "tones", settings, split="main", gpu=0))
         folder = Layout(copied, "tones").split("main")
         outcomes.append([(folder / name).read_bytes() for name in names])
         assert not (folder / ".checkpoint.safetensors").exists()

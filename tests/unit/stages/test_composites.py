@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import shutil
+import re
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from earmark.metrics.flipping import patch_flipping
 from earmark.metrics.scores import ties_seed
 from earmark.models import base as models
 from earmark.stages import composites
-from tests.unit.conftest import STRIPES, STRIPES_MISLABELLED, STRIPES_PER_FOLD, blank, copied
+from tests.unit.conftest import STRIPES, STRIPES_MISLABELLED, STRIPES_PER_FOLD, blank, chosen, copied
 
 FLAT = {"layers": "conv1", "rule": "flat"}
 REST = [{"layers": "conv*", "rule": "gamma", "gamma": 0.8}, {"layers": "dense*", "rule": "epsilon"}]
@@ -26,7 +26,6 @@ CONFIG = {
     "lrp": {"stabilizer": 1e-7, "context": "gradient", "rules": [FLAT, *REST]},
     "evaluate": {"patch": 8, "cross": [], "bootstrap": 200},
     "composites": {
-        "clips": 100,
         "candidates": {
             "same": [FLAT, *REST],
             "epsilon": [{"layers": "*", "rule": "epsilon"}],
@@ -127,7 +126,7 @@ def test_curves_are_means_over_clips_then_classes(results):
 
 def test_other_candidates_change_nothing(results, tmp_path):
     again = copied(results, tmp_path)
-    alone = CONFIG | {"composites": {"clips": 100, "candidates": {}}}
+    alone = CONFIG | {"composites": {"candidates": {}}}
     composites.run(Job("composites", again.results, "demo", alone, split="main", gpu=0))
 
     def kept(path):
@@ -139,7 +138,8 @@ def test_other_candidates_change_nothing(results, tmp_path):
 
 def test_no_more_clips_are_looked_at_than_asked_for(results, tmp_path):
     again = copied(results, tmp_path)
-    few = CONFIG | {"composites": {"clips": 3, "candidates": {}}}
+    chosen(again, composites={"clips": 3})
+    few = CONFIG | {"composites": {"candidates": {}}}
     composites.run(Job("composites", again.results, "demo", few, split="main", gpu=0))
     rows = [row for row in read(again.composites("main")) if row["candidate"] == "configured"]
     for cls in STRIPES:
@@ -149,12 +149,14 @@ def test_no_more_clips_are_looked_at_than_asked_for(results, tmp_path):
 
 def test_a_class_that_is_not_recognised_is_named(results, tmp_path):
     again = copied(results, tmp_path)
-    index = again.clip_index.read_text().replace("columns,", "rows,")
-    again.clip_index.write_text(index.replace("rows/", "columns/"))
+    index = again.clip_index.read_text()
+    again.clip_index.write_text(re.sub(r",columns,(\d+),2,", r",rows,\1,2,", index))  # validation has fold 2
+    chosen(again)
     with pytest.raises(EarmarkError, match=r"no validation clip of Columns .*: demo/main has none"):
         composites.run(Job("composites", again.results, "demo", CONFIG, split="main", gpu=0))
-    blank(again)
-    shutil.copy(results.clip_index, again.clip_index)
+    again.clip_index.write_text(index)
+    blank(again, slice(2 * STRIPES_PER_FOLD, 3 * STRIPES_PER_FOLD))
+    chosen(again)
     with pytest.raises(EarmarkError, match=r"model of demo/main recognises none of the \d+ that were looked at"):
         composites.run(Job("composites", again.results, "demo", CONFIG, split="main", gpu=0))
 
@@ -167,6 +169,6 @@ def test_a_class_that_is_not_recognised_is_named(results, tmp_path):
     ],
 )
 def test_rules_that_do_not_fit_are_named(results, rules, sentence):
-    odd = CONFIG | {"composites": {"clips": 3, "candidates": {"odd": rules}}}
+    odd = CONFIG | {"composites": {"candidates": {"odd": rules}}}
     with pytest.raises(EarmarkError, match=sentence):
         composites.run(Job("composites", results.results, "demo", odd, split="main", gpu=0))

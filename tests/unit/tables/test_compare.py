@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from earmark import statistics
+from earmark.data.chosen import COLUMNS as CHOSEN_COLUMNS
+from earmark.data.chosen import RULES, SCORED
 from earmark.data.dataset import open_dataset
 from earmark.figures.curves import flipping_curves, learning_curves
 from earmark.figures.heatmaps import explanation_grid
@@ -154,6 +156,14 @@ def composites(layout):
     write_csv(layout.composites_curves("main"), rules.CURVE_COLUMNS, curves)
 
 
+def chosen(layout):
+    """Who was left out of the scores, and one clip more of each class of the comparison of rules."""
+    counts = {(cls, use): LEFT_OUT[cls] + (use == RULES) for cls in CLASSES for use in (SCORED, RULES)}
+    rows = [[100 + n, cls, -1.0, use, "why"] for (cls, use), count in counts.items() for n in range(count)]
+    rows += [[clip, CLASSES[clip // PER_CLASS], 1.0, SCORED, ""] for clip in range(2 * PER_CLASS)]
+    write_csv(layout.chosen("main"), CHOSEN_COLUMNS, rows)
+
+
 def affinities(layout, at, value):
     """All concepts are found again in two draws, but the second class's second one."""
     rows = [
@@ -199,6 +209,7 @@ def tree(tmp_path_factory):
             starts = [{"start": "data", "objective": 1.0, "iterations": 2, "history": [0.1, 0.5, 1.0]}]
             artifacts.write_json(layout.concept("main", layer, "drsa", 2, cls) / "fit.json", {"restarts": starts}, {})
     composites(layout)
+    chosen(layout)
     compare.run(Job("compare", results, "demo", CONFIG, split="main"))
     return layout
 

@@ -120,6 +120,7 @@ def study(tmp_path: Path) -> SimpleNamespace:
         source=source,
         grid=GRID,
         folders=folders,
+        left_out=lambda use: dict.fromkeys(clips, {"truth-test": 3}[use]),
         draws=50,
         seed=0,
         ks=[2],

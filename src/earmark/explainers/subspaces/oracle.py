@@ -15,13 +15,13 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 
 from earmark.data.dataset import ClassInfo, DataSet, stems_of
+from earmark.data.predictions import Predictions
 from earmark.data.selection import spread
 from earmark.errors import EarmarkError
 from earmark.explainers.subspaces.basis import Subspaces, check_size
 from earmark.lrp import attributor
 from earmark.lrp.rules import Rules
 from earmark.metrics.objects import information, object_cells
-from earmark.models.recognition import recognised
 from earmark.seeds import derive
 from earmark.sound.logmel import LogMel
 
@@ -56,12 +56,7 @@ class Units:
 
 
 def training_clips(
-    network: torch.nn.Module,
-    source: DataSet,
-    split: str,
-    cls: ClassInfo,
-    config: dict[str, Any],
-    device: torch.device,
+    predictions: Predictions, source: DataSet, split: str, cls: ClassInfo, config: dict[str, Any]
 ) -> np.ndarray:
     """Choose training clips of a class that the model recognises, spread over their recordings.
 
@@ -70,11 +65,9 @@ def training_clips(
     EarmarkError
         If the data set has no stems, or no training clip of the class is recognised.
     """
-    training = source.split(split).train
-    if source.stems(training[:1]) is None:
+    if not source.has_stems:
         raise EarmarkError(f"{source.layout.dataset} has no stems: only data with known sound objects have an oracle")
-    candidates = training[source.targets(training).numpy() == cls.index]
-    usable = candidates[recognised(network, source, candidates, cls.index, device)[0]]
+    usable = predictions.known(source, source.split(split).train, cls)
     if not len(usable):
         raise EarmarkError(f"the model of {source.layout.dataset}/{split} recognises no training clip of {cls.name}")
     recordings = source.clips["recording"].to_numpy()[usable]

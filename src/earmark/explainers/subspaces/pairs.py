@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,7 @@ from earmark.data.dataset import ClassInfo, DataSet
 from earmark.data.selection import spread
 from earmark.lrp import attributor
 from earmark.lrp.rules import Rules
-from earmark.models.recognition import recognised
 from earmark.seeds import derive
-
-log = logging.getLogger(__name__)
 
 
 def pairs_of(
@@ -27,7 +23,7 @@ def pairs_of(
     rules: Rules,
     config: dict[str, Any],
 ) -> dict[str, torch.Tensor]:
-    """Draw pairs of one class from the recognised ones of some clips.
+    """Draw pairs of one class from clips of it that are recognised.
 
     Parameters
     ----------
@@ -36,7 +32,7 @@ def pairs_of(
     source : data.DataSet
         What the clips are of.
     clips : numpy.ndarray
-        Rows of the clip index, of any class.
+        Rows of the clip index.
     cls : data.ClassInfo
         The class.
     layer : str
@@ -50,16 +46,13 @@ def pairs_of(
     -------
     dict of str to torch.Tensor
         ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the clip index), ``position`` ``[N, 2]``;
-        empty if no clip of the class is recognised.
+        empty if there are no clips.
     """
     device = next(network.parameters()).device
-    candidates = clips[source.targets(clips).numpy() == cls.index]
-    usable = candidates[recognised(network, source, candidates, cls.index, device)[0]]
-    log.info("%s: %d of %d clips are recognised", cls.slug, len(usable), len(candidates))
-    if not len(usable):
+    if not len(clips):
         return {}
-    recordings = source.clips["recording"].to_numpy()[usable]
-    chosen = usable[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
+    recordings = source.clips["recording"].to_numpy()[clips]
+    chosen = clips[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
     inputs = source.logmel(chosen).to(device)
     targets = torch.full((len(chosen),), cls.index, device=device)
     activations, contexts = attributor.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w]

@@ -25,7 +25,7 @@ from earmark.stages import collect, fit, stability
 from earmark.statistics import Clusters
 from earmark.store import artifacts
 from earmark.store.layout import Layout
-from tests.unit.conftest import striped
+from tests.unit.conftest import predicted, striped
 
 
 def drawn(size: int, count: int, seed: int) -> Subspaces:
@@ -258,6 +258,7 @@ def results(tmp_path_factory, trained) -> Path:
     architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     for split, network in (("main", trained.network), ("cv0", with_channels_permuted(trained.network, 2, ORDER))):
         models.save(layout.model(split), copy.deepcopy(network).float(), architecture, CLASSES, {}, {})
+    predicted(layout)
     collect.run(Job("collect", folder, "stripes", CONFIG, split="main", layer="conv2", gpu=0))
     for method in ("drsa", "random~0"):
         fit.run(Job("fit", folder, "stripes", CONFIG, split="main", layer="conv2", method=method, k=2, gpu=0))

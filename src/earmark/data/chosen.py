@@ -1,0 +1,143 @@
+"""Which clips are looked at, as the stage `choose` wrote it, and which are left out, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from earmark.data.dataset import ClassInfo, read_table
+from earmark.errors import EarmarkError
+from earmark.job import Job
+from earmark.store.layout import Layout
+
+COLUMNS = ("clip", "cls", "logit", "use", "reason")
+
+VALIDATION, TEST = "validation", "test"
+
+SETS = (VALIDATION, TEST)
+"""Choices are made on the first, reported is the second."""
+
+GALLERY = "gallery"
+"""Use of clips that are shown as picture and sound."""
+
+SCORED = "scored"
+"""Use of test clips that are counted in the scores."""
+
+RULES = f"rules-{VALIDATION}"
+"""Use of validation clips on which LRP rules are compared."""
+
+
+def truth(which: str) -> str:
+    """Name the use of clips of one of `SETS` on which ground truth is measured."""
+    return f"truth-{which}"
+
+
+SET_OF = {GALLERY: TEST, SCORED: TEST, RULES: VALIDATION, **{truth(which): which for which in SETS}}
+"""The set that the clips of a use are of."""
+
+
+class Row(NamedTuple):
+    """One clip and one use, in the order of ``COLUMNS``; without a reason it is used, else left out for it."""
+
+    clip: int
+    cls: str
+    logit: float
+    use: str
+    reason: str
+
+
+class Explained(NamedTuple):
+    """The clips of one class that are explained.
+
+    Attributes
+    ----------
+    clips : array of int [B]
+        Rows of the clip index.
+    logits : array of float32 [B]
+        Of the class.
+    gallery, scored : array of bool [B]
+        Shown as picture and sound; counted in the scores.
+    """
+
+    clips: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    gallery: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is looked at of one model's data set.
+
+    Attributes
+    ----------
+    model : str
+        ``dataset/split``, for the sentence that tells that there is nothing to look at.
+    rows : pandas.DataFrame
+        Of ``COLUMNS``.
+    """
+
+    model: str
+    rows: pd.DataFrame
+
+    def clips(self, cls: str, use: str) -> NDArray[np.int64]:
+        """Rows of the clip index that a use takes of a class, ``[n]``, ascending."""
+        return self._used(cls, use)["clip"].to_numpy(np.int64, copy=True)
+
+    def logits(self, cls: str, use: str) -> NDArray[np.float32]:
+        """Their logits of the class, ``[n]``."""
+        return self._used(cls, use)["logit"].to_numpy(np.float32, copy=True)
+
+    def left_out(self, cls: str, use: str) -> int:
+        """Count the clips of a class that were looked at but are not recognised."""
+        return int((self._of(cls, use)["reason"] != "").sum())
+
+    def explained(self, cls: str) -> Explained:
+        """List the clips of a class that are explained: of the gallery those that are not scored, then the scored."""
+        shown, counted = self.clips(cls, GALLERY), self.clips(cls, SCORED)
+        alone = ~np.isin(shown, counted)
+        clips = np.concatenate([shown[alone], counted])
+        logits = np.concatenate([self.logits(cls, GALLERY)[alone], self.logits(cls, SCORED)])
+        return Explained(clips, logits, np.isin(clips, shown), np.isin(clips, counted))
+
+    def require(self, cls: ClassInfo, use: str) -> None:
+        """Raise unless a use has a clip of a class.
+
+        Raises
+        ------
+        EarmarkError
+            If it has none; the sentence names class and split.
+        """
+        looked_at = self._of(cls.slug, use)
+        if (looked_at["reason"] == "").any():
+            return
+        why = f"{self.model} has none"
+        if len(looked_at):
+            why = (
+                f"the model of {self.model} recognises none of the {len(looked_at)} that were looked at "
+                "(classified correctly, with a positive logit)"
+            )
+        raise EarmarkError(f"no {SET_OF[use]} clip of {cls.name} can be explained and scored: {why}")
+
+    def _of(self, cls: str, use: str) -> pd.DataFrame:
+        return self.rows[(self.rows["cls"] == cls) & (self.rows["use"] == use)]
+
+    def _used(self, cls: str, use: str) -> pd.DataFrame:
+        looked_at = self._of(cls, use)
+        return looked_at[looked_at["reason"] == ""]
+
+
+def of(job: Job) -> Chosen:
+    """Read what was chosen for the job's split."""
+    return read(job.layout, job.split)
+
+
+def read(layout: Layout, split: str) -> Chosen:
+    """Read what was chosen for a split of a data set."""
+    table = read_table(layout.chosen(split))
+    numbers = {"clip": table["clip"].to_numpy(np.int64), "logit": table["logit"].to_numpy(np.float64)}
+    return Chosen(f"{layout.dataset}/{split}", table.assign(**numbers))

@@ -1,0 +1,51 @@
+"""What the model answers to every evaluation clip, as the stage `predict` wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from earmark.data.dataset import ClassInfo, DataSet, read_table
+from earmark.job import Job
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits of all clips; a clip is named by its row in the clip index.
+
+    Attributes
+    ----------
+    logits : array of float32 [N, C]
+        In the order of the clip index and of the classes.
+    """
+
+    logits: NDArray[np.float32]
+
+    def answers(self, clips: ArrayLike) -> NDArray[np.int64]:
+        """Index of the class that each of some clips is taken for, ``[n]``."""
+        return self.logits[_rows(clips)].argmax(axis=1)
+
+    def of(self, clips: ArrayLike, cls_index: int) -> NDArray[np.float32]:
+        """Logits of one class of some clips, ``[n]``."""
+        return self.logits[_rows(clips), cls_index]
+
+    def recognised(self, clips: ArrayLike, cls_index: int) -> NDArray[np.bool_]:
+        """Say which clips are classified as a class with a positive logit, bool ``[n]``."""
+        return (self.answers(clips) == cls_index) & (self.of(clips, cls_index) > 0)
+
+    def known(self, source: DataSet, clips: ArrayLike, cls: ClassInfo) -> NDArray[np.int64]:
+        """Select those of some clips that are of a class and recognised, in their order."""
+        own = source.of_class(_rows(clips), cls)
+        return own[self.recognised(own, cls.index)]
+
+
+def of(job: Job) -> Predictions:
+    """Read the predictions of the job's split; columns by position, since a class may be called ``clip``."""
+    table = read_table(job.layout.predictions(job.split))
+    return Predictions(table.iloc[:, 1:].to_numpy(np.float64).astype(np.float32))
+
+
+def _rows(clips: ArrayLike) -> NDArray[np.int64]:
+    return np.asarray(clips, dtype=np.int64).reshape(-1)

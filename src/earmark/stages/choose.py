@@ -1,0 +1,98 @@
+"""Stage ``choose``: which clips are explained, scored, shown and measured by ground truth; which are left out, and why.
+
+All look at clips that the model recognises: an answer that was not given has no reasons. Clips to look at are drawn
+first, from all of their class, and those of them that are not recognised are left out and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from earmark.data import predictions
+from earmark.data.chosen import COLUMNS, GALLERY, RULES, SCORED, SETS, Chosen, Row, truth
+from earmark.data.dataset import ClassInfo, DataSet, open_dataset
+from earmark.data.predictions import Predictions
+from earmark.data.selection import spread
+from earmark.job import Job
+from earmark.store import artifacts
+
+log = logging.getLogger(__name__)
+
+Clips = NDArray[np.int64]
+"""Rows of the clip index, ascending."""
+
+
+def run(job: Job) -> None:
+    """Write ``chosen.csv``: a row per clip and use.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``explain``, ``objects.clips``, ``composites.clips``, ``seed``.
+
+    Raises
+    ------
+    EarmarkError
+        If no test clip of a class is recognised: no table could hold it. Whoever looks at validation clips says so
+        of those.
+    """
+    choice = Choice(job, open_dataset(job.layout), predictions.of(job))
+    classes = choice.source.classes
+    rows = [row for cls in classes for row in choice.rows(cls)]
+    chosen = Chosen(f"{job.dataset}/{job.split}", pd.DataFrame(rows, columns=list(COLUMNS)))
+    for cls in classes:
+        chosen.require(cls, SCORED)
+        counts = len(chosen.clips(cls.slug, SCORED)), chosen.left_out(cls.slug, SCORED)
+        log.info("%s: %d test clips are scored, %d left out", cls.slug, *counts)
+    artifacts.write_csv(job.layout.chosen(job.split), COLUMNS, rows, job.made)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen from, and how many are asked for."""
+
+    job: Job
+    source: DataSet
+    predictions: Predictions
+
+    def rows(self, cls: ClassInfo) -> Iterator[Row]:
+        """Choose the clips of a class, use by use."""
+        split, config = self.source.split(self.job.split), self.job.config
+        test = self.drawn(self.source.of_class(split.test, cls), config["explain"]["clips"], "scored", cls.slug)
+        yield from self.gallery(cls, test)
+        yield from self.told(cls, SCORED, test)
+        for which in SETS if self.source.has_stems else ():
+            showcase = self.source.held_out(f"all-{which}")
+            own = self.source.of_class(showcase if len(showcase) else getattr(split, which), cls)
+            clips = self.drawn(own, config["objects"]["clips"], "objects", which, cls.slug)
+            yield from self.told(cls, truth(which), clips)
+        own = self.source.of_class(split.validation, cls)
+        yield from self.told(cls, RULES, self.drawn(own, config["composites"]["clips"], "composites", cls.slug))
+
+    def gallery(self, cls: ClassInfo, test: Clips) -> Iterator[Row]:
+        """Choose what to look at and to listen to: clips with all objects, where there are such, else scored ones."""
+        showcase = self.source.of_class(self.source.held_out("all-test"), cls)
+        pool = showcase if len(showcase) else test
+        known = self.predictions.recognised(pool, cls.index)
+        picked = self.drawn(pool[known], self.job.config["explain"]["gallery"], "gallery", cls.slug)
+        yield from self.told(cls, GALLERY, np.union1d(picked, pool[~known]))
+
+    def drawn(self, clips: Clips, count: int, *purpose: str) -> Clips:
+        """Draw clips for a purpose, spread over their recordings."""
+        recordings = self.source.clips["recording"].to_numpy()[clips]
+        return clips[spread(recordings, count, self.job.seed(*purpose))]
+
+    def told(self, cls: ClassInfo, use: str, clips: Clips) -> Iterator[Row]:
+        """Say of clips of a class whether a use takes them, or why not."""
+        answers, logits = self.predictions.answers(clips), self.predictions.of(clips, cls.index)
+        for clip, answer, logit in zip(clips.tolist(), answers.tolist(), logits.tolist(), strict=True):
+            reason = "" if logit > 0 else "its logit is not positive"
+            if answer != cls.index:
+                reason = f"classified as {self.source.classes[answer].slug}"
+            yield Row(clip, cls.slug, logit, use, reason)
