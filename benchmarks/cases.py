@@ -7,7 +7,7 @@ import functools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from benchmarks import baselines, inputs, measure
 from earmark.explainers.subspaces import drsa
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import decomposed
+from earmark.job import Job
 from earmark.metrics.flipping import _tie_order, schedule, thesis_table
 from earmark.metrics.scores import CLIPS
+from earmark.models.base import Network
 from earmark.plan import config
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import render
@@ -68,13 +70,14 @@ class Setting:
 
 
 @functools.cache
-def _trained(size: inputs.Size) -> nn.Sequential:
+def _trained(size: inputs.Size) -> Network:
     """Train on the CPU, once: every device gets the same weights."""
-    return inputs.network(size, steps=100).requires_grad_(False)
+    return inputs.model(size, steps=100)
 
 
-def _network(size: inputs.Size, device: torch.device) -> nn.Sequential:
-    return copy.deepcopy(_trained(size)).to(device)
+def _model(size: inputs.Size, device: torch.device) -> Network:
+    model = _trained(size)
+    return replace(model, network=copy.deepcopy(model.network).requires_grad_(False).to(device))
 
 
 def _row(
@@ -214,9 +217,9 @@ def drsa_fits(setting: Setting) -> list[Row]:
 # Heatmaps
 
 
-def _explained(setting: Setting, count: int) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
+def _explained(setting: Setting, count: int) -> tuple[Network, torch.Tensor, torch.Tensor]:
     clips, targets = inputs.clips(setting.size, count, seed=5)
-    return _network(setting.size, setting.device), clips.to(setting.device), targets.to(setting.device)
+    return _model(setting.size, setting.device), clips.to(setting.device), targets.to(setting.device)
 
 
 def _floor(network: nn.Sequential, clips: torch.Tensor, layer: str, n_maps: int) -> dict[str, float]:
@@ -244,23 +247,25 @@ def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 def heatmaps(setting: Setting) -> list[Row]:
     """Explain clips by K concepts at every layer, and by ten classes' concepts at once."""
-    network, *all_clips = _explained(setting, 4)
+    model, *all_clips = _explained(setting, 4)
     n_classes = 10
     rows = []
     for layer in [f"conv{number}" for number in range(1, 6)]:
-        all_bases = inputs.bases(network.get_submodule(layer).out_channels, K, n_classes)
+        all_bases = inputs.bases(model.layers[layer], K, n_classes)
         for count, chosen, required in ((4, all_bases[:1], 6), (2, all_bases, 10)):
             clips, targets = (part[:count] for part in all_clips)
-            arguments = network, clips, targets, layer
+            arguments = clips, targets, layer
             sets = f", {len(chosen)} classes' concepts" if len(chosen) > 1 else ""
             theirs: list[torch.Tensor] = []
             ours: list[torch.Tensor] = []
 
             def published(chosen=chosen, theirs=theirs, arguments=arguments) -> None:
-                theirs[:] = [baselines.concept_heatmaps(*arguments, basis, setting.size.rules) for basis in chosen]
+                theirs[:] = [
+                    baselines.concept_heatmaps(model.network, *arguments, basis, setting.size.rules) for basis in chosen
+                ]
 
             def library(chosen=chosen, ours=ours, arguments=arguments) -> None:
-                ours[:] = decomposed(*arguments, chosen, setting.size.rules)
+                ours[:] = decomposed(model, *arguments, chosen, setting.size.rules)
 
             slow, fast = setting.median(published, library)
             error = max(_relative(one, other[:, 1:]) for one, other in zip(ours, theirs, strict=True))
@@ -274,7 +279,7 @@ def heatmaps(setting: Setting) -> list[Row]:
                     published=slow,
                     agreement=f"largest difference {error:.1e} of the largest value",
                     agrees=error <= 1e-5,
-                    **_floor(network, clips, layer, K * len(chosen)),
+                    **_floor(model.network, clips, layer, K * len(chosen)),
                 )
             )
     return rows
@@ -283,14 +288,14 @@ def heatmaps(setting: Setting) -> list[Row]:
 def memory(setting: Setting) -> list[Row]:
     """Peak memory of a class's row of the cross-class matrix, for few clips and for three times as many."""
     layer, few = "conv4", 8 if setting.quick else CLIPS
-    network, clips, targets = _explained(setting, 3 * few)
-    all_bases = inputs.bases(network.get_submodule(layer).out_channels, K, 10)
+    model, clips, targets = _explained(setting, 3 * few)
+    all_bases = inputs.bases(model.layers[layer], K, 10)
     patch = setting.size.patch
 
     def row(count: int) -> None:
         for part in range(0, count, few):
             batch = clips[part : part + few], targets[part : part + few]
-            thesis_table(network, *batch, decomposed(network, *batch, layer, all_bases, setting.size.rules), patch)
+            thesis_table(model, *batch, decomposed(model, *batch, layer, all_bases, setting.size.rules), patch)
 
     row(few)
     took = measure.seconds(lambda: row(few), setting.device)
@@ -304,7 +309,7 @@ def memory(setting: Setting) -> list[Row]:
             met=large <= 1.2 * small + 2**26,
             agreement=f"peak {small / 2**20:.0f} MB; {3 * few} clips: {large / 2**20:.0f} MB",
             note="heatmaps and flipping, batch after batch as stage `cross` does",
-            **_floor(network, clips[:few], layer, 10 * K),
+            **_floor(model.network, clips[:few], layer, 10 * K),
         )
     ]
 
@@ -315,31 +320,34 @@ def memory(setting: Setting) -> list[Row]:
 def flipping(setting: Setting) -> list[Row]:
     """Score one matrix of 10 x 10 cells: clips of ten classes under ten sets of heatmaps."""
     per_row, n_sets, patch = (1 if setting.quick else 2), 10, setting.size.patch
-    network, clips, targets = _explained(setting, 10 * per_row)
+    model, clips, targets = _explained(setting, 10 * per_row)
     layer = "conv4"
-    chosen = inputs.bases(network.get_submodule(layer).out_channels, K, n_sets)
-    maps = decomposed(network, clips, targets, layer, chosen, setting.size.rules)
-    ties = _tie_order(per_row, (setting.size.side // patch) ** 2, 0, setting.device)
+    chosen = inputs.bases(model.layers[layer], K, n_sets)
+    maps = decomposed(model, clips, targets, layer, chosen, setting.size.rules)
+    ties = _tie_order(range(per_row), (setting.size.side // patch) ** 2).to(setting.device)
     results: dict[str, torch.Tensor] = {}
 
     def published() -> None:
         scores = [
-            [baselines.thesis_score(network, clip, int(target), cell[i], patch, ties[i % per_row]) for cell in maps]
+            [
+                baselines.thesis_score(model.network, clip, int(target), cell[i], patch, ties[i % per_row])
+                for cell in maps
+            ]
             for i, (clip, target) in enumerate(zip(clips, targets, strict=True))
         ]
         results["published"] = torch.tensor(scores)
 
-    def library() -> None:
+    def library(model: Network = model) -> None:
         rows = [slice(start, start + per_row) for start in range(0, len(clips), per_row)]
         results["ours"] = torch.cat(
-            [thesis_table(network, clips[row], targets[row], [cell[row] for cell in maps], patch).cpu() for row in rows]
+            [thesis_table(model, clips[row], targets[row], [cell[row] for cell in maps], patch).cpu() for row in rows]
         )
 
     slow, fast = setting.median(published, library)
     error = float((results["ours"] - results["published"]).abs().max())
-    evaluated = _inputs_evaluated(network, library)
+    evaluated = _inputs_evaluated(model, library)
     theirs = len(clips) * n_sets * len(schedule(ties.shape[1]))
-    forward = _floor(network, clips[:1], "", 0)  # two passes
+    forward = _floor(model.network, clips[:1], "", 0)  # two passes
     return [
         _row(
             setting,
@@ -357,13 +365,11 @@ def flipping(setting: Setting) -> list[Row]:
     ]
 
 
-def _inputs_evaluated(network: nn.Module, call: Callable[[], None]) -> int:
+def _inputs_evaluated(model: Network, call: Callable[[Network], Any]) -> int:
     sizes: list[int] = []
-    handle = network.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
-    try:
-        call()
-    finally:
-        handle.remove()
+    network = copy.deepcopy(model.network)
+    network.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    call(replace(model, network=network))
     return sum(sizes)
 
 
@@ -377,7 +383,7 @@ def sound(setting: Setting) -> list[Row]:
         return []  # both run on the CPU in the workflow
     batch = inputs.waveforms(16, frontend.clip_samples)
     torch.set_num_threads(1)
-    (took,) = setting.median(lambda: frontend.logmel(batch))
+    (took,) = setting.median(lambda: frontend(batch))
     torch.set_num_threads(setting.threads)
     speed = len(batch) * frontend.clip_seconds / took
     frames = len(batch) * frontend.n_frames
@@ -417,13 +423,12 @@ def band(setting: Setting) -> list[Row]:
     """Generate the band's tracks, as many of each style, once: it takes as long as many repeats."""
     if setting.device.type != "cpu":
         return []
-    tracks = 1 if setting.quick else 10
+    tracks = 3 if setting.quick else 10
     block = {"source": "band", "band": {"tracks_per_style": tracks, "artists": 10}}
     sections = {**config.fill(block), "seed": 0, "torch_threads": 1}
     with tempfile.TemporaryDirectory() as folder:
-        took = measure.seconds(
-            lambda: generate.run(Path(folder), "band", sections, processes=setting.threads), setting.device
-        )
+        job = Job("generate", Path(folder), "band", sections, processes=setting.threads)
+        took = measure.seconds(lambda: generate.run(job), setting.device)
     return [
         _row(
             setting,
@@ -492,13 +497,13 @@ def _evaluation_growth(setting: Setting) -> list[Row]:
 
 
 def _heatmap_growth(setting: Setting) -> list[Row]:
-    network, clips, targets = _explained(setting, 16)
+    model, clips, targets = _explained(setting, 16)
     layer = "conv4"
-    n_channels = network.get_submodule(layer).out_channels
+    n_channels = model.layers[layer]
 
     def explanation(n_clips: int, n_subspaces: int, n_classes: int) -> Callable[[], Any]:
         chosen = inputs.bases(n_channels, n_subspaces, n_classes)
-        arguments = network, clips[:n_clips], targets[:n_clips], layer, chosen, setting.size.rules
+        arguments = model, clips[:n_clips], targets[:n_clips], layer, chosen, setting.size.rules
         return lambda: decomposed(*arguments)
 
     return [
@@ -536,15 +541,15 @@ def devices(setting: Setting) -> list[Row]:
 def _results(setting: Setting, device: torch.device) -> dict[str, tuple[torch.Tensor, float]]:
     """Compute one of each kind of result on a device: values on the CPU, and seconds."""
     size, layer = setting.size, "conv4"
-    network = _network(size, device)
+    model = _model(size, device)
     clips, targets = (part.to(device) for part in inputs.clips(size, 8, seed=5))
-    chosen = inputs.bases(network.get_submodule(layer).out_channels, K, 1)
+    chosen = inputs.bases(model.layers[layer], K, 1)
     activations, contexts = (part.to(device) for part in inputs.pairs(_trained(size), size, layer))
-    maps = decomposed(network, clips, targets, layer, chosen, size.rules)
+    maps = decomposed(model, clips, targets, layer, chosen, size.rules)
     calls: dict[str, Callable[[], torch.Tensor]] = {
         "DRSA objective": lambda: torch.tensor(_fit(activations, contexts).objective),
-        "heatmaps": lambda: decomposed(network, clips, targets, layer, chosen, size.rules)[0],
-        "flipping scores": lambda: thesis_table(network, clips, targets, maps, size.patch),
+        "heatmaps": lambda: decomposed(model, clips, targets, layer, chosen, size.rules)[0],
+        "flipping scores": lambda: thesis_table(model, clips, targets, maps, size.patch),
     }
     results = {}
     for name, call in calls.items():

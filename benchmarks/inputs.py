@@ -16,7 +16,9 @@ from earmark.explainers.subspaces.baselines import random
 from earmark.explainers.subspaces.basis import Subspaces
 from earmark.lrp import attributor
 from earmark.lrp.rules import Rules
-from earmark.models.cnn import build
+from earmark.models.base import Network
+from earmark.models.cnn import build, layer_names
+from earmark.sound.logmel import LogMel
 
 PATTERNS = 4
 """Patterns of a class, as the thesis's synthetic classes have (Table 4.1)."""
@@ -80,7 +82,7 @@ def clips(size: Size, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor
     return torch.log10(energy + noise + 1e-4).unsqueeze(1), targets
 
 
-def network(size: Size, steps: int) -> nn.Sequential:
+def model(size: Size, steps: int) -> Network:
     """Train a network a little: enough for sparse activations and for contexts with structure."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -92,17 +94,20 @@ def network(size: Size, steps: int) -> nn.Sequential:
             optimizer.zero_grad()
             nn.functional.cross_entropy(trained(inputs), targets).backward()
             optimizer.step()
-    return trained.to(memory_format=torch.contiguous_format).eval()
+    trained = trained.to(memory_format=torch.contiguous_format).eval()
+    frontend = LogMel(16000, 480, 240, size.side, size.side, 1e-7, -4.0)
+    layers = dict(zip(layer_names(trained), size.filters, strict=True))
+    return Network(trained, frontend, tuple(map(str, range(size.n_classes))), layers)
 
 
-def pairs(network: nn.Sequential, size: Size, layer: str, cls: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def pairs(model: Network, size: Size, layer: str, cls: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw the pairs of one class at one layer, as stage ``collect`` does, ``[N, D]`` each."""
     inputs, targets = clips(size, size.pair_clips * size.n_classes * 2, seed=1)
     mine = torch.nonzero(targets == cls).squeeze(1)[: size.pair_clips]
     generator = torch.Generator().manual_seed(2)
     activations, contexts = [], []
     for batch in mine.split(16):
-        maps = attributor.pairs_at(network, inputs[batch], targets[batch], layer, size.rules)
+        maps = attributor.pairs_at(model, inputs[batch], targets[batch], layer, size.rules)
         positions = maps[0][0, 0].numel()
         chosen = torch.rand(len(batch), positions, generator=generator).argsort(dim=1)[:, : size.positions]
         for found, part in zip((activations, contexts), maps, strict=True):

@@ -15,15 +15,21 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.job import Job
+from earmark.plan.methods import methods, spelled
 from earmark.plan.stages import STAGES
 from earmark.progress import terminal
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "split": {"help": "main, or cvN"},
     "layer": {"help": "conv1, conv2, ...; input for methods without subspaces"},
-    "method": {"help": "drsa, dsa, pca, prca, random~SEED, oracle; standard, noise~SEED"},
+    "method": {"help": ", ".join(spelled(methods()))},
     "k": {"type": int, "help": "number of concepts"},
-    "starts": {"nargs": "*", "metavar": "METHOD", "help": "methods whose subspaces the search starts from"},
+    "starts": {
+        "nargs": "*",
+        "metavar": "METHOD",
+        "default": [],
+        "help": "methods whose subspaces the search starts from",
+    },
     "folds": {"type": int, "default": 0, "help": "how many the cross-validation counts on; 0: any number"},
     "gpu": {"type": int, "default": 0, "help": "0 computes on the CPU, 1 on the GPU"},
     "processes": {"type": int, "default": 1, "help": "how many work side by side"},

@@ -54,6 +54,11 @@ class Clusters:
         """Number of classes, C."""
         return int(self.stratum.max(initial=-1)) + 1
 
+    @property
+    def shared(self) -> NDArray[np.bool_]:
+        """Whether a group has clips of a class: [G, C]."""
+        return self.sums(np.ones(len(self.group))) > 0
+
     def sums(self, values: ArrayLike) -> NDArray[np.float64]:
         """Sum values [n, ...] per group and class: [G, C, ...]."""
         values = np.asarray(values, dtype=float)
@@ -158,6 +163,41 @@ def bootstrap_median(
     return _intervals(median(values, clusters), _resampled_medians, values, clusters, draws, seed, level)
 
 
+def bootstrap_sums(
+    values: ArrayLike,
+    clusters: Clusters,
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Evaluate what is no mean but a function of sums, of all clips and of those of resampled groups.
+
+    Parameters
+    ----------
+    values : array [n, ...]
+        Finite values per clip, which are summed class by class.
+    clusters : Clusters
+        Of the n clips, at least one.
+    statistic : callable
+        Maps sums ``[..., C, *S]`` to values ``[..., C, *V]``, class by class.
+    draws, seed
+        Resamples of whole groups; the draws are those of :func:`bootstrap`.
+
+    Returns
+    -------
+    array [C, *V]
+        Of all clips.
+    array [draws, C, *V]
+        Of every resample, paired with that of other values of the same clips, draws and seed; NaN for a class of
+        which no group was drawn.
+    """
+    sums = clusters.sums(values)  # [G, C, *S]
+    times = _resampled_counts(clusters, draws, seed)  # [draws, G]
+    resampled = statistic(np.tensordot(times, sums, axes=1))
+    resampled[times @ clusters.shared == 0] = np.nan
+    return statistic(sums.sum(axis=0)), resampled
+
+
 def sign_flip(differences: ArrayLike, clusters: Clusters, draws: int = 2000, seed: int = 0) -> NDArray[np.float64]:
     """Test paired differences: could their signs, group by group, be a coin's? Two-sided p-values.
 
@@ -244,7 +284,7 @@ def _times(clusters: Clusters, draws: int, seed: int, columns: int) -> Iterator[
         yield part, rng.multinomial(n_groups, even, size=part.stop - start).astype(float)
 
 
-def resampled_counts(clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
+def _resampled_counts(clusters: Clusters, draws: int, seed: int) -> NDArray[np.float64]:
     """Count how often each of the G groups is drawn in each resample: [draws, G]."""
     return np.concatenate([times for _, times in _times(clusters, draws, seed, 1)])
 

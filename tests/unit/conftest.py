@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from torch import nn
 from earmark.job import Job
 from earmark.lrp.rules import Rules
 from earmark.models import base as models
+from earmark.models.base import Network
 from earmark.models.cnn import build
 from earmark.models.training import HISTORY
+from earmark.sound.logmel import LogMel
 from earmark.stages import choose, predict
 from earmark.store import artifacts
 from earmark.store.layout import Layout
@@ -24,14 +27,45 @@ from earmark.store.layout import Layout
 RULES = Rules((("conv1", "flat", 0.0), ("conv*", "gamma", 0.8), ("dense*", "epsilon", 0.0)), 1e-7)
 
 
+LAYERS = {"conv1": 8, "conv2": 8, "conv3": 16}
+
+FRONTEND = LogMel(16000, 480, 240, 32, 32, 1e-7, -4.0)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A float64 network with inputs [B, 1, 32, 32], their classes [B] and LRP rules."""
 
-    network: nn.Sequential
+    model: Network
     inputs: torch.Tensor
     targets: torch.Tensor
     rules: Rules
+
+    @property
+    def network(self) -> nn.Sequential:
+        """The module itself."""
+        return self.model.network
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A front end of inputs that are made by hand, as far as explanations need it."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Of the heatmaps: the input's own."""
+        return self.shape
+
+    def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
+        """Cell by cell."""
+        return inputs * contexts
+
+
+def model_of(network: nn.Module, *shape: int) -> Network:
+    """Make a model of a network with inputs [B, *shape], [B, 1, 32, 32] by default."""
+    return Network.around(network, Cells(shape or (1, 32, 32)))
 
 
 def striped(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,7 +97,7 @@ def trained() -> Trained:
     network = network.double().eval()
     known = network(inputs.double()).argmax(dim=1) == targets
     assert known.sum() > 16
-    return Trained(network, inputs[known].double(), targets[known], RULES)
+    return Trained(Network(network, FRONTEND, tuple(STRIPES), LAYERS), inputs[known].double(), targets[known], RULES)
 
 
 STRIPES = ["rows", "columns"]
@@ -95,7 +129,7 @@ def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layou
     architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     network = build(**architecture)
     network.load_state_dict(trained.network.state_dict())
-    models.save(layout.model("main"), network, architecture, STRIPES, {}, {})
+    models.save(layout.model("main"), network, architecture, STRIPES, dataclasses.asdict(FRONTEND), {})
     predicted(layout)
     chosen(layout)
     return layout

@@ -22,11 +22,12 @@ CPU = torch.device("cpu")
 def test_published_heatmaps_are_the_librarys(trained, layer: str) -> None:
     rules = dataclasses.replace(trained.rules, context="ratio")
     chosen = random(trained.network.get_submodule(layer).out_channels, 4, seed=0)
-    arguments = trained.network, trained.inputs[:3], trained.targets[:3], layer, chosen, rules
-    published, ours = baselines.concept_heatmaps(*arguments), concept_heatmaps(*arguments)
+    arguments = trained.inputs[:3], trained.targets[:3], layer, chosen, rules
+    published = baselines.concept_heatmaps(trained.network, *arguments)
+    ours = concept_heatmaps(trained.model, *arguments)
     scale = published.abs().max()
     assert (published[:, 1:] - ours).abs().max() <= 1e-9 * scale
-    standard = attributor.heatmaps(*arguments[:3], rules)
+    standard = attributor.heatmaps(trained.model, *arguments[:2], rules)
     # without a context where nothing is active, the concepts' sum is all that copy 0 can keep
     assert (published[:, 0] - standard).abs().max() <= 1e-9 * scale
     assert not any(module._forward_hooks or module._backward_hooks for module in trained.network.modules())
@@ -36,8 +37,8 @@ def test_published_flipping_gives_the_librarys_scores(trained) -> None:
     inputs, targets = trained.inputs[:4], trained.targets[:4]
     generator = torch.Generator().manual_seed(0)
     maps = [torch.randn(4, 3, 1, 32, 32, generator=generator) for _ in range(2)]
-    table = thesis_table(trained.network, inputs, targets, maps, 8)
-    ties = _tie_order(4, 16, 0, CPU)
+    table = thesis_table(trained.model, inputs, targets, maps, 8)
+    ties = _tie_order(range(4), 16)
     for column, several in enumerate(maps):
         for clip in range(4):
             score = baselines.thesis_score(
@@ -52,7 +53,7 @@ def test_no_input_is_evaluated_twice(trained) -> None:
 
     def evaluated(sets: int) -> int:
         return cases._inputs_evaluated(
-            trained.network, lambda: thesis_table(trained.network, inputs, targets, [maps] * sets, 8)
+            trained.model, lambda model: thesis_table(model, inputs, targets, [maps] * sets, 8)
         )
 
     assert evaluated(1) == evaluated(5) <= 2 * len(schedule(16))

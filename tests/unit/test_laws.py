@@ -9,6 +9,7 @@ import pytest
 
 from earmark.plan import code
 from earmark.plan.stages import STAGES
+from earmark.plan.targets import TABLES
 
 PACKAGE = code.ROOT
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
@@ -62,6 +63,25 @@ def test_a_stage_and_its_module_share_their_name():
     assert {path.stem for path in (PACKAGE / "stages").glob("[a-z]*.py")} == set(STAGES)
 
 
+def test_a_table_and_its_module_share_their_name():
+    assert {Path(name).stem for name in TABLES} <= {path.stem for path in (PACKAGE / "tables").glob("*.py")}
+
+
+def test_every_table_is_made():
+    from earmark.stages.compare import TABLES as MADE
+
+    assert {table.__name__.split(".")[-1] for table in MADE} == {Path(name).stem for name in TABLES}
+    reported = {table.__name__.split(".")[-1] for table in MADE if hasattr(table, "report")}
+    assert reported == {Path(name).stem for name in TABLES if name.endswith(".md")}
+
+
+def test_colours_concern_pictures_only_and_intervals_only_tables():
+    """An edit of how figures look, or of how intervals are made, costs no explanation."""
+    for module, stages in (("figures.style", {"picture", "draw"}), ("statistics", {"compare", "draw"})):
+        path = code.file_of(f"{code.PACKAGE}.{module}")
+        assert {stage for stage in STAGES if path in code.files(f"stages.{stage}")} == stages
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=str)
 def test_a_package_is_a_docstring(path):
     (docstring,) = ast.parse((PACKAGE / path).read_text()).body
@@ -83,8 +103,16 @@ print("\\n".join(module.__file__ for name, module in list(sys.modules.items()) i
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {Path(line) for line in done.stdout.splitlines()}
-    without_effect = {code.file_of(module) for module in code.WITHOUT_EFFECT}
-    assert loaded - without_effect <= set(code.files(f"stages.{stage}"))
+    assert loaded - without_effect() <= set(code.files(f"stages.{stage}"))
+
+
+def without_effect() -> set[Path]:
+    """List what decides nothing but parameters, and what that imports."""
+    found, waiting = set(), set(code.WITHOUT_EFFECT)
+    while waiting:
+        found |= waiting
+        waiting = {name for module in waiting for name in code.imported(module)} - found
+    return {code.file_of(module) for module in found}
 
 
 @pytest.mark.parametrize(

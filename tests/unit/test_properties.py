@@ -22,7 +22,9 @@ from earmark.metrics.objects import captured, information, match
 from earmark.metrics.overlap import overlap
 from earmark.statistics import Clusters, bootstrap, bootstrap_median, holm, mean, median, sign_flip
 from earmark.store import artifacts
-from earmark.tables.summary import DIGITS, At, Clips, Label, number, summarise
+from earmark.tables.labels import At, Label
+from earmark.tables.summary import DIGITS, Clips, number, summarise
+from tests.unit.conftest import model_of
 
 few = settings(derandomize=True, deadline=None, max_examples=8, database=None)
 many = settings(derandomize=True, deadline=None, max_examples=60, database=None)
@@ -221,7 +223,7 @@ def test_the_order_of_concepts_does_not_matter(seed, n_concepts):
     targets = torch.zeros(3, dtype=torch.long)
     heatmaps = torch.randn(3, n_concepts, 1, 8, 8, generator=generator)
     shuffled = heatmaps[:, torch.randperm(n_concepts, generator=generator)]
-    one, other = (patch_flipping(network, inputs, targets, maps, 2) for maps in (heatmaps, shuffled))
+    one, other = (patch_flipping(model_of(network, 1, 8, 8), inputs, targets, maps, 2) for maps in (heatmaps, shuffled))
     torch.testing.assert_close(one.thesis, other.thesis)
     torch.testing.assert_close(one.curve[1], other.curve[1])
     assert torch.equal(one.union_counts, other.union_counts)

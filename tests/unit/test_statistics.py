@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from earmark.statistics import Clusters, bootstrap, holm, mean, sign_flip
+from earmark.statistics import Clusters, bootstrap, bootstrap_sums, holm, mean, percentiles, sign_flip
 
 
 def clustered(rng, n_groups=40, size=5, shift=0.0):
@@ -120,3 +120,24 @@ def test_holm_equals_a_loop():
     for p, value in zip(p_values, adjusted, strict=True):
         assert np.isnan(value) if np.isnan(p) else value == pytest.approx(expected[p])
     assert holm([]).shape == (0,)
+
+
+def test_a_function_of_sums_is_resampled_as_means_are():
+    """A mean is a function of sums, too: its interval is that of the bootstrap, draw by draw."""
+    rng = np.random.default_rng(0)
+    values, clusters = rng.normal(size=60), Clusters.of(np.arange(60) // 3)
+    (estimate,), resampled = bootstrap_sums(
+        np.stack([values, np.ones(60)], axis=1), clusters, lambda sums: sums[..., 0] / sums[..., 1], 500, 7
+    )
+    (interval,) = bootstrap(values[:, None], clusters, 500, 7)
+    assert resampled.shape == (500, 1)
+    assert (estimate, *percentiles(resampled[:, 0])) == pytest.approx(tuple(interval))
+
+
+def test_a_class_of_which_no_group_was_drawn_has_no_value():
+    clusters = Clusters.of([0, 1, 2], ["a", "b", "b"])
+    assert clusters.shared.tolist() == [[True, False], [False, True], [False, True]]
+    estimates, resampled = bootstrap_sums(np.ones(3), clusters, lambda sums: sums, 300, 0)
+    assert estimates.tolist() == [1, 2]
+    assert np.isnan(resampled[:, 0]).mean() == pytest.approx((2 / 3) ** 3, abs=0.1)
+    assert set(resampled[~np.isnan(resampled).any(axis=1)].sum(axis=1)) == {3.0}

@@ -25,8 +25,10 @@ TINY = {
             "synthetic": {"clips_per_class": 80, "all_objects_clips": 4},
             "train": {"epochs": 40, "batch_size": 16, "learning_rate": 3e-3, "time_mask": 8, "mel_mask": 8},
             "pairs": {"clips": 20},
-            "fit": {"restarts": 1, "max_iterations": 50},
-            "oracle": {"clips": 20, "units": 2000, "starts": 1, "iterations": 20},
+            "explainers": {
+                "drsa": {"restarts": 1, "max_iterations": 50},
+                "oracle": {"clips": 20, "units": 2000, "starts": 1, "iterations": 20},
+            },
             "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0", "oracle"], "k": [2, 4]},
             "explain": {"clips": 10, "gallery": 2},
             "evaluate": {"bootstrap": 50, "cross": ["drsa"]},

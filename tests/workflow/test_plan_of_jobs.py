@@ -18,6 +18,7 @@ def test_a_plain_call_builds_the_grid(project):
         "fit_synthetic": 2 * 2 * 2,
         "oracle_synthetic": 2 * 2,
         "explain_synthetic": 2 * 3 * 2 + 2,
+        "picture_synthetic": 2 * 2 + 1,
         "sonify_synthetic": 2 * 2,
         "score": 2 * 3 * 2 + 2,
         "cross": 2 * 2,
@@ -25,6 +26,7 @@ def test_a_plain_call_builds_the_grid(project):
         "objects": 2 * 3 * 2 + 1,
         "composites": 1,
         "compare": 1,
+        "draw": 1,
     }
 
 
@@ -53,6 +55,11 @@ def test_the_configuration_as_it_comes(project):
         ("main/conv3/pairs/class2.safetensors", {**CHAIN, "collect_synthetic": 1}),
         ("main/conv3/pca/K~8/class1/fit.json", {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1}),
         ("main/input/standard/K~1/class1/heatmaps.safetensors", {**CHOICE, "explain_synthetic": 1}),
+        ("main/input/noise~3/K~1/class1/heatmaps.png", {**CHOICE, "explain_synthetic": 2, "picture_synthetic": 1}),
+        (
+            "main/conv4/pca/K~4/class2/heatmaps.png",
+            {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "picture_synthetic": 1},
+        ),
         (
             "main/conv4/drsa/K~4/class1/sounds",
             {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 2, "sonify_synthetic": 1},
@@ -136,10 +143,12 @@ def test_gtzan_is_some_hundred_jobs(project):
             f"collect_{example}": 5,
             f"fit_{example}": 5 * 5 * 3,
             f"explain_{example}": 5 * 5 * 3 + 2,
+            f"picture_{example}": 5 * 3 + 1,
             f"sonify_{example}": 5 * 3,
             "score": 5 * 5 * 3 + 2,
             "cross": 5 * 3 * 2,
             "compare": 1,
+            "draw": 1,
         }
 
 

@@ -11,7 +11,8 @@ import yaml
 from tests.workflow.conftest import ROOT, TINY, new_project
 
 RULES = """
-    generate ingest train predict choose collect fit oracle explain sonify score cross ablate objects composites compare
+    generate ingest train predict choose collect fit explain picture sonify score cross ablate objects composites
+    compare draw
 """.split()
 BLOCK = TINY["datasets"]["synthetic"]
 
@@ -177,9 +178,9 @@ def test_other_contents_of_the_same_size_make_ingest_stale(dry_run, ingested, tm
     [
         (
             {"methods": ["drsa", "random~1", "oracle"]},  # the oracle starts from what was fitted
-            {"fit": 4, "oracle": 4, "explain": 8, "score": 8, "objects": 8, "compare": 1},
+            {"fit": 4, "oracle": 4, "explain": 8, "score": 8, "objects": 8, "compare": 1, "draw": 1},
         ),
-        ({"k": [2]}, {"compare": 1}),
+        ({"k": [2]}, {"compare": 1, "draw": 1}),
         (
             {"layers": ["conv4", "conv5"]},
             {
@@ -187,11 +188,13 @@ def test_other_contents_of_the_same_size_make_ingest_stale(dry_run, ingested, tm
                 "fit": 4,
                 "oracle": 2,
                 "explain": 6,
+                "picture": 2,
                 "sonify": 2,
                 "score": 6,
                 "cross": 2,
                 "objects": 6,
                 "compare": 1,
+                "draw": 1,
             },
         ),
     ],

@@ -15,6 +15,14 @@ LISTING = """
 include: "Snakefile"
 
 import json
+from types import SimpleNamespace
+
+
+# Of a method that finds subspaces, where the code depends on the method.
+def declared(rule):
+    found = getattr(rule.input, "code", [])
+    return found(SimpleNamespace(method="drsa")) if callable(found) else found
+
 
 for one in workflow.rules:
     print("RULE", json.dumps({
@@ -25,7 +33,7 @@ for one in workflow.rules:
         "message": bool(one.message),
         "resources": sorted(one.resources),
         "params": sorted(one.params.keys()),
-        "code": [str(path) for path in getattr(one.input, "code", [])],
+        "code": [str(path) for path in declared(one)],
         "shell": one.shellcmd,
     }))
 """

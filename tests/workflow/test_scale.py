@@ -55,10 +55,12 @@ def test_the_number_of_jobs_does_not_grow_with_the_classes(project, classes):
         "collect_large": 5,
         "fit_large": combinations,
         "explain_large": combinations + 2,
+        "picture_large": 5 * 3 + 1,
         "sonify_large": 5 * 3,
         "score": combinations + 2,
         "cross": 5 * 3 * 2,
         "compare": 1,
+        "draw": 1,
     }
     assert megabytes < MEMORY_MB
 

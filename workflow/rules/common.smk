@@ -13,14 +13,14 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from earmark.errors import EarmarkError
-from earmark.plan import datasets, machine, methods, stages, targets
+from earmark.plan import datasets, machine, stages, targets
 from earmark.plan.code import files
 from earmark.plan.config import validate
 from earmark.plan.generated import MODULES, has_stems
-from earmark.plan.methods import FITTED_METHOD, ORACLE
+from earmark.plan.methods import always, method_of, methods, pattern, shown
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER
+from earmark.store.layout import INPUT_LAYER, STANDARD
 
 
 def checked(function, *arguments):
@@ -130,6 +130,7 @@ MODEL = "results/{dataset}/{split}"
 PREDICTIONS = f"{MODEL}/predictions.csv"
 CHOSEN = f"{MODEL}/chosen.csv"
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
+STANDARD_MAPS = f"{MODEL}/{INPUT_LAYER}/{STANDARD}/K~1/{{cls}}/heatmaps.safetensors"
 INDEX = [f"{DATASET}/{name}" for name in ("manifest.csv", "classes.csv", "clips.csv")]
 LOGMEL = f"{DATASET}/logmel.safetensors"
 # Digests of recordings that were read, a file per data set, beside the records of Snakemake.
@@ -144,8 +145,8 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(CLASSES),
     split=r"main|cv\d",
-    layer=rf"{INPUT_LAYER}|conv\d+",
-    method=rf"{methods.SUBSPACE_METHOD.pattern}|{methods.INPUT_METHOD.pattern}",
+    layer=r"[A-Za-z0-9_.]+",
+    method=pattern(methods()),
     k=r"\d+",
 
 
@@ -167,9 +168,42 @@ def code(*modules):
     return [os.path.relpath(path) for path in files(*modules)]
 
 
+def code_of(stage):
+    """Return an input function: the files that a stage and the method that it explains by run."""
+    return lambda wildcards: code(f"stages.{stage}", method_of(wildcards.method).module)
+
+
 def config_of(stage, dataset=None):
-    """Return a params function: the sections of the configuration that a stage uses, as JSON."""
-    return lambda wildcards: stages.stage_config(config, dataset or wildcards.dataset, stage)
+    """Return a params function: the sections of the configuration that a stage, and its method, use, as JSON."""
+    return lambda wildcards: stages.stage_config(config, dataset or wildcards.dataset, stage, wildcards.get("method"))
+
+
+def call(stage, **known):
+    """Return a rule's command: the stage, its coordinates, known or wildcards, and its configuration.
+
+    Snakemake evaluates the call anew when a job runs; what a loop over rules sets is a param, or it is the last by then.
+    """
+    given = {
+        "gpu": "{resources.gpu}",
+        "folds": "{resources.folds}",
+        "processes": "{threads}",
+        "starts": "{params.starts:q}",
+    }
+    options = {
+        name: known.get(name, given.get(name, f"{{wildcards.{name}}}")) for name in stages.STAGES[stage].coordinates
+    }
+    words = [
+        f"--{name} {value}"
+        for name, value in ({"dataset": known.get("dataset", "{wildcards.dataset}")} | options).items()
+    ]
+    return f"earmark {stage} {' '.join(words)} --config {{params.config:q}} > {{log}} 2>&1"
+
+
+def record(stage, ending, dataset="{dataset}"):
+    """Return where a rule's log, or what it cost, lies: under the names of its results."""
+    places = {"split": "{split}", "layer": "{layer}", "method": "{method}", "k": "K~{k}"}
+    taken = [place for name, place in places.items() if name in stages.STAGES[stage].coordinates]
+    return os.path.join("logs", dataset, *taken, f"{stage}.{ending}")
 
 
 def of(pattern, **known):
@@ -186,7 +220,7 @@ def of_other_splits(patterns):
     """Return an input function: paths for every other split that stability looks at, and every class."""
 
     def paths(wildcards):
-        if wildcards.method.startswith("random~"):  # drawn without a look at any split
+        if "pairs" not in method_of(wildcards.method).depends_on:  # found without a look at any split
             return []
         splits = config["datasets"][wildcards.dataset]["stability"]["splits"]
         known = {**wildcards, "split": [split for split in splits if split != wildcards.split]}
@@ -205,16 +239,35 @@ def with_stems(dataset, paths):
     return paths if dataset in STEMS else []
 
 
-def below_input(paths, dataset=None):
-    """Return an input function: paths with wildcards, {cls} among them, that maps of the layer `input` do without."""
-    return lambda wildcards: (
-        [] if wildcards.layer == INPUT_LAYER else expand(paths, cls=CLASSES[dataset or wildcards.dataset], **wildcards)
-    )
+def where(holds, paths, dataset=None):
+    """Return an input function: paths with wildcards, {cls} among them, for methods of which something holds."""
+
+    def filled(wildcards):
+        known = {"cls": CLASSES[dataset or wildcards.dataset], **wildcards}
+        return expand(paths, **known) if holds(method_of(wildcards.method)) else []
+
+    return filled
 
 
-def fitted(dataset):
-    """List the methods of a data set's grid but the oracle, which starts from them."""
-    return [method for method in config["datasets"][dataset]["grid"]["methods"] if method != ORACLE]
+def fitted(paths, dataset=None):
+    """Return an input function: what is fitted to each class, for methods where something is."""
+    return where(lambda method: method.has_basis, paths, dataset)
+
+
+def sums(paths, dataset=None):
+    """Return an input function: standard heatmaps, for methods whose parts sum to them."""
+    return where(lambda method: "sums_to_standard" in method.promises and method.name != STANDARD, paths, dataset)
+
+
+def heard(paths, dataset=None):
+    """Return an input function: waveforms, for methods that hear them."""
+    return where(lambda method: method.hears, paths, dataset)
+
+
+def starts(dataset):
+    """List the methods of a data set's grid whose bases a search that knows the stems starts from."""
+    found = map(method_of, names := config["datasets"][dataset]["grid"]["methods"])
+    return [name for name, one in zip(names, found) if one.has_basis and one.fitted_to != "stems"]
 
 
 def growing(amount):
@@ -222,14 +275,23 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def grid(dataset, pattern, methods=None, maps_of_input=()):
-    """List a path for every layer, method and K of a data set's grid, and for methods without subspaces."""
+def grid(dataset, pattern, names=None, beside=()):
+    """List a path for every method of a data set's grid, or some of it, and for methods beside it.
+
+    Methods that work at a layer have one for every layer and K, the others one.
+    """
     block = config["datasets"][dataset]["grid"]
-    methods = block["methods"] if methods is None else methods
+    names = list(dict.fromkeys([*beside, *(block["methods"] if names is None else names)]))
+    layered = [name for name in names if method_of(name).layered]
     known = {"dataset": dataset, "split": "main", "cls": CLASSES[dataset]}
-    return expand(pattern, layer=block["layers"], method=methods, k=block["k"], **known) + expand(
-        pattern, layer=INPUT_LAYER, method=maps_of_input, k=1, **known
+    return expand(pattern, layer=block["layers"], method=layered, k=block["k"], **known) + expand(
+        pattern, layer=INPUT_LAYER, method=[name for name in names if name not in layered], k=1, **known
     )
+
+
+def with_basis(dataset):
+    """List the methods of a data set's grid that are fitted to each class."""
+    return [name for name in config["datasets"][dataset]["grid"]["methods"] if method_of(name).has_basis]
 
 
 @functools.cache
@@ -246,5 +308,7 @@ def composites_of(dataset):
 
 def wanted(dataset):
     """List what a plain call makes of a data set; the rest comes with it."""
-    sounds = grid(dataset, f"{METHOD}/{{cls}}/sounds", config["datasets"][dataset]["sonify"]["methods"])
-    return expand(rules.compare.output, dataset=dataset) + sounds
+    heard = config["datasets"][dataset]["sonify"]["methods"]
+    sounds = grid(dataset, f"{METHOD}/{{cls}}/sounds", heard)
+    pictures = grid(dataset, f"{METHOD}/{{cls}}/heatmaps.png", heard, beside=[STANDARD])
+    return expand([*rules.compare.output, *rules.draw.output], dataset=dataset) + sounds + pictures

@@ -15,9 +15,9 @@ rule generate:
         truth=f"{DATASET}/truth.json",
         recordings=directory(f"{DATASET}/generated"),
     log:
-        "logs/{dataset}/generate.log",
+        record("generate", "log"),
     benchmark:
-        "logs/{dataset}/generate.tsv"
+        record("generate", "tsv")
     wildcard_constraints:
         dataset=one_of(STEMS),
     conda:
@@ -31,7 +31,7 @@ rule generate:
     message:
         "Generating the recordings of {wildcards.dataset}"
     shell:
-        "earmark generate --dataset {wildcards.dataset} --processes {threads} --config {params.config:q} > {log} 2>&1"
+        call("generate")
 
 
 rule ingest:
@@ -43,9 +43,9 @@ rule ingest:
         clips=ensure(f"{DATASET}/clips.npy", non_empty=True),
         logmel=ensure(LOGMEL, non_empty=True),
     log:
-        "logs/{dataset}/ingest.log",
+        record("ingest", "log"),
     benchmark:
-        "logs/{dataset}/ingest.tsv"
+        record("ingest", "tsv")
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "ingest")
@@ -62,4 +62,4 @@ rule ingest:
     message:
         "Reading the recordings of {wildcards.dataset}"
     shell:
-        "earmark ingest --dataset {wildcards.dataset} --config {params.config:q} > {log} 2>&1"
+        call("ingest")

@@ -7,14 +7,14 @@ rule score:
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
         heatmaps=of_classes(f"{METHOD}/{{cls}}/heatmaps.safetensors"),
-        standard=of_classes(f"{MODEL}/{INPUT_LAYER}/standard/K~1/{{cls}}/heatmaps.safetensors"),
+        standard=of_classes(STANDARD_MAPS),
         code=code("stages.score"),
     output:
         f"{METHOD}/scores.csv",
     log:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/score.log",
+        record("score", "log"),
     benchmark:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/score.tsv"
+        record("score", "tsv")
     group:
         "concepts-{layer}-{method}"
     conda:
@@ -29,9 +29,7 @@ rule score:
     message:
         "Scoring {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k}"
     shell:
-        "earmark score --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("score")
 
 
 rule cross:
@@ -40,17 +38,17 @@ rule cross:
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
         subspaces=of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors"),
-        standard=of_classes(f"{MODEL}/{INPUT_LAYER}/standard/K~1/{{cls}}/heatmaps.safetensors"),
-        code=code("stages.cross"),
+        standard=of_classes(STANDARD_MAPS),
+        code=code_of("cross"),
     output:
         matrix=f"{METHOD}/cross_class.csv",
         clips=f"{METHOD}/cross_class_clips.csv",
     log:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/cross.log",
+        record("cross", "log"),
     benchmark:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/cross.tsv"
+        record("cross", "tsv")
     wildcard_constraints:
-        layer=r"conv\d+",
+        method=pattern(methods(lambda one: one.has_basis)),
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "cross")
@@ -63,9 +61,7 @@ rule cross:
     message:
         "Crossing classes of {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k}"
     shell:
-        "earmark cross --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("cross")
 
 
 rule ablate:
@@ -80,9 +76,9 @@ rule ablate:
     output:
         f"{MODEL}/ablation.csv",
     log:
-        "logs/{dataset}/{split}/ablate.log",
+        record("ablate", "log"),
     benchmark:
-        "logs/{dataset}/{split}/ablate.tsv"
+        record("ablate", "tsv")
     wildcard_constraints:
         dataset=one_of(STEMS),
     conda:
@@ -97,8 +93,7 @@ rule ablate:
     message:
         "Removing sound objects from clips of {wildcards.dataset}/{wildcards.split}"
     shell:
-        "earmark ablate --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("ablate")
 
 
 rule objects:
@@ -109,14 +104,14 @@ rule objects:
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
         chosen=CHOSEN,
-        subspaces=below_input(f"{METHOD}/{{cls}}/subspaces.safetensors"),
-        code=code("stages.objects"),
+        fitted=fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+        code=code_of("objects"),
     output:
         f"{METHOD}/objects.csv",
     log:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/objects.log",
+        record("objects", "log"),
     benchmark:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/objects.tsv"
+        record("objects", "tsv")
     wildcard_constraints:
         dataset=one_of(STEMS),
     conda:
@@ -131,9 +126,7 @@ rule objects:
     message:
         "Matching {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k} with sound objects"
     shell:
-        "earmark objects --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("objects")
 
 
 rule composites:
@@ -147,9 +140,9 @@ rule composites:
         scores=f"{MODEL}/composites.csv",
         curves=f"{MODEL}/composites_curves.csv",
     log:
-        "logs/{dataset}/{split}/composites.log",
+        record("composites", "log"),
     benchmark:
-        "logs/{dataset}/{split}/composites.tsv"
+        record("composites", "tsv")
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "composites")
@@ -162,8 +155,7 @@ rule composites:
     message:
         "Comparing LRP rules on {wildcards.dataset}/{wildcards.split}"
     shell:
-        "earmark composites --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("composites")
 
 
 rule stability:
@@ -175,16 +167,15 @@ rule stability:
         model=f"{MODEL}/model.safetensors",
         subspaces=of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors"),
         others=of_other_splits([f"{MODEL}/model.safetensors", f"{METHOD}/{{cls}}/subspaces.safetensors"]),
-        code=code("stages.stability"),
+        code=code_of("stability"),
     output:
         of(f"{METHOD}/{{name}}", name=targets.STABILITY_FILES),
     log:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/stability.log",
+        record("stability", "log"),
     benchmark:
-        "logs/{dataset}/{split}/{layer}/{method}/K~{k}/stability.tsv"
+        record("stability", "tsv")
     wildcard_constraints:
-        layer=r"conv\d+",
-        method=FITTED_METHOD.pattern,
+        method=pattern(methods(lambda one: one.fitted_to == "pairs")),
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "stability")
@@ -197,6 +188,4 @@ rule stability:
     message:
         "Refitting {wildcards.dataset}/{wildcards.split}/{wildcards.layer}/{wildcards.method}/K~{wildcards.k}"
     shell:
-        "earmark stability --dataset {wildcards.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-        " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("stability")

@@ -1,4 +1,4 @@
-# Heatmaps and sounds of concepts. One rule per data set, as in subspaces.smk.
+# Heatmaps of concepts, pictures and sounds of them. One rule per data set, as in subspaces.smk.
 
 
 for dataset, classes in CLASSES.items():
@@ -11,15 +11,16 @@ for dataset, classes in CLASSES.items():
             logmel=of(LOGMEL, dataset=dataset),
             model=of(f"{MODEL}/model.safetensors", dataset=dataset),
             chosen=of(CHOSEN, dataset=dataset),
-            subspaces=below_input(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
-            code=code("stages.explain"),
+            clips=heard(f"results/{dataset}/clips.npy", dataset),
+            fitted=fitted(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
+            standard=sums(of(STANDARD_MAPS, dataset=dataset), dataset),
+            code=code_of("explain"),
         output:
             ensure(of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes), non_empty=True),
-            of(f"{METHOD}/{{cls}}/heatmaps.png", dataset=dataset, cls=classes),
         log:
-            f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/explain.log",
+            record("explain", "log", dataset=dataset),
         benchmark:
-            f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/explain.tsv"
+            record("explain", "tsv", dataset=dataset)
         group:
             "concepts-{layer}-{method}"
         conda:
@@ -30,14 +31,44 @@ for dataset, classes in CLASSES.items():
             runtime=growing(60),
             gpu=1,
         params:
-            config=config_of("explain", dataset),
             dataset=dataset,
+            config=config_of("explain", dataset),
         message:
             f"Explaining {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
         shell:
-            "earmark explain --dataset {params.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-            " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
-            " --config {params.config:q} > {log} 2>&1"
+            call("explain", dataset="{params.dataset}")
+
+    rule:
+        name:
+            f"picture_{dataset}"
+        input:
+            index=of(INDEX, dataset=dataset),
+            clips=f"results/{dataset}/clips.npy",
+            logmel=of(LOGMEL, dataset=dataset),
+            heatmaps=of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes),
+            standard=of(STANDARD_MAPS, dataset=dataset, cls=classes),
+            code=code("stages.picture"),
+        output:
+            of(f"{METHOD}/{{cls}}/heatmaps.png", dataset=dataset, cls=classes),
+        log:
+            record("picture", "log", dataset=dataset),
+        benchmark:
+            record("picture", "tsv", dataset=dataset)
+        group:
+            "sounds-{layer}"
+        conda:
+            "../../envs/earmark.yaml"
+        threads: stages.threads(config, "picture")
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(60),
+        params:
+            dataset=dataset,
+            config=config_of("picture", dataset),
+        message:
+            f"Drawing {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
+        shell:
+            call("picture", dataset="{params.dataset}")
 
     rule:
         name:
@@ -47,21 +78,14 @@ for dataset, classes in CLASSES.items():
             clips=f"results/{dataset}/clips.npy",
             logmel=of(LOGMEL, dataset=dataset),
             heatmaps=of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes),
-            standard=of(
-                f"{METHOD}/{{cls}}/heatmaps.safetensors",
-                dataset=dataset,
-                layer=INPUT_LAYER,
-                method="standard",
-                k=1,
-                cls=classes,
-            ),
+            standard=of(STANDARD_MAPS, dataset=dataset, cls=classes),
             code=code("stages.sonify"),
         output:
             directory(of(f"{METHOD}/{{cls}}/sounds", dataset=dataset, cls=classes)),
         log:
-            f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/sonify.log",
+            record("sonify", "log", dataset=dataset),
         benchmark:
-            f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/sonify.tsv"
+            record("sonify", "tsv", dataset=dataset)
         group:
             "sounds-{layer}"
         conda:
@@ -71,10 +95,9 @@ for dataset, classes in CLASSES.items():
             mem_mb=growing(4000),
             runtime=growing(60),
         params:
-            config=config_of("sonify", dataset),
             dataset=dataset,
+            config=config_of("sonify", dataset),
         message:
             f"Rendering {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
         shell:
-            "earmark sonify --dataset {params.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-            " --method {wildcards.method} --k {wildcards.k} --config {params.config:q} > {log} 2>&1"
+            call("sonify", dataset="{params.dataset}")

@@ -6,28 +6,26 @@ rule compare:
         index=INDEX,
         clips=f"{DATASET}/clips.npy",
         logmel=LOGMEL,
-        truth=of_generated("stems.npy", "truth.json"),
+        truth=of_generated("truth.json"),
         models=lambda wildcards: expand(
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,
             split=datasets.splits(planned_folds(wildcards.dataset)),
-            name=["history.csv", "metrics.json", "confusion.csv"],
+            name=("metrics.json", "confusion.csv"),
         ),
         chosen=lambda wildcards: expand(CHOSEN, dataset=wildcards.dataset, split="main"),
-        scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", maps_of_input=methods.INPUT_METHODS),
-        heatmaps=lambda wildcards: grid(
-            wildcards.dataset, f"{METHOD}/{{cls}}/heatmaps.safetensors", maps_of_input=methods.INPUT_METHODS
-        ),
-        fits=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/fit.json"),
+        scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", beside=always()),
+        heatmaps=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/heatmaps.safetensors", beside=always()),
+        fits=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/fit.json", with_basis(wildcards.dataset)),
         cross=lambda wildcards: grid(
             wildcards.dataset,
-            [f"{METHOD}/cross_class.csv", f"{METHOD}/cross_class_clips.csv"],
+            f"{METHOD}/cross_class_clips.csv",
             config["datasets"][wildcards.dataset]["evaluate"]["cross"],
         ),
         objects=lambda wildcards: with_stems(
             wildcards.dataset,
             [
-                *grid(wildcards.dataset, f"{METHOD}/objects.csv", maps_of_input=["standard"]),
+                *grid(wildcards.dataset, f"{METHOD}/objects.csv", beside=[STANDARD]),
                 *expand(f"{MODEL}/ablation.csv", dataset=wildcards.dataset, split="main"),
             ],
         ),
@@ -39,8 +37,7 @@ rule compare:
         ),
         code=code("stages.compare"),
     output:
-        tables=of(f"{DATASET}/tables/{{name}}", name=targets.TABLES),
-        figures=directory(f"{DATASET}/figures"),
+        of(f"{DATASET}/tables/{{name}}", name=targets.TABLES),
     log:
         "logs/{dataset}/compare.log",
     benchmark:
@@ -56,4 +53,50 @@ rule compare:
     message:
         "Comparing the explanations of {wildcards.dataset}"
     shell:
-        "earmark compare --dataset {wildcards.dataset} --split main --config {params.config:q} > {log} 2>&1"
+        call("compare", split="main")
+
+
+rule draw:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        logmel=LOGMEL,
+        truth=of_generated("stems.npy", "truth.json"),
+        tables=of(f"{DATASET}/tables/{{name}}", name=[name for name in targets.TABLES if name.endswith(".csv")]),
+        models=lambda wildcards: expand(
+            f"{MODEL}/{{name}}",
+            dataset=wildcards.dataset,
+            split=datasets.splits(planned_folds(wildcards.dataset)),
+            name=("history.csv", "confusion.csv"),
+        ),
+        heatmaps=lambda wildcards: grid(
+            wildcards.dataset,
+            f"{METHOD}/{{cls}}/heatmaps.safetensors",
+            shown(config["datasets"][wildcards.dataset]["grid"]["methods"]),
+            beside=[STANDARD],
+        ),
+        fits=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/fit.json", with_basis(wildcards.dataset)),
+        cross=lambda wildcards: grid(
+            wildcards.dataset,
+            f"{METHOD}/cross_class.csv",
+            config["datasets"][wildcards.dataset]["evaluate"]["cross"],
+        ),
+        code=code("stages.draw"),
+    output:
+        directory(f"{DATASET}/figures"),
+    log:
+        "logs/{dataset}/draw.log",
+    benchmark:
+        "logs/{dataset}/draw.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: stages.threads(config, "draw")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        config=config_of("draw"),
+    message:
+        "Drawing the figures of {wildcards.dataset}"
+    shell:
+        call("draw", split="main")

@@ -16,9 +16,9 @@ for dataset, classes in CLASSES.items():
         output:
             ensure(of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes), non_empty=True),
         log:
-            f"logs/{dataset}/{{split}}/{{layer}}/collect.log",
+            record("collect", "log", dataset=dataset),
         benchmark:
-            f"logs/{dataset}/{{split}}/{{layer}}/collect.tsv"
+            record("collect", "tsv", dataset=dataset)
         conda:
             "../../envs/earmark.yaml"
         threads: stages.threads(config, "collect")
@@ -27,13 +27,12 @@ for dataset, classes in CLASSES.items():
             runtime=growing(60),
             gpu=1,
         params:
-            config=config_of("collect", dataset),
             dataset=dataset,
+            config=config_of("collect", dataset),
         message:
             f"Collecting pairs at {dataset}/{{wildcards.split}}/{{wildcards.layer}}"
         shell:
-            "earmark collect --dataset {params.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-            " --gpu {resources.gpu} --config {params.config:q} > {log} 2>&1"
+            call("collect", dataset="{params.dataset}")
 
     rule:
         name:
@@ -41,16 +40,29 @@ for dataset, classes in CLASSES.items():
         input:
             classes=f"results/{dataset}/classes.csv",
             pairs=of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes),
-            code=code("stages.fit"),
+            clips=where(
+                lambda method: method.fitted_to in ("clips", "stems"),
+                of([*INDEX, LOGMEL, f"{MODEL}/model.safetensors", PREDICTIONS], dataset=dataset),
+                dataset,
+            ),
+            stems=where(
+                lambda method: method.fitted_to == "stems",
+                [
+                    *of([f"{DATASET}/clips.npy", f"{DATASET}/stems.npy"], dataset=dataset),
+                    *(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=starts(dataset))),
+                ],
+                dataset,
+            ),
+            code=code_of("fit"),
         output:
             ensure(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, cls=classes), non_empty=True),
             of(f"{METHOD}/{{cls}}/fit.json", dataset=dataset, cls=classes),
         log:
-            f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/fit.log",
+            record("fit", "log", dataset=dataset),
         benchmark:
-            f"logs/{dataset}/{{split}}/{{layer}}/{{method}}/K~{{k}}/fit.tsv"
+            record("fit", "tsv", dataset=dataset)
         wildcard_constraints:
-            method=FITTED_METHOD.pattern,
+            method=pattern(methods(lambda one: one.has_basis and (one.fitted_to != "stems" or dataset in STEMS))),
         group:
             "concepts-{layer}-{method}"
         conda:
@@ -61,58 +73,12 @@ for dataset, classes in CLASSES.items():
             runtime=growing(120),
             gpu=1,
         params:
-            config=config_of("fit", dataset),
             dataset=dataset,
+            config=config_of("fit", dataset),
+            starts=lambda wildcards, dataset=dataset: (
+                starts(dataset) if method_of(wildcards.method).fitted_to == "stems" else []
+            ),
         message:
             f"Fitting {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
         shell:
-            "earmark fit --dataset {params.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-            " --method {wildcards.method} --k {wildcards.k} --gpu {resources.gpu}"
-            " --config {params.config:q} > {log} 2>&1"
-
-    if dataset in STEMS:
-
-        rule:
-            name:
-                f"oracle_{dataset}"
-            input:
-                index=of(INDEX, dataset=dataset),
-                clips=f"results/{dataset}/clips.npy",
-                stems=f"results/{dataset}/stems.npy",
-                logmel=of(LOGMEL, dataset=dataset),
-                model=of(f"{MODEL}/model.safetensors", dataset=dataset),
-                predictions=of(PREDICTIONS, dataset=dataset),
-                pairs=of(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors", dataset=dataset, cls=classes),
-                starts=of(
-                    f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=fitted(dataset), cls=classes
-                ),
-                code=code("stages.oracle"),
-            output:
-                ensure(
-                    of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset, method=ORACLE, cls=classes),
-                    non_empty=True,
-                ),
-                of(f"{METHOD}/{{cls}}/fit.json", dataset=dataset, method=ORACLE, cls=classes),
-            log:
-                f"logs/{dataset}/{{split}}/{{layer}}/{ORACLE}/K~{{k}}/oracle.log",
-            benchmark:
-                f"logs/{dataset}/{{split}}/{{layer}}/{ORACLE}/K~{{k}}/oracle.tsv"
-            group:
-                f"concepts-{{layer}}-{ORACLE}"
-            conda:
-                "../../envs/earmark.yaml"
-            threads: stages.threads(config, "oracle")
-            resources:
-                mem_mb=growing(4000),
-                runtime=growing(120),
-                gpu=1,
-            params:
-                config=config_of("oracle", dataset),
-                dataset=dataset,
-                starts=fitted(dataset),
-            message:
-                f"Searching the oracle of {dataset}/{{wildcards.split}}/{{wildcards.layer}}/K~{{wildcards.k}}"
-            shell:
-                "earmark oracle --dataset {params.dataset} --split {wildcards.split} --layer {wildcards.layer}"
-                " --k {wildcards.k} --gpu {resources.gpu} --starts {params.starts:q}"
-                " --config {params.config:q} > {log} 2>&1"
+            call("fit", dataset="{params.dataset}")

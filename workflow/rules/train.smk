@@ -16,9 +16,9 @@ rule train:
         model=ensure(f"{MODEL}/model.safetensors", non_empty=True),
         history=f"{MODEL}/history.csv",
     log:
-        "logs/{dataset}/{split}/train.log",
+        record("train", "log"),
     benchmark:
-        "logs/{dataset}/{split}/train.tsv"
+        record("train", "tsv")
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "train")
@@ -33,8 +33,7 @@ rule train:
     message:
         "Training the model {wildcards.dataset}/{wildcards.split}"
     shell:
-        "earmark train --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
-        " --folds {resources.folds} --config {params.config:q} > {log} 2>&1"
+        call("train")
 
 
 rule predict:
@@ -49,9 +48,9 @@ rule predict:
         metrics=f"{MODEL}/metrics.json",
         confusion=f"{MODEL}/confusion.csv",
     log:
-        "logs/{dataset}/{split}/predict.log",
+        record("predict", "log"),
     benchmark:
-        "logs/{dataset}/{split}/predict.tsv"
+        record("predict", "tsv")
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "predict")
@@ -64,8 +63,7 @@ rule predict:
     message:
         "Evaluating the model {wildcards.dataset}/{wildcards.split}"
     shell:
-        "earmark predict --dataset {wildcards.dataset} --split {wildcards.split} --gpu {resources.gpu}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("predict")
 
 
 rule choose:
@@ -77,9 +75,9 @@ rule choose:
     output:
         CHOSEN,
     log:
-        "logs/{dataset}/{split}/choose.log",
+        record("choose", "log"),
     benchmark:
-        "logs/{dataset}/{split}/choose.tsv"
+        record("choose", "tsv")
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "choose")
@@ -91,5 +89,4 @@ rule choose:
     message:
         "Choosing clips of {wildcards.dataset}/{wildcards.split}"
     shell:
-        "earmark choose --dataset {wildcards.dataset} --split {wildcards.split}"
-        " --config {params.config:q} > {log} 2>&1"
+        call("choose")

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from earmark.data.dataset import ClassInfo, read_table
+from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
 from earmark.job import Job
+from earmark.store import artifacts
 from earmark.store.layout import Layout
 
 COLUMNS = ("clip", "cls", "logit", "use", "reason")
@@ -138,6 +139,6 @@ def of(job: Job) -> Chosen:
 
 def read(layout: Layout, split: str) -> Chosen:
     """Read what was chosen for a split of a data set."""
-    table = read_table(layout.chosen(split))
+    table = artifacts.read_csv(layout.chosen(split))
     numbers = {"clip": table["clip"].to_numpy(np.int64), "logit": table["logit"].to_numpy(np.float64)}
     return Chosen(f"{layout.dataset}/{split}", table.assign(**numbers))

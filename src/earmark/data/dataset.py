@@ -263,27 +263,21 @@ def open_dataset(layout: Layout) -> DataSet:
     for path in (layout.manifest, layout.classes, layout.clip_index, layout.clips, layout.logmel):
         if not path.exists():
             raise EarmarkError(f"The data set '{layout.dataset}' has not been ingested: '{path}' is missing.")
-    listed = read_table(layout.classes)
+    listed = artifacts.read_csv(layout.classes)
     classes = [ClassInfo(row.slug, row.name, index) for index, row in enumerate(listed.itertuples(index=False))]
-    clips = read_table(layout.clip_index)
-    numbers = ["clip", "fold", "offset", "samples", "recording_offset", "recording_samples", "recording"]
-    clips[numbers] = clips[numbers].astype(np.int64)
+    numbers = ("clip", "fold", "offset", "samples", "recording_offset", "recording_samples", "recording")
+    clips = artifacts.read_csv(layout.clip_index, dict.fromkeys(numbers, int))
     clips["class_index"] = clips["class"].map({cls.slug: cls.index for cls in classes}).astype(np.int64)
     clip_samples = artifacts.read_metadata(layout.logmel)["clip_samples"]
     return DataSet(layout, classes, _read_manifest(layout.manifest), clips, clip_samples)
 
 
 def _read_manifest(path: Path) -> pd.DataFrame:
-    manifest = read_table(path)
+    manifest = artifacts.read_csv(path)
     manifest["fold"] = pd.to_numeric(manifest["fold"]).astype("Int64")  # empty where excluded
     manifest["seconds"] = pd.to_numeric(manifest["seconds"])
     manifest["sample_rate"] = pd.to_numeric(manifest["sample_rate"]).astype("Int64")
     return manifest
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table, every column as text: a class may be called ``nan`` and a group ``007``."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def _rows(numbers: Rows) -> np.ndarray:

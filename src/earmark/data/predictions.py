@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from earmark.data.dataset import ClassInfo, DataSet, read_table
+from earmark.data.dataset import ClassInfo, DataSet
 from earmark.job import Job
+from earmark.store import artifacts
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Predictions:
 
 def of(job: Job) -> Predictions:
     """Read the predictions of the job's split; columns by position, since a class may be called ``clip``."""
-    table = read_table(job.layout.predictions(job.split))
+    table = artifacts.read_csv(job.layout.predictions(job.split))
     return Predictions(table.iloc[:, 1:].to_numpy(np.float64).astype(np.float32))
 
 

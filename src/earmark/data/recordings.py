@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import itertools
@@ -22,6 +21,7 @@ from earmark.data.decode import NOTHING, Decoded, decode
 from earmark.errors import EarmarkError
 from earmark.plan import folder
 from earmark.sound.logmel import LogMel
+from earmark.store import artifacts
 from earmark.store.layout import Layout, composed
 
 log = logging.getLogger(__name__)
@@ -136,8 +136,7 @@ def generated(layout: Layout) -> tuple[list[Recording], int]:
         raise EarmarkError(
             f"The recordings of '{layout.dataset}' have not been generated: '{layout.generated_index}' is missing."
         )
-    with layout.generated_index.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = artifacts.read_rows(layout.generated_index)
     found = [Recording(row["path"], row["class"], row["group"], row["set"]) for row in rows]
     return found, int(rows[0]["samples"])
 

@@ -1,75 +1,150 @@
-"""Heatmaps by any method, and how exactly they conserve relevance (thesis 3.2.3)."""
+"""What every explainer is: clips in, parts of an explanation out.
+
+A family's module makes its explainers by ``build``, and what they rest on by ``find``; whoever explains goes
+through this door and knows no method by name.
+"""
 
 from __future__ import annotations
 
-import re
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor
 
-from earmark.explainers.subspaces.basis import Subspaces
-from earmark.explainers.subspaces.decompose import concept_heatmaps
-from earmark.lrp import attributor
-from earmark.lrp.rules import Rules
+from earmark.data.dataset import ClassInfo, DataSet
+from earmark.job import Job
+from earmark.models.base import Model
+from earmark.plan.methods import PACKAGE, method_of
 
-NOISE = re.compile(r"noise~\d+")
-"""Random maps, the control of every score."""
+BATCH = 64
+"""Clips that an explainer is given at once; bounds memory and decides nothing."""
 
 
-def heatmaps_by(
-    method: str,
-    network: nn.Sequential,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    layer: str,
-    found: Subspaces | None,
-    rules: Rules,
-    seed: int,
-) -> torch.Tensor:
-    """Compute the heatmaps of any method.
+@dataclass(frozen=True)
+class Batch:
+    """Clips to be explained.
+
+    Attributes
+    ----------
+    clips : array of int [B]
+        Rows of the clip index.
+    waveforms : Tensor [B, S]
+        At their recorded level; ``[B, 0]`` unless the method's file says that it hears them.
+    inputs : Tensor [B, *I]
+        What the network gets.
+    targets : Tensor [B]
+        Explained classes.
+    """
+
+    clips: NDArray[np.int64]
+    waveforms: Tensor
+    inputs: Tensor
+    targets: Tensor
+
+    def first(self, count: int) -> Batch:
+        """Keep the first clips, at most all."""
+        kept = slice(max(count, 0))
+        return Batch(self.clips[kept], self.waveforms[kept], self.inputs[kept], self.targets[kept])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An explanation of B clips in K parts; a method gives maps, or makes sounds itself.
+
+    Attributes
+    ----------
+    maps : Tensor [B, K, *grid] or None
+        Relevance on the front end's grid.
+    samples : Tensor [B, K, 1, S] or None
+        Relevance of samples, of waveform models only.
+    sounds : Tensor [B, K, S] or None
+        Where the method makes sound itself.
+    checks : mapping of str to float
+        What it measured of itself.
+    """
+
+    maps: Tensor | None = None
+    samples: Tensor | None = None
+    sounds: Tensor | None = None
+    checks: Mapping[str, float] = field(default_factory=dict)
+
+
+Explainer = Callable[[Batch], Parts]
+
+
+def family(method: str) -> Any:
+    """Import the module of a method's family."""
+    return importlib.import_module(f"{PACKAGE.name}.{method_of(method).module}")
+
+
+def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: Any, seed: int) -> Explainer:
+    """Make the explainer of a method.
 
     Parameters
     ----------
     method : str
-        ``standard``, ``noise~SEED``, or the name of what the subspaces come from.
-    network, inputs, targets, layer, rules
-        As in :func:`concept_heatmaps`.
-    found : Subspaces or None
-        At the layer; None for the methods without.
+        Its name, with the variant.
+    model : Model
+        What is explained.
+    layer : str
+        Where; ``input`` for methods that know no layer.
+    settings : mapping
+        ``lrp``, and ``explainers`` with the family's section.
+    state : object
+        What was fitted: see :func:`state_of`.
     seed : int
-        Of the noise.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[B, K, 1, F, T]``; K = 1 without subspaces.
+        Of everything that it draws, clip by clip.
     """
-    if found is not None:
-        return concept_heatmaps(network, inputs, targets, layer, found, rules)
-    if NOISE.fullmatch(method):
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(inputs.unsqueeze(1).shape, generator=generator).to(inputs)
-    return attributor.heatmaps(network, inputs, targets, rules).unsqueeze(1)
+    return family(method).build(method, model, layer, settings, state, seed)
 
 
-def conservation(standard: torch.Tensor, heatmaps: torch.Tensor, logits: torch.Tensor) -> dict[str, float]:
-    """Measure how exactly relevance is conserved.
+def across(
+    method: str, model: Model, layer: str, settings: Mapping[str, Any], states: Sequence[Any], seed: int
+) -> Callable[[Batch], list[Parts]]:
+    """Make a function that explains clips by several states, such as those of every class.
 
-    Parameters
-    ----------
-    standard : torch.Tensor
-        ``[B, 1, F, T]``.
-    heatmaps : torch.Tensor
-        ``[B, K, 1, F, T]``.
-    logits : torch.Tensor
-        ``[B]``.
-
-    Returns
-    -------
-    dict of str to float
-        ``sum_error``, largest difference between the concepts' sum and the standard heatmap over the latter's
-        largest value; ``absorbed_share``, mean share of the logit that does not reach the input.
+    A family whose states have work in common says so by a function of this name; else one explainer follows another.
     """
-    difference = (heatmaps.sum(dim=1) - standard).abs().max() / standard.abs().max().clamp_min(1e-30)
-    reached = standard.double().sum(dim=(1, 2, 3)) / logits.double()
-    return {"sum_error": float(difference), "absorbed_share": float(1 - reached.mean())}
+    shared = getattr(family(method), "across", None)
+    if shared is not None:
+        return shared(method, model, layer, settings, states, seed)
+    explainers = [build(method, model, layer, settings, state, seed) for state in states]
+    return lambda batch: [explainer(batch) for explainer in explainers]
+
+
+def state_of(job: Job, cls: str) -> Any:
+    """Read what the job's method was fitted to a class; None for methods that are not fitted."""
+    method = method_of(job.method)
+    return family(job.method).load(job.of_class(cls)) if method.per_class else None
+
+
+def seed_of(job: Job, cls: str) -> int:
+    """Return the seed of the job's method for a class."""
+    return job.seed(*job.method.split("~"), cls)
+
+
+def batches(
+    source: DataSet, clips: NDArray[np.int64], cls: ClassInfo, method: str, device: torch.device
+) -> Iterator[Batch]:
+    """Cut clips of a class into what an explainer is given at once."""
+    hears = method_of(method).hears
+    for part in np.array_split(clips, range(BATCH, len(clips), BATCH)):
+        inputs = source.logmel(part).to(device)
+        waveforms = source.waveforms(part).to(device) if hears else inputs.new_empty(len(part), 0)
+        yield Batch(part, waveforms, inputs, torch.full((len(part),), cls.index, device=device))
+
+
+def joined(parts: Sequence[Parts]) -> Parts:
+    """Put the parts of batches after one another, on the CPU; of what each measured of itself the largest counts."""
+
+    def column(name: str) -> Tensor | None:
+        tensors = [tensor.cpu() for one in parts if (tensor := getattr(one, name)) is not None]
+        return torch.cat(tensors) if tensors else None
+
+    checks = {name: max(one.checks[name] for one in parts) for name in parts[0].checks}
+    return Parts(column("maps"), column("samples"), column("sounds"), checks)

@@ -1,76 +1,188 @@
-"""What `explain` writes: the heatmaps of a class's clips, and what is the same about a concept in all of them."""
+"""The explanation of a class's clips: what `explain` writes and everybody else reads."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from earmark.errors import EarmarkError
+from earmark.explainers.base import Parts
+from earmark.job import Job
 from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER, Layout
+from earmark.store.layout import INPUT_LAYER, STANDARD
+
+NAME = "heatmaps.safetensors"
 
 TOP = 3
-"""Clips on a card."""
+"""Clips that stand for a part: those in which it weighs most."""
 
 
-def relevances(heatmaps: Tensor) -> Tensor:
-    """Sum the relevance of every concept: heatmaps ``[n, K, 1, F, T]`` to ``[n, K]``."""
-    return heatmaps.sum(dim=(2, 3, 4))
+@dataclass(frozen=True)
+class Explanation:
+    """Parts of the explanation of n clips, all of one class.
 
-
-def strongest(relevance: Tensor, count: int = TOP) -> Tensor:
-    """List the clips in which each concept weighs most.
-
-    Parameters
+    Attributes
     ----------
-    relevance : Tensor [n, K]
-        Of n clips.
-    count : int
-        How many clips; all if there are fewer.
-
-    Returns
-    -------
-    Tensor [K, m]
-        Places among the n clips, the most relevant first; of equal ones the earlier.
-    """
-    return relevance.argsort(dim=0, descending=True, stable=True)[:count].T
-
-
-def profiles(heatmaps: Tensor) -> Tensor:
-    """Average positive relevance over n clips: ``[n, K, 1, F, T]`` to ``[K, F, T]``."""
-    return heatmaps[:, :, 0].clamp_min(0).mean(dim=0)
-
-
-def scored(path: Path) -> tuple[list[int], Tensor, Tensor]:
-    """Read the scored clips of a ``heatmaps.safetensors``.
-
-    Returns
-    -------
-    clips : list of int
-        n rows of the clip index.
-    heatmaps : Tensor [n, K, 1, F, T]
-        Their heatmaps.
+    clips : Tensor [n]
+        Rows of the clip index.
     logits : Tensor [n]
-        Their logits of the explained class.
+        Of the explained class.
+    gallery, scored : Tensor of bool [n]
+        Shown as picture and sound; counted in the scores.
+    maps : Tensor [n, K, *grid] or None
+        Relevance, in the order of the parts.
+    samples : Tensor [n, K, 1, S] or None
+        Relevance of samples.
+    sounds : Tensor [n, K, S] or None
+        Sounds that the method made itself.
+    left_out : int
+        Test clips of the class that were looked at but are not recognised.
+    checks : dict of str to float
+        What was measured of it.
+    path : Path
+        Where it lies, for whoever misses something in it.
     """
-    tensors, _ = artifacts.read_tensors(path)
-    chosen = tensors["scored"].bool()
-    return tensors["clips"][chosen].tolist(), tensors["heatmaps"][chosen], tensors["logits"][chosen]
+
+    clips: Tensor
+    logits: Tensor
+    gallery: Tensor
+    scored: Tensor
+    maps: Tensor | None
+    samples: Tensor | None
+    sounds: Tensor | None
+    left_out: int
+    checks: dict[str, float]
+    path: Path
+
+    @property
+    def relevance(self) -> Tensor:
+        """Relevance of every part, ``[n, K]``."""
+        return self.heatmaps.sum(dim=tuple(range(2, self.heatmaps.dim())))
+
+    @property
+    def heatmaps(self) -> Tensor:
+        """Its maps ``[n, K, *grid]``; see :func:`maps_of`."""
+        return maps_of(self)
+
+    def only(self, chosen: Tensor) -> Explanation:
+        """Keep some of the clips, named by bool ``[n]`` or by their places."""
+        whole = {name: getattr(self, name) for name in TENSORS}
+        kept: dict[str, Any] = {name: None if part is None else part[chosen] for name, part in whole.items()}
+        return replace(self, **kept)
+
+    def of(self, clips: Sequence[int]) -> Explanation:
+        """Keep the given clips, in their order.
+
+        Raises
+        ------
+        EarmarkError
+            If one of them is not explained.
+        """
+        place = {clip: row for row, clip in enumerate(self.clips.tolist())}
+        missing = [clip for clip in clips if clip not in place]
+        if missing:
+            raise EarmarkError(
+                f"{self.path} lacks clip {missing[0]}: it is older than what it is read for; explain again"
+            )
+        return self.only(torch.tensor([place[clip] for clip in clips], dtype=torch.long))
+
+    def strongest(self, count: int) -> Tensor:
+        """List the clips in which each part weighs most.
+
+        Parameters
+        ----------
+        count : int
+            How many clips; all if there are fewer.
+
+        Returns
+        -------
+        Tensor [K, m]
+            Places among the n clips, the most relevant first; of equal ones the earlier.
+        """
+        return self.relevance.argsort(dim=0, descending=True, stable=True)[:count].T
+
+    def profiles(self) -> Tensor:
+        """Average the positive relevance over the clips, ``[K, *grid]``."""
+        return self.heatmaps.clamp_min(0).mean(dim=0)
 
 
-def standard_maps(layout: Layout, split: str, cls: str, clips: list[int]) -> Tensor:
-    """Read the standard heatmaps [n, 1, 1, F, T] of the given clips.
+def maps_of(found: Parts | Explanation) -> Tensor:
+    """Return the maps ``[n, K, *grid]`` of an explanation, on the CPU.
 
     Raises
     ------
     EarmarkError
-        If one of the clips has no standard heatmap.
+        If its method makes sounds and no maps.
     """
-    path = layout.concept(split, INPUT_LAYER, "standard", 1, cls) / "heatmaps.safetensors"
-    tensors, _ = artifacts.read_tensors(path)
-    row_of = {clip: row for row, clip in enumerate(tensors["clips"].tolist())}
-    missing = [clip for clip in clips if clip not in row_of]
-    if missing:
-        raise EarmarkError(f"{path} lacks clip {missing[0]}: it is older than the heatmaps to be scored; explain again")
-    return tensors["heatmaps"][[row_of[clip] for clip in clips]]
+    if found.maps is None:
+        raise EarmarkError("the method makes sounds and no heatmaps, which are asked for here")
+    return found.maps.cpu()
+
+
+TENSORS = ("clips", "logits", "gallery", "scored", "maps", "samples", "sounds")
+
+
+def write(explanation: Explanation, made: Mapping[str, Any]) -> None:
+    """Write an explanation where it belongs, with its provenance."""
+    tensors = {name: getattr(explanation, name) for name in TENSORS}
+    tensors["heatmaps"] = tensors.pop("maps")
+    present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    artifacts.write_tensors(explanation.path, present, made, left_out=explanation.left_out, **explanation.checks)
+
+
+def read(path: Path) -> Explanation:
+    """Read an explanation."""
+    tensors, about = artifacts.read_tensors(path)
+    checks = {name: value for name, value in about.items() if name not in ("provenance", "left_out")}
+    return Explanation(
+        tensors["clips"],
+        tensors["logits"],
+        tensors["gallery"].bool(),
+        tensors["scored"].bool(),
+        tensors.get("heatmaps"),
+        tensors.get("samples"),
+        tensors.get("sounds"),
+        about["left_out"],
+        checks,
+        path,
+    )
+
+
+def of(job: Job, cls: str) -> Explanation:
+    """Read the explanation of a class by the job's method."""
+    return read(job.of_class(cls) / NAME)
+
+
+def standard(job: Job, cls: str) -> Explanation:
+    """Read the standard explanation of a class, which the job's method gives parts of, or is compared with."""
+    return read(job.layout.concept(job.split, INPUT_LAYER, STANDARD, 1, cls) / NAME)
+
+
+def about(path: Path) -> dict[str, Any]:
+    """Read what is said of an explanation, without its tensors: ``left_out`` and its checks."""
+    return artifacts.read_metadata(path)
+
+
+def checked(found: Explanation, standard: Explanation) -> dict[str, float]:
+    """Measure how exactly parts sum to the standard heatmap, and what share of the logit that lacks.
+
+    Parameters
+    ----------
+    found, standard : Explanation
+        Of the same n clips.
+
+    Returns
+    -------
+    dict of str to float
+        ``sum_error``, largest difference between the parts' sum and the standard heatmap over the latter's largest
+        value; ``absorbed_share``, mean share of the logit that does not reach the input.
+    """
+    whole = standard.heatmaps[:, 0]
+    difference = (found.heatmaps.sum(dim=1) - whole).abs().max() / whole.abs().max().clamp_min(1e-30)
+    reached = whole.double().flatten(1).sum(dim=1) / found.logits.double()
+    return {"sum_error": float(difference), "absorbed_share": float(1 - reached.mean())}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from matplotlib.gridspec import SubplotSpec
 from numpy.typing import ArrayLike, NDArray
 
 from earmark.figures.heatmaps import spectrogram
-from earmark.figures.style import AMOUNT, BLUE, LARGE, MEDIUM, SMALL, VERMILION, limit_of, new
+from earmark.figures.style import AMOUNT, BLUE, LARGE, MEDIUM, SMALL, VERMILION, Bar, limit_of, new
 from earmark.sound.logmel import LogMel
 
 
@@ -39,6 +40,36 @@ class Card:
     logmels: ArrayLike
     heatmaps: ArrayLike
     captions: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """How often a concept is found again, what random subspaces come to, and whether that is too little."""
+
+    bar: Bar
+    random: float
+    unstable: bool
+
+
+AFFINITIES = {"seed": "seeds", "bootstrap": "resampled clips", "split": "splits"}
+"""Kinds of draws that an affinity is over, in words."""
+
+
+def text(concept: int, share: Bar, affinities: Mapping[str, Affinity]) -> str:
+    """Say what share of the relevance a concept has, and how stable it is by the kinds of draws that are known."""
+    lines = [f"concept {concept}", f"share of relevance {_percent(share)}"]
+    for kind, found in affinities.items():
+        estimate, low, high = found.bar
+        bounds = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else ""
+        mark = ", unstable" if found.unstable else ""
+        lines += ["", f"affinity over {AFFINITIES[kind]}", f"{estimate:.2f}{bounds}{mark}"]
+    levels = dict.fromkeys(f"{found.random:.2f}" for found in affinities.values())
+    return "\n".join([*lines, *(line for level in levels for line in ("", f"of random subspaces {level}"))])
+
+
+def _percent(share: Bar) -> str:
+    estimate, low, high = (100 * value for value in share)
+    return f"{estimate:.0f} %" + (f" [{low:.0f}, {high:.0f}]" if math.isfinite(low) else "")
 
 
 def cards(frontend: LogMel, concepts: Sequence[Card], title: str) -> Figure:

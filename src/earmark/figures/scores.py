@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,101 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from earmark.figures.style import BLACK, MEDIUM, METHODS, OTHERS, Bar, new, style_lines
+from earmark.figures.style import BLACK, GREY, MARKERS, MEDIUM, OTHERS, SKY, Bar, Bars, new, style_lines
+from earmark.store.layout import INPUT_LAYER, STANDARD
+
+FLIPPING = {
+    "thesis": "thesis score [logit]\nconcepts distinct and relevant?",
+    "fair_zero": "fair score, replaced by 0\njoint order faithful?",
+    "fair_floor": "fair score, replaced by the minimum\njoint order faithful?",
+    "overlap": "overlap [mean cosine]\nconcepts on the same cells?",
+}
+
+OBJECTS = {
+    "nmi": "mutual information / log O\nconcepts tell objects apart?",
+    "capture": "matched capture\nobjects in their own concept?",
+    "rank_accuracy": "rank accuracy\nconcepts on the object's cells?",
+    "si_sdr": "SI-SDR [dB]\nconcepts sound like the object?",
+}
+
+ALL = "all"
+"""Stands for all classes together in tables."""
+
+
+def _over_layers(bars: Bars, layers: Sequence[str], method: str, k: int, metric: str) -> dict[str, Bar]:
+    keys = {layer: (layer, method, k, ALL, metric) for layer in layers}
+    return {layer: bars[key] for layer, key in keys.items() if key in bars}
+
+
+def flipping(
+    bars: Bars,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    k: int,
+    across: Sequence[str],
+    controls: Collection[str],
+) -> Figure | None:
+    """Draw the scores of patch flipping over the layers (Table 4.4); None where there are none.
+
+    Parameters
+    ----------
+    bars : Bars
+        The table ``flipping``.
+    layers : sequence of str
+        From the input upwards.
+    methods : sequence of str
+        The first is compared with a standard heatmap of equal budget.
+    k : int
+        Number of concepts.
+    across : sequence of str
+        Methods that know no layer.
+    controls : collection of str
+        Methods of both kinds that explain nothing.
+    """
+    panels: dict[str, dict[str, dict[str, Bar]]] = {}
+    levels: dict[str, dict[str, Bar]] = {}
+    for metric, title in FLIPPING.items():
+        lines = {method: _over_layers(bars, layers, method, k, metric) for method in methods}
+        if metric == "thesis":
+            control = _over_layers(bars, layers, methods[0], k, "matched_budget")
+            lines[f"standard, budget of {methods[0]}"] = control
+        panels[title] = {method: line for method, line in lines.items() if line}
+        # A control of K = 1 says nothing about the thesis score at another K, and would flatten the rest.
+        shown = [method for method in across if metric != "thesis" or method not in controls]
+        keys = {method: (INPUT_LAYER, method, 1, ALL, metric) for method in shown}
+        levels[title] = {method: bars[key] for method, key in keys.items() if key in bars}
+    if not any(panels.values()):
+        return None
+    text = f"Patch flipping, K = {k}: lower is better; bars: 95 % intervals"
+    return scores_over_layers(panels, layers, levels, controls, text)
+
+
+def recovered(
+    bars: Bars, layers: Sequence[str], methods: Sequence[str], k: int, controls: Collection[str]
+) -> Figure | None:
+    """Draw how well concepts recover known sound objects over the layers; None where that is not known.
+
+    Parameters
+    ----------
+    bars : Bars
+        The table ``ground_truth``.
+    layers, methods, k, controls
+        As in :func:`flipping`.
+    """
+    panels = {
+        title: {method: _over_layers(bars, layers, method, k, metric) for method in methods}
+        for metric, title in OBJECTS.items()
+    }
+    if not any(line for lines in panels.values() for line in lines.values()):
+        return None
+    return scores_over_layers(panels, layers, {}, controls, f"Concepts and sound objects, K = {k}")
 
 
 def scores_over_layers(
     panels: Mapping[str, Mapping[str, Mapping[str, Bar]]],
     layers: Sequence[str],
     levels: Mapping[str, Mapping[str, Bar]],
+    controls: Collection[str],
     title: str,
 ) -> Figure:
     """Draw scores with their intervals over the layers, a panel per score.
@@ -29,7 +117,9 @@ def scores_over_layers(
     layers : sequence of str
         From the input upwards.
     levels : mapping of score to mapping of method to Bar
-        Methods that know no layer, drawn across (``standard``, ``noise``).
+        Methods that know no layer, drawn across, all of K = 1.
+    controls : collection of str
+        Methods drawn in the controls' colours.
     title : str
         Of the figure.
     """
@@ -37,12 +127,14 @@ def scores_over_layers(
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     handles: dict[str, Any] = {}
     for axis, (score, methods) in zip(axes, panels.items(), strict=True):
+        drawn = _lines(methods, controls)
         for place, (method, by_layer) in enumerate(methods.items()):
             shift = 0.5 * ((place + 0.5) / len(methods) - 0.5)
-            handles[method] = _interval_line(axis, method, by_layer, layers, shift)
+            handles[method] = _errorbars(axis, by_layer, layers, shift, *drawn[method])
+        colors = _levels(levels.get(score, {}), controls)
         for method, (estimate, low, high) in levels.get(score, {}).items():
-            color = METHODS.get(method.split()[0], (BLACK, ""))[0]
-            handles[method] = axis.axhline(estimate, color=color, linestyle="--", linewidth=1.2)
+            color = colors[method]
+            handles[f"{method} (K = 1)"] = axis.axhline(estimate, color=color, linestyle="--", linewidth=1.2)
             if math.isfinite(low):
                 axis.axhspan(low, high, color=color, alpha=0.12, linewidth=0)
         axis.set_title(score, fontsize=MEDIUM)
@@ -72,6 +164,48 @@ class Panel:
     title: str
     lines: Mapping[int, Mapping[str, Bar]]
     levels: Mapping[int, Mapping[str, float]]
+
+
+AFFINITIES = {"affinity_seed": "seeds", "affinity_bootstrap": "resampled clips", "affinity_split": "splits"}
+"""Affinities over several kinds of draws, in words."""
+
+
+def choice_panels(
+    flipped: Bars, objects: Bars, stable: Bars, random: Bars, layers: Sequence[str], ks: Sequence[int], method: str
+) -> list[Panel]:
+    """Collect what the choice of K and layer is made by, and the score on test clips, which must not decide it.
+
+    Parameters
+    ----------
+    flipped, objects, stable : Bars
+        The tables ``flipping``, ``ground_truth`` and ``stability``.
+    random : Bars
+        What random subspaces come to in the last one.
+    layers, ks, method
+        The grid of one method.
+    """
+
+    def panel(title: str, bars: Bars, metric: str, against: Bars | None = None, other: str = "") -> Panel:
+        lines = {k: _over_layers(bars, layers, method, k, metric) for k in ks}
+        levels = {k: _over_layers(against or {}, layers, method, k, other or metric) for k in ks}
+        return Panel(
+            title,
+            {k: line for k, line in lines.items() if line},
+            {k: {layer: estimate for layer, (estimate, _, _) in level.items()} for k, level in levels.items()},
+        )
+
+    return [
+        panel(
+            "objective on validation pairs\ndotted: on training pairs",
+            *(stable, "objective_held_out", stable, "objective_training"),
+        ),
+        panel("fair score, test clips (not to choose by)\nlower: joint order faithful", flipped, "fair_zero"),
+        panel("information on objects, validation clips\nhigher: concepts are objects", objects, "nmi, validation"),
+        *(
+            panel(f"affinity over {name}\ndotted: random subspaces", stable, metric, random)
+            for metric, name in AFFINITIES.items()
+        ),
+    ]
 
 
 def choice(panels: Sequence[Panel], layers: Sequence[str], title: str) -> Figure:
@@ -134,6 +268,21 @@ def _errorbars(
     )
 
 
-def _interval_line(axis: Axes, method: str, by_layer: Mapping[str, Bar], layers: Sequence[str], shift: float) -> Any:
-    color, marker = METHODS.get(method, (BLACK, "X"))
-    return _errorbars(axis, by_layer, layers, shift, color, marker, "-" if method in METHODS else ":")
+def _lines(names: Iterable[str], controls: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    """Give every line its colour, marker and style: controls in grey, what stands beside the methods in black."""
+    methods = iter(zip(OTHERS, MARKERS, strict=True))
+    looks: dict[str, tuple[str, str, str]] = {}
+    for name in names:
+        if name in controls:
+            looks[name] = (GREY, "D", "-")
+        elif " " in name:  # no method: a reference, described in words
+            looks[name] = (BLACK, "X", ":")
+        else:
+            looks[name] = (*next(methods), "-")
+    return looks
+
+
+def _levels(names: Iterable[str], controls: Collection[str]) -> dict[str, str]:
+    """Give every level its colour: the standard explanation's is black, a control's sky blue."""
+    others = iter(OTHERS)
+    return {name: BLACK if name == STANDARD else SKY if name in controls else next(others) for name in names}

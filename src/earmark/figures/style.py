@@ -6,6 +6,7 @@ import functools
 import io
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,16 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (
     "#8C8C8C",
 )
 
-METHODS = {
-    "drsa": (BLUE, "o"),
-    "dsa": (ORANGE, "s"),
-    "random": (GREY, "D"),
-    "pca": (GREEN, "^"),
-    "prca": (PURPLE, "v"),
-    "oracle": (VERMILION, "*"),
-    "standard": (BLACK, ""),
-    "noise": (SKY, ""),
-}
-
 Bar = tuple[float, float, float]
 """An estimate with the lower and upper bound of its interval; bounds may be NaN."""
 
+Bars = Mapping[tuple[str, str, int, str, str], Bar]
+"""Of a table, by layer, method, K, class and metric; what is missing is not there."""
+
 OTHERS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY, BLACK)
+"""Colours of lines of one kind, in their order, and their markers."""
+
+MARKERS = ("o", "s", "^", "v", "*", "P", "h", "d")
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from earmark.lrp.rules import FIRST_LAYER_RULES, LINEAR, Rules, composite
-from earmark.models.base import batch_size, fused, split_at
+from earmark.lrp.rules import Rules, composite, is_input_independent
+from earmark.models.base import Model, batch_size
+from earmark.models.graph import fused, watched
+from earmark.sound.base import Frontend
 
 BATCH = 64
 """Clips propagated at once: bounds the memory, changes no result."""
@@ -22,22 +23,23 @@ class Trace:
     Attributes
     ----------
     inputs : torch.Tensor
-        ``[B, 1, F, T]``.
+        ``[B, *I]``.
     activations : torch.Tensor
-        At the layer, ``[B, D, h, w]``.
+        At the layer, ``[B, D, *g]``.
     contexts : torch.Tensor
-        LRP gradient of the explained logits by the activations, ``[B, D, h, w]``.
+        LRP gradient of the explained logits by the activations, ``[B, D, *g]``.
     logits : torch.Tensor
         ``[B]``, of the explained classes.
-    times_input : bool
-        Whether the first layer's rule yields contexts, to be multiplied by the input.
+    frontend : Frontend or None
+        What spreads inputs and their contexts over the heatmap's grid; None where the first layer's rule yields
+        relevance instead of contexts.
     """
 
     inputs: torch.Tensor
     activations: torch.Tensor
     contexts: torch.Tensor
     logits: torch.Tensor
-    times_input: bool
+    frontend: Frontend | None
 
     def heatmap(self, contexts: torch.Tensor, last: bool = False) -> torch.Tensor:
         """Send ``activations * contexts`` from the layer to the input.
@@ -45,41 +47,48 @@ class Trace:
         Parameters
         ----------
         contexts : torch.Tensor
-            ``[B, D, h, w]``.
+            ``[B, D, *g]``.
         last : bool
             Free the forward pass afterwards.
 
         Returns
         -------
         torch.Tensor
-            Relevance ``[B, 1, F, T]``.
+            Relevance ``[B, *grid]``.
         """
         (gradient,) = torch.autograd.grad(self.activations, self.inputs, contexts, retain_graph=not last)
-        return gradient * self.inputs.detach() if self.times_input else gradient
+        return gradient if self.frontend is None else self.frontend.relevance(self.inputs.detach(), gradient)
 
 
 class Attributor:
-    """A network with its rules, ready to trace batches.
+    """A model with its rules, ready to trace batches.
 
-    Works on a copy: the given model keeps its parameters, buffers, mode and hooks whatever happens.
+    Works on a copy: the given network keeps its parameters, buffers, mode and hooks whatever happens.
 
     Parameters
     ----------
-    model : torch.nn.Sequential
-        The network.
+    model : Model
+        The model.
     rules : Rules
         Rule of each layer.
+    inputs : torch.Tensor
+        ``[B, *I]``, the first of which shows which module reads what; there may be none.
     layer : str or None
-        Where traces are split; None splits above the input, at the logits.
+        Where traces are split; None splits at the logits.
+
+    Raises
+    ------
+    EarmarkError
+        If the network has no such layer, or a module is covered by no rule or by one that does not fit its place.
     """
 
-    def __init__(self, model: nn.Sequential, rules: Rules, layer: str | None = None) -> None:
-        self.model = fused(model).requires_grad_(False)
-        self.composite = composite(self.model, rules)
-        first = next(name for name, module in self.model.named_children() if isinstance(module, LINEAR))
+    def __init__(self, model: Model, rules: Rules, inputs: torch.Tensor, layer: str | None = None) -> None:
+        network, graph = fused(model.network, inputs[:1])
+        self.network = network.requires_grad_(False)
+        self.place = None if layer is None else graph.place(layer, model.layers)
+        self.composite = composite(self.network, graph, rules)
         self.ratio = rules.context == "ratio" and layer is not None
-        self.times_input = not isinstance(rules.hook(first), FIRST_LAYER_RULES)
-        self.lower, self.upper = (self.model, nn.Sequential()) if layer is None else split_at(self.model, layer)
+        self.frontend = None if is_input_independent(graph, rules) else model.frontend
 
     def trace(self, inputs: torch.Tensor, targets: torch.Tensor, down: bool = True) -> Trace:
         """Run the network forward once and relevance from the logits down to the layer.
@@ -87,83 +96,87 @@ class Attributor:
         Parameters
         ----------
         inputs : torch.Tensor
-            ``[B, 1, F, T]``.
+            ``[B, *I]``.
         targets : torch.Tensor
             Explained class per clip, ``[B]``.
         down : bool
             Whether the trace must be able to go on to the input.
         """
-        with self.composite.context(self.model), torch.enable_grad():
+        with self.composite.context(self.network), torch.enable_grad():
             inputs = inputs.detach().requires_grad_(down)
-            activations = self.lower(inputs)
-            leaf = activations.detach().requires_grad_()
-            logits = self.upper(leaf).gather(1, targets.view(-1, 1)).squeeze(1)  # [B]
-            (contexts,) = torch.autograd.grad(logits.sum(), leaf)
+            entered = inputs.clone()  # which the network may change in place
+            if self.place is None:
+                activations = answers = self.network(entered)
+            else:
+                activations, answers = watched(self.network, entered, self.place)
+            logits = answers.gather(1, targets.view(-1, 1)).squeeze(1)  # [B]
+            (contexts,) = torch.autograd.grad(logits.sum(), activations)
         if self.ratio:
-            contexts = contexts * (leaf.detach() != 0)
-        return Trace(inputs, activations, contexts, logits.detach(), self.times_input)
+            contexts = contexts * (activations.detach() != 0)
+        return Trace(inputs, activations, contexts, logits.detach(), self.frontend)
 
 
 def batches(inputs: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Cut clips ``[B, 1, F, T]`` and their classes ``[B]`` into what is propagated at once."""
+    """Cut clips ``[B, *I]`` and their classes ``[B]`` into what is propagated at once."""
     size = batch_size(inputs.shape[1:], inputs.device, BATCH)
     return zip(inputs.split(size), targets.split(size), strict=True)
 
 
-def heatmaps(model: nn.Sequential, inputs: torch.Tensor, targets: torch.Tensor, rules: Rules) -> torch.Tensor:
-    """Relevance of every input cell for one logit per clip (thesis 3.2.1).
+def heatmaps(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rules: Rules) -> torch.Tensor:
+    """Relevance for one logit per clip, over the grid of the input (thesis 3.2.1).
 
     Parameters
     ----------
-    model : torch.nn.Sequential
-        The network, on the device of `inputs`.
+    model : Model
+        The model, on the device of `inputs`; left untouched.
     inputs : torch.Tensor
-        Log-mel spectrograms ``[B, 1, F, T]``.
+        Of clips, ``[B, *I]``.
     targets : torch.Tensor
         Explained class per clip, integers ``[B]``.
     rules : Rules
-        From :func:`rules_from_config`.
+        Rule of each layer.
 
     Returns
     -------
     torch.Tensor
-        ``[B, 1, F, T]``; sums to the clip's logit, less what biases absorb.
+        ``[B, *grid]``; sums to the clip's logit, less what biases absorb.
 
     Raises
     ------
     EarmarkError
-        If a module of the network is covered by no rule.
+        If a module of the network is covered by no rule, or by one that does not fit its place.
     """
-    attributor = Attributor(model, rules)
-    maps = []
+    attributor = Attributor(model, rules, inputs)
+    maps = [inputs.new_zeros(0, *model.frontend.grid)]
     for batch, wanted in batches(inputs, targets):
-        trace = attributor.trace(batch, wanted)
-        maps.append(trace.heatmap(trace.contexts, last=True))
-    return torch.cat(maps) if maps else torch.zeros_like(inputs)
+        if len(batch):
+            trace = attributor.trace(batch, wanted)
+            maps.append(trace.heatmap(trace.contexts, last=True))
+    return torch.cat(maps)
 
 
 def pairs_at(
-    model: nn.Sequential, inputs: torch.Tensor, targets: torch.Tensor, layer: str, rules: Rules
+    model: Model, inputs: torch.Tensor, targets: torch.Tensor, layer: str, rules: Rules
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Activations and context vectors at a layer (eq. 2.18, 3.2).
 
     Parameters
     ----------
     model, inputs, targets, rules
-        As in :func:`standard_heatmaps`.
+        As in :func:`heatmaps`.
     layer : str
-        Name of a convolutional layer; "at" it means the output of its ReLU, before pooling.
+        Qualified name of a module; see :meth:`earmark.models.graph.Graph.place` for what is its output.
 
     Returns
     -------
     activations, contexts : torch.Tensor
-        ``[B, D, h, w]`` each; their product is the relevance of the layer's units.
+        ``[B, D, *g]`` each; their product is the relevance of the layer's units.
 
     Raises
     ------
     EarmarkError
-        If the network has no such layer, or a module is covered by no rule.
+        If the network has no such layer, or a module is covered by no rule or by one that does not fit its place.
     """
-    attributor = Attributor(model, rules, layer)
+    attributor = Attributor(model, rules, inputs, layer)
     traces = [attributor.trace(batch, wanted, down=False) for batch, wanted in batches(inputs, targets)]
-    return torch.cat([trace.activations for trace in traces]), torch.cat([trace.contexts for trace in traces])
+    return torch.cat([trace.activations.detach() for trace in traces]), torch.cat([trace.contexts for trace in traces])

@@ -26,9 +26,8 @@ from torch import nn
 
 from earmark.errors import EarmarkError
 from earmark.lrp.hooks import Composite, Hook
+from earmark.models.graph import LINEAR, NORMS, Call, Graph
 from earmark.plan import config
-
-LINEAR = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 PASSED_BY_GRADIENT = (
     nn.ReLU,
@@ -52,11 +51,15 @@ def stabilised(denominator: torch.Tensor, stabilizer: float) -> torch.Tensor:
 
 
 class _SameValue(torch.autograd.Function):
-    """Return `value` unchanged, and send its gradient to `carrier`."""
+    """Hand on `value` itself, and send its gradient to `carrier`.
+
+    It is declared to be changed, so that what follows may change it in place: no carrier keeps the module's output.
+    """
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor, carrier: torch.Tensor) -> torch.Tensor:
-        return value.view_as(value)
+        ctx.mark_dirty(value)
+        return value
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[None, torch.Tensor]:
@@ -81,7 +84,9 @@ class PropagationRule(Hook, abc.ABC):
         """Leave the output to :meth:`forward`."""
 
     def forward(self, module: nn.Module, input: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        """Replace the module's output by one of equal value that carries the rule."""
+        """Replace the module's output by one of equal value that carries the rule, where relevance is to pass."""
+        if not output.requires_grad:
+            return output
         return _SameValue.apply(output.detach(), self.carrier(module, input[0], output))
 
     def copy(self) -> PropagationRule:
@@ -102,20 +107,32 @@ class Gamma(PropagationRule):
 
     Eq. 2.12 is misprinted; see Montavon et al. 2019, "Layer-wise relevance propagation: an overview".
     The bias is a weight of an activation of 1 and is modified like the others.
+
+    Parameters
+    ----------
+    stabilizer : float
+        Of the denominator.
+    gamma : float
+        How much more weights count that agree with the output's sign.
+    signed : bool
+        Whether relevance comes from negative outputs too, as where no ReLU follows: these favour ``w-``.
     """
 
-    def __init__(self, stabilizer: float, gamma: float) -> None:
+    def __init__(self, stabilizer: float, gamma: float, signed: bool = False) -> None:
         super().__init__(stabilizer)
-        self.gamma = gamma
+        self.gamma, self.signed = gamma, signed
 
     def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Compute the pre-activation of the modified layer once, in the forward pass."""
         modified = _twin(module, lambda parameter: parameter + self.gamma * parameter.clamp_min(0))(activation)
+        if self.signed:
+            negative = _twin(module, lambda parameter: parameter + self.gamma * parameter.clamp_max(0))(activation)
+            modified = torch.where(output < 0, negative, modified)
         return modified * (output / stabilised(modified, self.stabilizer)).detach()
 
     def copy(self) -> Gamma:
         """Return a rule of the same parameters for another module."""
-        return type(self)(self.stabilizer, self.gamma)
+        return type(self)(self.stabilizer, self.gamma, self.signed)
 
 
 class _InputIndependent(PropagationRule):
@@ -123,12 +140,13 @@ class _InputIndependent(PropagationRule):
 
     @staticmethod
     @abc.abstractmethod
-    def weight(parameter: torch.Tensor) -> torch.Tensor:
-        """Return the weights that relevance is shared by."""
+    def weight(parameter: torch.Tensor, groups: int) -> torch.Tensor:
+        """Return the weights that relevance is shared by, of a layer whose channels lie in groups."""
 
     def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Share the relevance of every output over the inputs that it sees."""
-        shares = _twin(module, self.weight, bias=False)
+        groups = getattr(module, "groups", 1)
+        shares = _twin(module, lambda parameter: self.weight(parameter, groups), bias=False)
         total = shares(torch.ones_like(activation[:1]))  # [1, D or 1, h, w]
         scale = (output / stabilised(total, self.stabilizer)).detach()
         if _folds(module):
@@ -183,16 +201,16 @@ class Flat(_InputIndependent):
     """LRP-Flat (eq. B.2): equal shares for all inputs in the receptive field."""
 
     @staticmethod
-    def weight(parameter: torch.Tensor) -> torch.Tensor:
-        """All ones; equal for all outputs, so that one output channel stands for all."""
-        return torch.ones_like(parameter[:1])
+    def weight(parameter: torch.Tensor, groups: int) -> torch.Tensor:
+        """All ones; equal for all outputs of one group, so that one output channel stands for all."""
+        return torch.ones_like(parameter if groups > 1 else parameter[:1])
 
 
 class WSquare(_InputIndependent):
     """LRP-w^2: shares by squared weights. Eq. B.1 is misprinted; see Montavon et al. 2017."""
 
     @staticmethod
-    def weight(parameter: torch.Tensor) -> torch.Tensor:
+    def weight(parameter: torch.Tensor, groups: int) -> torch.Tensor:
         """Squared weights."""
         return parameter.square()
 
@@ -270,8 +288,19 @@ def from_config(block: Mapping[str, Any]) -> Rules:
     )
 
 
-def composite(model: nn.Sequential, rules: Rules) -> Composite:
-    """Map every module of a network to its rule.
+def composite(network: nn.Module, graph: Graph, rules: Rules) -> Composite:
+    """Map every module that a network calls to its rule.
+
+    A batch normalisation that is not fused takes epsilon: it is a linear layer that keeps channels apart.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With its batch normalisations fused.
+    graph : Graph
+        Who reads what in it.
+    rules : Rules
+        Rule of each layer.
 
     Raises
     ------
@@ -279,17 +308,38 @@ def composite(model: nn.Sequential, rules: Rules) -> Composite:
         If a module is covered by no rule, or by one that does not fit its place.
     """
     hooks: dict[str, PropagationRule] = {}
-    for name, module in model.named_modules():
-        if any(True for _ in module.children()):
-            continue
-        if not isinstance(module, LINEAR):
-            if not isinstance(module, PASSED_BY_GRADIENT):
-                raise EarmarkError(f"no LRP rule covers the module {name!r} ({type(module).__name__})")
-            continue
-        hook = rules.hook(name)
-        if isinstance(hook, FIRST_LAYER_RULES) and hooks:
-            raise EarmarkError(f"the rule {type(hook).__name__} of {name!r} is for the first layer only")
-        if isinstance(hook, Gamma) and not hooks:
-            raise EarmarkError(f"the rule Gamma of {name!r} needs non-negative inputs, which a first layer has not")
-        hooks[name] = hook
+    for call in graph.leaves:
+        module = network.get_submodule(call.name)
+        if isinstance(module, LINEAR):
+            hooks[call.name] = _fitting(rules.hook(call.name), call, graph)
+        elif isinstance(module, NORMS):
+            hooks[call.name] = Epsilon(rules.stabilizer)
+        elif not isinstance(module, PASSED_BY_GRADIENT) and not call.is_identity:
+            raise EarmarkError(f"no LRP rule covers the module {call.name!r} ({type(module).__name__})")
     return Composite(module_map=lambda context, name, module: hooks.get(name))
+
+
+def is_input_independent(graph: Graph, rules: Rules) -> bool:
+    """Whether the gradient by the network's input is the relevance itself, by the rule of the first layer."""
+    entry = graph.entry()
+    return entry is not None and isinstance(rules.hook(entry.name), FIRST_LAYER_RULES)
+
+
+def _fitting(hook: PropagationRule, call: Call, graph: Graph) -> PropagationRule:
+    """Return a rule of a linear module, or raise if its place does not allow it."""
+    rule = f"the rule {type(hook).__name__} of {call.name!r}"
+    if isinstance(hook, Gamma):
+        if call.least < 0:
+            raise EarmarkError(f"{rule} needs non-negative inputs, and here they go to {call.least:.3g}; use epsilon")
+        return Gamma(hook.stabilizer, hook.gamma, signed=not graph.is_rectified(call.module))
+    if isinstance(hook, FIRST_LAYER_RULES):
+        readers = graph.input_readers()
+        others = [name for name in readers if name != call.name]
+        if call.name in readers and others:
+            raise EarmarkError(
+                f"{rule} needs the input to itself, but it also goes to {', '.join(others)}; use epsilon"
+            )
+        entry = graph.entry()
+        if entry is None or entry.name != call.name:
+            raise EarmarkError(f"{rule} is for the first layer only, which the input reaches unchanged; use epsilon")
+    return hook

@@ -22,15 +22,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from earmark.errors import EarmarkError
-from earmark.models.base import batch_size, evaluated
+from earmark.models.base import Model, batch_size
 
 BATCH = 256
 """Perturbed inputs that pass through the model at once: bounds memory whatever the number of clips."""
 
 REPLACEMENTS = ("zero", "floor")
+
+Seeds = Sequence[int] | int
 
 
 @dataclass(frozen=True)
@@ -78,20 +80,20 @@ def schedule(n_patches: int) -> Tensor:
 
 
 def patch_flipping(
-    model: nn.Module,
+    model: Model,
     inputs: Tensor,
     targets: Tensor,
     heatmaps: Tensor,
     patch: int,
     replacement: str = "zero",
-    seed: int = 0,
+    seeds: Seeds = 0,
 ) -> Flipping:
     """Flip patches from most to least relevant and follow the logit of the target.
 
     Parameters
     ----------
-    model : nn.Module
-        Maps [N, 1, F, T] to logits [N, C]; a copy is evaluated, in eval mode.
+    model : Model
+        The explained one.
     inputs : Tensor [B, 1, F, T]
         Log-mel spectrograms.
     targets : Tensor [B]
@@ -102,9 +104,9 @@ def patch_flipping(
         Side of the square patches in cells; divides F and T.
     replacement : {"zero", "floor"}
         What a flipped cell is set to: 0, or the clip's own smallest value.
-    seed : int
-        Of the order in which equally relevant patches are flipped. It depends on the seed and
-        on the clip's place in the batch only: the same for every method and K.
+    seeds : sequence of int [B], or int
+        Of the order in which each clip's equally relevant patches are flipped, the same for every
+        method and K; an int stands for itself plus the clip's row.
 
     Returns
     -------
@@ -119,7 +121,7 @@ def patch_flipping(
         holds values that are not finite.
     """
     _check(inputs, targets, heatmaps, patch, replacement)
-    order = _tie_order(len(inputs), _n_patches(inputs, patch), seed, inputs.device)
+    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
 
     union = _union_ranks(heatmaps, patch, order)  # [B, P]
@@ -150,13 +152,13 @@ def patch_flipping(
 
 
 def thesis_table(
-    model: nn.Module, inputs: Tensor, targets: Tensor, several: Sequence[Tensor], patch: int, seed: int = 0
+    model: Model, inputs: Tensor, targets: Tensor, several: Sequence[Tensor], patch: int, seeds: Seeds = 0
 ) -> Tensor:
     """Score the same clips by several sets of heatmaps; what two sets flip alike is evaluated once.
 
     Parameters
     ----------
-    model, inputs, targets, patch, seed
+    model, inputs, targets, patch, seeds
         As in :func:`patch_flipping`.
     several : sequence of M Tensors [B, K, 1, F, T]
         Such as the heatmaps under every class's subspaces; K may differ.
@@ -173,7 +175,7 @@ def thesis_table(
     """
     for heatmaps in several:
         _check(inputs, targets, heatmaps, patch, "zero")
-    order = _tie_order(len(inputs), _n_patches(inputs, patch), seed, inputs.device)
+    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
     unions = torch.stack([_union_ranks(heatmaps, patch, order) for heatmaps in several], dim=1)  # [B, M, P]
     masks = unions[:, :, None] < flipped[:, None]  # [B, M, T + 1, P]
@@ -186,7 +188,7 @@ def thesis_table(
 
 
 def matched_budget(
-    model: nn.Module, inputs: Tensor, targets: Tensor, heatmaps: Tensor, counts: Tensor, patch: int, seed: int = 0
+    model: Model, inputs: Tensor, targets: Tensor, heatmaps: Tensor, counts: Tensor, patch: int, seeds: Seeds = 0
 ) -> Tensor:
     """Score one heatmap per clip by eq. 4.4 with the budget that a set of concepts really had.
 
@@ -195,7 +197,7 @@ def matched_budget(
 
     Parameters
     ----------
-    model, inputs, targets, patch, seed
+    model, inputs, targets, patch, seeds
         As in :func:`patch_flipping`.
     heatmaps : Tensor [B, 1, 1, F, T]
         One heatmap per clip, as a rule the standard one.
@@ -213,7 +215,7 @@ def matched_budget(
         If the shapes do not fit each other.
     """
     _check(inputs, targets, heatmaps, patch, "zero")
-    order = _tie_order(len(inputs), _n_patches(inputs, patch), seed, inputs.device)
+    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
     if heatmaps.shape[1] != 1 or counts.shape != (len(inputs), len(flipped)):
         raise EarmarkError(
@@ -248,11 +250,24 @@ def _n_patches(inputs: Tensor, patch: int) -> int:
     return (inputs.shape[2] // patch) * (inputs.shape[3] // patch)
 
 
-def _tie_order(n_clips: int, n_patches: int, seed: int, device: torch.device) -> Tensor:
+def _seeds(seeds: Seeds, n_clips: int) -> Sequence[int]:
+    """One seed per clip.
+
+    Raises
+    ------
+    EarmarkError
+        If there are as many as something else.
+    """
+    several = range(seeds, seeds + n_clips) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if len(several) != n_clips:
+        raise EarmarkError(f"{n_clips} clips need as many seeds for the order of their ties, not {len(several)}")
+    return several
+
+
+def _tie_order(seeds: Sequence[int], n_patches: int) -> Tensor:
     """Patches of each clip in the order that decides ties [B, P]."""
-    # Drawn row after row: a clip's order does not depend on how many follow it.
-    draws = np.random.default_rng(seed).random((n_clips, n_patches))
-    return torch.from_numpy(draws.argsort(axis=1, kind="stable")).to(device)
+    draws = np.array([np.random.default_rng(seed).random(n_patches) for seed in seeds]).reshape(-1, n_patches)
+    return torch.from_numpy(draws.argsort(axis=1, kind="stable"))
 
 
 def _patch_sums(maps: Tensor, patch: int) -> Tensor:
@@ -279,7 +294,7 @@ def _union_ranks(heatmaps: Tensor, patch: int, order: Tensor) -> Tensor:
     return _ranks(_patch_sums(heatmaps.clamp(min=0), patch), order).amin(dim=1)
 
 
-def _logits(model: nn.Module, inputs: Tensor, targets: Tensor, masks: Tensor, patch: int, fill: Tensor) -> Tensor:
+def _logits(model: Model, inputs: Tensor, targets: Tensor, masks: Tensor, patch: int, fill: Tensor) -> Tensor:
     """Logit of the target [B, S] with the patches in masks [B, S, P] set to fill [B]."""
     n_clips, n_states, _ = masks.shape
     clips = torch.arange(n_clips, device=inputs.device).repeat_interleave(n_states)
@@ -287,20 +302,19 @@ def _logits(model: nn.Module, inputs: Tensor, targets: Tensor, masks: Tensor, pa
 
 
 def _state_logits(
-    model: nn.Module, inputs: Tensor, targets: Tensor, clips: Tensor, masks: Tensor, patch: int, fill: Tensor
+    model: Model, inputs: Tensor, targets: Tensor, clips: Tensor, masks: Tensor, patch: int, fill: Tensor
 ) -> Tensor:
     """Logit of the target [N] of clips [N] with the patches in masks [N, P] set to their clip's fill."""
     grid = (inputs.shape[2] // patch, inputs.shape[3] // patch)
     logits = inputs.new_empty(len(clips))
     size = batch_size(inputs.shape[1:], inputs.device, BATCH)
-    network = evaluated(model)
     with torch.inference_mode():
         for start in range(0, len(logits), size):
             part = slice(start, start + size)
             mask = masks[part].view(-1, 1, *grid)
             mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)  # [N, 1, F, T]
             flipped = torch.where(mask, fill[clips[part]].view(-1, 1, 1, 1), inputs[clips[part]])
-            logits[part] = network(flipped).gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
+            logits[part] = model.logits(flipped).gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
     return logits
 
 

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from earmark.sound.logmel import LogMel
-from earmark.statistics import Clusters, Interval, percentiles, resampled_counts
 
 DOMINANT = 0.3
 """A cell belongs to its loudest object where that has more than this share of the mixture's energy."""
@@ -154,50 +153,3 @@ def rank_accuracy(heatmaps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         top = place < sizes[:, number].view(-1, 1, 1)
         found.append((hits & top).sum(dim=2) / sizes[:, number].unsqueeze(1))
     return torch.stack(found, dim=2)
-
-
-def pooled_interval(
-    per_clip: ArrayLike, clusters: Clusters, draws: int, seed: int, level: float = 0.95
-) -> tuple[Interval, NDArray[np.float64]]:
-    """Estimate the information of relevance pooled over the clips of each class, averaged over classes.
-
-    Parameters
-    ----------
-    per_clip : array [n, K, O]
-        Positive relevance of concepts on objects, clip by clip; NaN for an object that is silent.
-    clusters : Clusters
-        Of the n clips, at least one.
-    draws, seed
-        Resamples of whole groups, pooled anew each time.
-    level : float
-        Coverage.
-
-    Returns
-    -------
-    Interval
-        Bounds are NaN where a class has fewer than two groups.
-    array [draws]
-        Its value in every resample, paired with that of other tables of the same clips, draws and seed; a class of
-        which no group was drawn does not count.
-    """
-    table = np.asarray(per_clip, dtype=float)
-    sums = clusters.sums(np.nan_to_num(table))  # [G, C, K, O]
-    present = [(~np.isnan(table[clusters.stratum == stratum])).any(axis=(0, 1)) for stratum in range(clusters.n_strata)]
-    estimate = float(_information_by_class(sums.sum(axis=0), present).mean())
-    times = resampled_counts(clusters, draws, seed)  # [draws, G]
-    groups = clusters.sums(np.ones(len(table))) > 0  # [G, C]
-    by_class = _information_by_class(np.tensordot(times, sums, axes=1), present)  # [draws, C]
-    by_class[times @ groups == 0] = np.nan
-    known = ~np.isnan(by_class)
-    resampled = np.where(known, by_class, 0.0).sum(axis=1) / known.sum(axis=1)  # every draw has a group
-    if (groups.sum(axis=0) < 2).any():
-        return Interval(estimate, math.nan, math.nan), resampled
-    return Interval(estimate, *map(float, percentiles(resampled, level))), resampled
-
-
-def _information_by_class(pooled: NDArray[np.float64], present: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
-    """Information ``[..., C]`` of tables ``[..., C, K, O]``, each class on its own objects."""
-    by_class = [
-        information(torch.from_numpy(pooled[..., cls, :, :][..., objects])) for cls, objects in enumerate(present)
-    ]
-    return np.asarray(torch.stack(by_class, dim=-1))

@@ -1,32 +1,174 @@
-"""The scores of patch flipping, clip by clip."""
+"""The scores of patch flipping, clip by clip; and what each metric is, whatever measures it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from earmark.metrics.flipping import matched_budget, patch_flipping
 from earmark.metrics.overlap import overlap
+from earmark.models.base import Model
 from earmark.seeds import derive
 
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number in a table is, and what it may be taken for.
+
+    Attributes
+    ----------
+    name : str
+        In tables.
+    direction : {"lower", "higher", "none"}
+        Which is better; ``none`` for what describes or controls.
+    unit : str
+        Of its values; empty for pure numbers.
+    comparable_across_k : bool
+        Whether values of different K may be compared, and with those of heatmaps without concepts.
+    shows : str
+        What it can and cannot show (Markdown); metrics of the same words are explained together.
+    source : str
+        Where it is defined.
+    of, statistic : str
+        What it is a statistic of, over clips: of a score of each clip's by its own name, the ``mean``.
+    """
+
+    name: str
+    direction: Literal["lower", "higher", "none"]
+    unit: str = ""
+    comparable_across_k: bool = False
+    shows: str = ""
+    source: str = ""
+    of: str = ""
+    statistic: Literal["mean", "median"] = "mean"
+
+
+JOINT_ORDER = (
+    "the concepts' rankings merged into one order, flipped in equal steps for every K and method, as a share of the "
+    "clip's own logit; flipped cells become 0, or the clip's smallest value. They ask whether the joint order is "
+    "faithful, and may be compared across K and with the standard heatmap: decomposing must not make them worse. They "
+    "do not reward distinct concepts. A clip whose own logit is close to 0 weighs heavily in their mean: the `_median` "
+    "over clips (of each class, then averaged over classes) hardly feels it. Where the two disagree, few clips make "
+    "the mean; differences and p-values are of means."
+)
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "thesis",
+            "lower",
+            "logit",
+            shows="each step flips the next patches of *every* concept at once, but is weighted as if one concept's "
+            "had been flipped. It falls when concepts point to different patches that matter. **Compare it between "
+            "methods of equal K only.** Across K, or against the standard heatmap (K = 1), it mostly measures how many "
+            "more patches were flipped: pure noise gains from a larger K as well. It is in units of the logit, and it "
+            "does not show that a concept means anything.",
+            source="eq. 4.4",
+        ),
+        Metric(
+            "matched_budget",
+            "none",
+            "logit",
+            shows="the standard heatmap with, at each step, as many different patches flipped as the concepts' union "
+            "held. `thesis - matched_budget` is what is left of an advantage over the standard heatmap once both flip "
+            "equally much. It is a control, no score of the concepts.",
+        ),
+        Metric("fair_zero", "lower", "the clip's own logit", True, JOINT_ORDER),
+        Metric("fair_floor", "lower", "the clip's own logit", True, JOINT_ORDER),
+        Metric("fair_zero_median", "lower", "the clip's own logit", True, of="fair_zero", statistic="median"),
+        Metric("fair_floor_median", "lower", "the clip's own logit", True, of="fair_floor", statistic="median"),
+        Metric(
+            "overlap",
+            "lower",
+            shows="mean cosine between the concepts' positive relevance, 0 for concepts that share no cell. It knows "
+            "nothing of the model: distinct concepts may still be meaningless.",
+        ),
+        Metric("own", "higher", "logit", source="eq. 4.5"),
+        Metric("others", "none", "logit", source="eq. 4.5"),
+        Metric(
+            "nmi",
+            "higher",
+            shows="mutual information of concept and object, pooled over the clips of a class, each object weighing "
+            "the same, divided by the logarithm of the number of objects. 0: every concept responds to all objects "
+            "alike; 1: each object has concepts of its own. It does not ask whether all of an object is found, and it "
+            "grows with K where one object may have several concepts: compare at equal K, or with the ceiling at that "
+            "K.",
+        ),
+        Metric(
+            "nmi / best",
+            "higher",
+            shows="the same as a part of the best basis seen at that layer and K, as a rule the `oracle`, which was "
+            "searched for on training clips with the stems in hand. A low `nmi` at a ratio near 1 is the layer's "
+            "fault, not the method's.",
+            of="nmi",
+        ),
+        Metric(
+            "capture",
+            "higher",
+            shows="part of an object's relevance that lies in its own concept. For concepts of equal weight it is "
+            "1 / K by chance, 1 / O where K is below the number O of objects: then O - K objects have no concept and "
+            "are not captured.",
+        ),
+        Metric(
+            "rank_accuracy",
+            "higher",
+            shows="of as many of the concept's most relevant cells as the object has, the part that are the object's. "
+            "Like `si_sdr` it is a mean over the objects that have a concept, the best matches where K is below O.",
+        ),
+        Metric(
+            "si_sdr",
+            "higher",
+            "dB",
+            shows="how much of the concept's sound is the object's stem, in dB. The mask cannot part what shares a "
+            "cell, so that even a perfect concept stays far from the stem.",
+        ),
+        Metric("logit", "none", "logit", True),
+        Metric("logit lost without", "none", "logit", True),
+        Metric("share", "none", "the relevance of all", True),
+        Metric("sum_error", "lower", "the largest relevance", True),
+        Metric("absorbed_share", "none", "the clip's own logit", True),
+        Metric("objective_training", "higher", source="eq. 2.19"),
+        Metric("objective_held_out", "higher", source="eq. 2.19"),
+        Metric("affinity_seed", "higher"),
+        Metric("affinity_bootstrap", "higher"),
+        Metric("affinity_split", "higher"),
+    )
+}
+"""By name."""
+
 SCORES = ("thesis", "fair_zero", "fair_floor", "overlap", "matched_budget")
+"""What :func:`score` measures of a clip, in its order."""
+
+FLIPPED = ("thesis", "fair_zero", "fair_floor")
+"""Scores of the model's reaction to an explanation."""
+
+MEDIANS = {metric.of: metric.name for metric in METRICS.values() if metric.statistic == "median"}
+"""Medians beside the means of some scores: shares of the clip's own logit weigh heavily where that is close to 0."""
 
 CLIPS = 64
-"""Clips scored at once; bounds memory and decides nothing else but the order of ties."""
+"""Clips scored at once; bounds memory and decides nothing else."""
 
 
 def score(
-    network: nn.Module, inputs: Tensor, targets: Tensor, heatmaps: Tensor, standard: Tensor, config: Mapping[str, Any]
+    model: Model,
+    inputs: Tensor,
+    targets: Tensor,
+    heatmaps: Tensor,
+    standard: Tensor,
+    patch: int,
+    seeds: Sequence[int],
 ) -> Tensor:
     """Compute every score of a batch of clips.
 
     Parameters
     ----------
-    network : nn.Module
-        The explained model.
+    model : Model
+        The explained one.
     inputs : Tensor [B, 1, F, T]
         Log-mel spectrograms.
     targets : Tensor [B]
@@ -35,27 +177,36 @@ def score(
         Of the concepts.
     standard : Tensor [B, 1, 1, F, T]
         Standard heatmaps of the same clips.
-    config : mapping
-        ``evaluate`` and ``seed``.
+    patch : int
+        Side of a patch, in cells.
+    seeds : sequence of int [B]
+        From :func:`ties_seeds`.
 
     Returns
     -------
     Tensor [B, 5]
         Columns in the order of ``SCORES``.
     """
-    patch, seed = config["evaluate"]["patch"], ties_seed(config)
-    zero = patch_flipping(network, inputs, targets, heatmaps, patch, "zero", seed)
-    floor = patch_flipping(network, inputs, targets, heatmaps, patch, "floor", seed)
-    control = matched_budget(network, inputs, targets, standard, zero.union_counts, patch, seed)
+    zero = patch_flipping(model, inputs, targets, heatmaps, patch, "zero", seeds)
+    floor = patch_flipping(model, inputs, targets, heatmaps, patch, "floor", seeds)
+    control = matched_budget(model, inputs, targets, standard, zero.union_counts, patch, seeds)
     return torch.stack([zero.thesis, zero.fair, floor.fair, overlap(heatmaps), control], dim=1)
 
 
-def ties_seed(config: Mapping[str, Any]) -> int:
-    """Return the seed that orders equally relevant patches, the same in every stage that flips patches."""
-    return derive(config["seed"], "flipping")
+def ties_seeds(seed: int, paths: Iterable[str]) -> list[int]:
+    """Return the seeds that order clips' equally relevant patches, the same in every stage that flips patches.
+
+    Parameters
+    ----------
+    seed : int
+        The configuration's.
+    paths : iterable of str
+        Of the clips' recordings.
+    """
+    return [derive(seed, "flipping", path) for path in paths]
 
 
 def batches(n_clips: int) -> Iterator[slice]:
-    """Cut n clips into slices of at most ``CLIPS``, the same in every stage that flips patches."""
+    """Cut n clips into slices of at most ``CLIPS``."""
     for start in range(0, n_clips, CLIPS):
         yield slice(start, min(start + CLIPS, n_clips))

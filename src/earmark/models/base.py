@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from earmark.errors import EarmarkError
-from earmark.models.cnn import build
+from earmark.job import Job
+from earmark.models.cnn import build, layer_names
 from earmark.models.gpu import fault
+from earmark.models.graph import Watched, probed, watched
+from earmark.sound.base import Frontend
+from earmark.sound.logmel import LogMel
 from earmark.store import artifacts
 
 EVALUATION_BATCH = 256
@@ -25,29 +28,80 @@ CACHED_CELLS = 2**16
 """Input cells that a CPU evaluates at once: more, and the activations leave its cache."""
 
 
-def fused(model: nn.Sequential) -> nn.Sequential:
-    """Copy a network in evaluation mode, with every batch normalisation fused into the convolution before it.
+class Model(Protocol):
+    """A network, what it hears through, and what it answers.
 
-    Parameters
+    Attributes
     ----------
-    model : torch.nn.Sequential
-        The network; left untouched.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        The same function of its input, up to rounding, by fewer modules.
+    network : torch.nn.Module
+        Maps inputs ``[B, *I]`` to logits ``[B, C]``; never changed, and evaluated whatever its mode.
+    frontend : Frontend
+        Makes its inputs.
+    classes : tuple of str
+        Slugs, in the order of the logits.
+    layers : mapping of str to int
+        Channels of every layer that can be explained, by qualified name; a layer's output is ``[B, D, *grid]``.
+    multi_label : bool
+        Whether several classes can be true of a clip.
     """
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
-    last = ""
-    for name, module in copy.deepcopy(model).eval().named_children():
-        below = modules.get(last)
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(below, nn.Conv1d | nn.Conv2d):
-            modules[last] = fuse_conv_bn_eval(below, module)
-        else:
-            modules[name] = module
-            last = name
-    return nn.Sequential(modules)
+
+    @property
+    def network(self) -> nn.Module: ...  # noqa: D102
+    @property
+    def frontend(self) -> Frontend: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def layers(self) -> Mapping[str, int]: ...  # noqa: D102
+    @property
+    def multi_label(self) -> bool: ...  # noqa: D102
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Answer inputs ``[B, *I]``: ``[B, C]``."""
+
+    def watched(self, inputs: torch.Tensor, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a layer's output ``[B, D, *grid]``, kept in autograd's graph, and the logits ``[B, C]``."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A :class:`Model` around any PyTorch module."""
+
+    network: nn.Module
+    frontend: Frontend
+    classes: tuple[str, ...]
+    layers: Mapping[str, int]
+    multi_label: bool = False
+
+    @classmethod
+    def around(cls, network: nn.Module, frontend: Frontend, classes: Sequence[str] = ()) -> Network:
+        """Make a model of a module, all of whose modules with channels are its layers."""
+        like = next(network.parameters(), torch.empty(0))
+        graph = probed(copy.deepcopy(network).eval(), torch.empty(0, *frontend.shape).to(like))
+        return cls(network, frontend, tuple(classes), graph.layers)
+
+    @functools.cached_property
+    def _evaluated(self) -> nn.Module:
+        return evaluated(self.network)
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Answer inputs ``[B, *I]``: ``[B, C]``."""
+        return self._evaluated(inputs)
+
+    def watched(self, inputs: torch.Tensor, layer: str) -> Watched:
+        """Return a layer's output ``[B, D, *grid]``, kept in autograd's graph, and the logits ``[B, C]``.
+
+        Raises
+        ------
+        EarmarkError
+            If there is no such layer.
+        """
+        place = probed(self._evaluated, inputs[:1]).place(layer, self.layers)
+        return watched(self._evaluated, inputs, place)
+
+    def to(self, device: torch.device) -> Network:
+        """Move the network to a device."""
+        return replace(self, network=self.network.to(device))
 
 
 def evaluated(model: nn.Module) -> nn.Module:
@@ -59,37 +113,6 @@ def evaluated(model: nn.Module) -> nn.Module:
 def batch_size(shape: Sequence[int], device: torch.device, most: int) -> int:
     """Say how many inputs of a shape such as ``(1, F, T)`` to evaluate at once: `most`, fewer on a CPU."""
     return most if device.type != "cpu" else min(most, max(1, CACHED_CELLS // math.prod(shape)))
-
-
-def split_at(model: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """Split a network at the output of a layer's ReLU, before pooling (spec of "at layer convN").
-
-    Parameters
-    ----------
-    model : torch.nn.Sequential
-        The network.
-    layer : str
-        Name of a module that a ReLU follows.
-
-    Returns
-    -------
-    lower, upper : torch.nn.Sequential
-        ``upper(lower(x)) == model(x)``; the modules are shared with `model`, not copied.
-
-    Raises
-    ------
-    EarmarkError
-        If there is no such layer.
-    """
-    names = [name for name, _ in model.named_children()]
-    candidates = [name for name, after in pairwise(names) if isinstance(model.get_submodule(after), nn.ReLU)]
-    if layer not in candidates:
-        raise EarmarkError(f"the model has no layer {layer!r} to explain; it has {', '.join(candidates)}")
-    children = OrderedDict(model.named_children())
-    cut = names.index(layer) + 2
-    lower = nn.Sequential(OrderedDict((name, children[name]) for name in names[:cut]))
-    upper = nn.Sequential(OrderedDict((name, children[name]) for name in names[cut:]))
-    return lower, upper
 
 
 def save(
@@ -122,20 +145,18 @@ def save(
     )
 
 
-def load(path: Path) -> tuple[nn.Sequential, dict[str, Any]]:
-    """Read a network written by :func:`save`.
-
-    Returns
-    -------
-    model : torch.nn.Sequential
-        On the CPU, in evaluation mode.
-    meta : dict
-        ``architecture``, ``classes``, ``frontend`` and ``provenance``.
-    """
+def load(path: Path) -> Network:
+    """Read a network written by :func:`save`, on the CPU and in evaluation mode."""
     weights, meta = artifacts.read_tensors(Path(path))
-    model = build(**meta["architecture"])
-    model.load_state_dict(weights)
-    return model.eval(), meta
+    network = build(**meta["architecture"])
+    network.load_state_dict(weights)
+    layers = dict(zip(layer_names(network), meta["architecture"]["filters"], strict=True))
+    return Network(network.eval(), LogMel(**meta["frontend"]), tuple(meta["classes"]), layers)
+
+
+def of(job: Job) -> Network:
+    """Read the network of a job's split, on the device that it computes on."""
+    return load(job.layout.model(job.split)).to(device(job.gpu))
 
 
 def device(gpu: int) -> torch.device:

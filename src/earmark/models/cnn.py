@@ -33,8 +33,8 @@ def build(
     dropout : float
         Probability of dropout after every hidden dense layer.
     batch_norm : bool
-        Whether each convolution's output is normalised before its ReLU (Ioffe and Szegedy 2015); :func:`fused`
-        takes that out again once the network is trained.
+        Whether each convolution's output is normalised before its ReLU (Ioffe and Szegedy 2015); it is
+        fused into the weights once the network is trained.
 
     Returns
     -------

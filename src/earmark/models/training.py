@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from earmark.data.dataset import DataSet, Split
-from earmark.models import base as models
 from earmark.models.base import logits_of
 from earmark.models.cnn import build
+from earmark.models.graph import fused
 from earmark.progress import Progress
 from earmark.seeds import derive
 from earmark.sound import augment
@@ -149,10 +149,11 @@ class Trainer:
         loss = nn.functional.cross_entropy(logits, targets)
         return float(loss), float((logits.argmax(dim=1) == targets).double().mean())
 
-    def best_network(self) -> nn.Sequential:
+    def best_network(self) -> nn.Module:
         """Return the network of the best epoch, without batch normalisation."""
         self.network.load_state_dict(self.best)
-        return models.fused(self.network)
+        inputs = torch.empty(0, 1, *self.architecture["input_shape"], device=self.device)
+        return fused(self.network, inputs)[0]
 
     def resume(self, path: Path, fingerprint: str) -> None:
         """Write checkpoints to `path` from now on, and go on from the one that lies there if it is of this training.

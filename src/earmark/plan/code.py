@@ -42,7 +42,7 @@ def files(*modules: str) -> tuple[Path, ...]:
     -------
     tuple of Path
         Of these modules, of all that they import directly or in turn, inside functions too, and of the packages that
-        hold them; without `WITHOUT_EFFECT`. Sorted.
+        hold them; without `WITHOUT_EFFECT` and what only these import. Sorted.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def files(*modules: str) -> tuple[Path, ...]:
     waiting = {prefix for module in modules for prefix in _prefixes(f"{PACKAGE}.{module}")}
     while waiting:
         found |= waiting
-        waiting = {name for module in waiting for name in imported(module)} - found
+        waiting = {name for module in waiting - WITHOUT_EFFECT for name in imported(module)} - found
     return tuple(sorted(file_of(module) for module in found - WITHOUT_EFFECT))
 
 

@@ -1,6 +1,7 @@
 """The configuration: what may stand in it, what it means, and one clear sentence for every mistake.
 
-``config.schema.yaml`` beside this module is the one place where keys, types and defaults are written down.
+``config.schema.yaml`` beside this module is where keys, types and defaults are written down; those of explainers
+stand in the files beside their modules.
 Read while the workflow is being parsed, hence without NumPy or torch.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -17,7 +18,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
-from earmark.plan.methods import FITTED_METHOD, channels, check_k, check_method, check_oracle
+from earmark.plan.methods import Method, channels, check_k, check_method, families
 from earmark.plan.sentences import choices, sentence, shown
 
 SHARED = ("seed", "torch_threads")
@@ -27,11 +28,31 @@ CONFIGURED, CHANCE = "configured", "random"
 """What `composites` calls the rules of ``lrp.rules`` and patches flipped in random order, beside the candidates."""
 
 
+KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
+    "grid.methods": (lambda method: True, ""),
+    "sonify.methods": (lambda method: method.layered, "has no concepts"),
+    "evaluate.cross": (lambda method: method.has_basis, "has no subspaces of every class"),
+    "stability.methods": (lambda method: method.fitted_to == "pairs", "is not fitted to pairs of clips"),
+}
+"""Keys that list methods: which may stand there, and why not another."""
+
+
 @functools.cache
 def load_schema() -> dict[str, Any]:
     """Read the JSON Schema (draft 2020-12) of the configuration; the result is shared, not to be changed."""
     text = resources.files("earmark.plan").joinpath("config.schema.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    schema = yaml.safe_load(text)
+    schema["$defs"]["dataset"]["properties"]["explainers"]["properties"] = {
+        family.name: {
+            "description": family.says,
+            "type": "object",
+            "additionalProperties": False,
+            "properties": dict(family.settings),
+        }
+        for family in families().values()
+        if family.settings
+    }
+    return schema
 
 
 def validate(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,22 +182,16 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         width = channels(f"{grid}.layers", layer, filters)
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
-    for key in ("grid.methods", "sonify.methods", "evaluate.cross", "stability.methods"):
+    for key, (which, what) in KINDS.items():
         section, name = key.split(".")
         for method in block[section][name]:
-            check_method(f"config: {where}.{key}", method)
-            check_oracle(f"config: {where}.{key}", method, block)
+            check_method(f"config: {where}.{key}", method, block, which, what)
     for section in ("sonify", "stability"):
         for method in block[section]["methods"]:
             if method not in block["grid"]["methods"]:
                 raise EarmarkError(
                     f"config: {where}.{section}.methods names {method}, which {where}.grid.methods lacks"
                 )
-    for method in block["stability"]["methods"]:
-        if not FITTED_METHOD.fullmatch(method):
-            raise EarmarkError(
-                f"config: {where}.stability.methods names {method}, which is not fitted to pairs of clips"
-            )
     _check_sizes(where, block, len(filters))
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():

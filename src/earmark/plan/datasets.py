@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from earmark.plan.contents import digests
 from earmark.plan.generated import GENERATED_CLASSES, has_stems
 from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
+from earmark.store import artifacts
 from earmark.store.layout import Layout, composed, slugs
 
 RESULTS = Path("results")
@@ -127,19 +127,14 @@ def _folds_made(config: Mapping[str, Any], dataset: str) -> int | None:
     layout = Layout(RESULTS, dataset)
     try:
         made = json.loads(Path(f"{layout.clip_index}.json").read_text(encoding="utf-8"))["provenance"]["config"]
-        recordings = {row["path"] for row in _rows(layout.manifest) if row["reason"] != "missing"}
-        found = 1 + max(int(row["fold"]) for row in _rows(layout.clip_index))
+        recordings = {row["path"] for row in artifacts.read_rows(layout.manifest) if row["reason"] != "missing"}
+        found = 1 + max(int(row["fold"]) for row in artifacts.read_rows(layout.clip_index))
     except (OSError, ValueError, KeyError):  # there is none, or another version's
         return None
     there = {path for path, _ in _listing(config["datasets"][dataset])}
     wanted = json.loads(compared_config(config, dataset, "ingest"))
     same = recordings == there and {key: made.get(key) for key in wanted} == wanted
     return found if same else None
-
-
-def _rows(table: Path) -> list[dict[str, str]]:
-    with table.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _listing(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:

@@ -1,48 +1,290 @@
-"""The methods by name: which split a layer, which do without, and what each needs."""
+"""The methods that explain, read from the YAML file beside each family's module.
+
+A family is a module in ``earmark.explainers``. The file beside it is data: its methods, what each needs and promises,
+and the schema of the settings that stand in a configuration under ``datasets.NAME.explainers.FAMILY``. A new method is
+two files, and everything else follows: paths, rules, help, schema.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
 from earmark.plan.generated import has_stems
 from earmark.plan.sentences import choices
+from earmark.store.layout import STANDARD
 
-FITTED_METHOD = re.compile(r"drsa|dsa|pca|prca|random~\d+")
-"""Methods that split a layer into subspaces, knowing nothing but the model and its inputs."""
+PACKAGE = Path(__file__).parents[1]
+FOLDER = PACKAGE / "explainers"
 
-ORACLE = "oracle"
-"""The subspaces that someone would choose who knows the sound objects; for data with stems only."""
+SUBSPACES = ("pairs", "clips", "stems")
+"""What methods are fitted to whose state is a basis per class: pairs of activations and contexts, whole clips, or clips
+and their stems. ``model`` stands for explainers that are trained, ``nothing`` for the others."""
 
-SUBSPACE_METHOD = re.compile(rf"{FITTED_METHOD.pattern}|{ORACLE}")
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["says", "methods"],
+    "properties": {
+        "says": {"type": "string"},
+        "settings": {"type": "object"},
+        "methods": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": "^[a-z][a-z0-9-]*$"},
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["says"],
+                "properties": {
+                    "says": {"type": "string"},
+                    "variants": {"enum": ["seed"]},
+                    "always": {"type": "array", "items": {"type": "integer"}},
+                    "hears": {"type": "boolean"},
+                    "layered": {"type": "boolean"},
+                    "parts": {"type": "boolean"},
+                    "per_class": {"type": "boolean"},
+                    "fitted_to": {"enum": ["nothing", *SUBSPACES, "model"]},
+                    "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
+                    "control": {"type": "boolean"},
+                    "maximises": {"type": "string"},
+                    "promises": {"type": "array", "items": {"enum": ["signed", "sums_to_standard"]}},
+                },
+            },
+        },
+    },
+}
 
-METHODS = ("drsa", "dsa", "pca", "prca", "random~SEED", ORACLE)
+
+@dataclass(frozen=True)
+class Method:
+    """What a family's file says of one of its methods.
+
+    Attributes
+    ----------
+    name, family, module : str
+        Its name, its family's, and the family's module below the package.
+    says : str
+        What it is, in a line.
+    variants : str
+        ``seed`` if it is written ``name~SEED``, each seed a method by itself, averaged in tables; else empty.
+    always : tuple of int
+        Variants, or one 0 where there are none, that every comparison holds whatever a grid lists.
+    hears : bool
+        Whether it needs the clips' waveforms beside the network's inputs.
+    layered : bool
+        Whether it works at a hidden layer; the others lie once under the layer ``input``, with K = 1.
+    parts : bool
+        Whether it gives K parts.
+    per_class : bool
+        Whether it is fitted to each class by itself.
+    fitted_to : str
+        ``nothing``, ``pairs``, ``clips``, ``stems`` or ``model``.
+    depends_on : tuple of str
+        Which of ``pairs`` and ``seed`` can change what is fitted.
+    control : bool
+        Whether it explains nothing: what every explanation must beat.
+    maximises : str
+        What its fit maximises; empty without a search.
+    promises : frozenset of str
+        ``signed``: relevance of either sign; ``sums_to_standard``: its parts sum to the standard heatmap.
+    """
+
+    name: str
+    family: str
+    module: str
+    says: str
+    variants: str = ""
+    always: tuple[int, ...] = ()
+    hears: bool = False
+    layered: bool = False
+    parts: bool = False
+    per_class: bool = False
+    fitted_to: str = "nothing"
+    depends_on: tuple[str, ...] = ("pairs", "seed")
+    control: bool = False
+    maximises: str = ""
+    promises: frozenset[str] = frozenset()
+
+    @property
+    def spelled(self) -> str:
+        """Its name as a user writes it: ``noise~SEED``."""
+        return f"{self.name}~{self.variants.upper()}" if self.variants else self.name
+
+    @property
+    def pattern(self) -> str:
+        """Regular expression of its names."""
+        return re.escape(self.name) + (r"~\d+" if self.variants else "")
+
+    @property
+    def has_basis(self) -> bool:
+        """Whether what is fitted is a basis per class, in ``subspaces.safetensors``."""
+        return self.fitted_to in SUBSPACES
 
 
-def check_method(where: str, method: str) -> None:
-    """Raise unless `method` is one that splits a layer into subspaces.
+@dataclass(frozen=True)
+class Family:
+    """A module of explainers: what it is, its methods by name, and the schema of its settings' properties."""
+
+    name: str
+    says: str
+    methods: Mapping[str, Method]
+    settings: Mapping[str, Any]
+
+
+@functools.cache
+def families() -> dict[str, Family]:
+    """Read every family's file.
+
+    Raises
+    ------
+    ValueError
+        If a file has no module beside it, holds what it must not, or names a method that another one has.
+    """
+    found: dict[str, Family] = {}
+    for path in sorted(FOLDER.rglob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        problems = [error.message for error in Draft202012Validator(SCHEMA).iter_errors(content)]
+        if not path.with_suffix(".py").is_file():
+            problems.append("there is no module of its name beside it")
+        if path.stem in found:
+            problems.append("there is a family of its name already")
+        for name in {} if problems else content["methods"]:
+            if any(name in family.methods for family in found.values()):
+                problems.append(f"another family has the method {name}")
+        if problems:
+            raise ValueError(f"{path}: {problems[0]}")
+        found[path.stem] = _family(path, content)
+    return found
+
+
+def _family(path: Path, content: Mapping[str, Any]) -> Family:
+    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    methods = {
+        name: Method(
+            name,
+            path.stem,
+            module,
+            **{
+                **said,
+                "always": tuple(said.get("always", ())),
+                "depends_on": tuple(said.get("depends_on", ("pairs", "seed"))),
+                "promises": frozenset(said.get("promises", ())),
+            },
+        )
+        for name, said in content["methods"].items()
+    }
+    return Family(path.stem, content["says"], methods, content.get("settings", {}))
+
+
+def methods(which: Callable[[Method], bool] = lambda method: True) -> list[Method]:
+    """List all methods, or those of a kind."""
+    return [method for family in families().values() for method in family.methods.values() if which(method)]
+
+
+def method_of(name: str) -> Method:
+    """Return the method that a name such as ``drsa`` or ``noise~0`` stands for.
 
     Raises
     ------
     EarmarkError
-        Otherwise; `where` says where it was named.
+        If there is none; the sentence lists what there is.
     """
-    if not SUBSPACE_METHOD.fullmatch(method):
-        raise EarmarkError(f"{where}: there is no method {method}{choices(method, METHODS)}")
+    for method in methods():
+        if re.fullmatch(method.pattern, name):
+            return method
+    raise EarmarkError(f"there is no method {name}{choices(name, spelled(methods()))}")
 
 
-def check_oracle(where: str, method: str, block: Mapping[str, Any]) -> None:
-    """Raise if `method` is the oracle and the data set has no stems.
+def base_of(name: str) -> str:
+    """Return a method's name without its variant: ``noise`` of ``noise~0``."""
+    return name.partition("~")[0]
+
+
+def named(base: str) -> Method:
+    """Return the method of a name without variant, as tables write it.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    return next(family.methods[base] for family in families().values() if base in family.methods)
+
+
+def shown(names: Sequence[str]) -> list[str]:
+    """List the methods of a grid whose concepts are drawn: the first, and the first control to compare."""
+    layered = [name for name in names if method_of(name).layered]
+    return [*layered[:1], *[name for name in layered[1:] if method_of(name).control][:1]]
+
+
+def spelled(chosen: Iterable[Method]) -> list[str]:
+    """Write methods as a user does."""
+    return [method.spelled for method in chosen]
+
+
+def pattern(chosen: Iterable[Method]) -> str:
+    """Return a regular expression that the names of methods meet, and nothing else if there are none."""
+    return "|".join(method.pattern for method in chosen) or "(?!)"
+
+
+def always() -> list[str]:
+    """List the methods that every comparison holds beside a grid: the standard explanation first, and a control."""
+    names = [
+        f"{method.name}~{variant}" if method.variants else method.name
+        for method in methods()
+        for variant in method.always
+    ]
+    return sorted(names, key=lambda name: name != STANDARD)
+
+
+def check_method(
+    where: str,
+    name: str,
+    block: Mapping[str, Any],
+    which: Callable[[Method], bool],
+    what: str,
+    beside: Iterable[str] = (),
+) -> None:
+    """Raise unless a method is of a kind and can be had of a data set.
+
+    Parameters
+    ----------
+    where : str
+        Where it was named.
+    name : str
+        The method.
+    block : mapping
+        The data set's.
+    which : callable
+        Whether a method is of the kind.
+    what : str
+        Why another method cannot stand there, to end a sentence that begins with its name.
+    beside : iterable of str
+        Names that may stand there and are no methods.
 
     Raises
     ------
     EarmarkError
-        `where` says where the method was named.
+        If there is no such method, it is none of the kind, or it needs stems that the data set lacks.
     """
-    if method == ORACLE and not has_stems(block):
-        raise EarmarkError(f"{where}: the method oracle needs every recording's stems, which only generated data have")
+    allowed = [*spelled(methods(which)), *beside]
+    try:
+        method = method_of(name)
+    except EarmarkError:
+        raise EarmarkError(f"{where}: there is no method {name}{choices(name, allowed)}") from None
+    if not which(method):
+        raise EarmarkError(f"{where}: {name} {what}{choices(name, allowed)}")
+    if method.fitted_to == "stems" and not has_stems(block):
+        raise EarmarkError(f"{where}: the method {name} needs every recording's stems, which only generated data have")
 
 
 def channels(where: str, layer: str, filters: list[int]) -> int:
@@ -75,10 +317,3 @@ def check_k(where: str, k: int, layer: str, width: int) -> None:
 def divisors(width: int) -> list[int]:
     """List the numbers of equal subspaces that `width` channels can be split into."""
     return [k for k in range(1, width + 1) if width % k == 0]
-
-
-INPUT_METHOD = re.compile(r"standard|noise~\d+")
-"""Heatmaps without subspaces, filed under the layer ``input``."""
-
-INPUT_METHODS = ("standard", "noise~0")
-"""Those that every comparison holds beside the grid."""

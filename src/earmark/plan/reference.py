@@ -24,8 +24,18 @@ def reference() -> str:
     plain = {name: key for name, key in block.items() if name not in sections}
     parts += ["## `datasets.NAME`\n", _table(plain)]
     for name, section in sections.items():
-        parts += [f"## `datasets.NAME.{name}`\n", _sentence(section["description"]), _table(section["properties"])]
+        parts += _section(name, section)
     return "\n".join(parts)
+
+
+def _section(name: str, section: Mapping[str, Any]) -> list[str]:
+    """Describe a section, and after it the sections in it."""
+    keys = section["properties"]
+    inner = {key: below for key, below in keys.items() if "properties" in below}
+    plain = {key: below for key, below in keys.items() if key not in inner}
+    parts = [f"## `datasets.NAME.{name}`\n", _sentence(section["description"])]
+    parts += [_table(plain)] if plain else []
+    return parts + [part for key, below in inner.items() for part in _section(f"{name}.{key}", below)]
 
 
 def _sentence(text: str) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.plan.config import SHARED
-from earmark.plan.generated import has_stems
-from earmark.plan.methods import ORACLE
+from earmark.plan.methods import families, method_of
 from earmark.plan.sentences import choices
 
 
@@ -37,6 +36,8 @@ class Stage:
         Whether it starts `torch_threads` processes of one thread each; no result depends on how many.
     torch : bool
         Whether it needs torch; the others are spared the import.
+    explains : bool
+        Whether it runs the method's own code: then it gets the settings of the method's family too.
     """
 
     what: str
@@ -45,6 +46,7 @@ class Stage:
     threaded: bool = False
     side_by_side: bool = False
     torch: bool = True
+    explains: bool = False
 
 
 CONCEPTS = ("split", "layer", "method", "k")
@@ -76,35 +78,45 @@ STAGES = {
         torch=False,
     ),
     "collect": Stage("collect activation and context vectors at a layer", ("lrp", "pairs"), ("split", "layer", "gpu")),
-    "fit": Stage("fit the subspaces of a layer's concepts", ("fit",), (*CONCEPTS, "gpu")),
-    "oracle": Stage(
-        "find the subspaces that separate known sound objects best",
-        ("lrp", "frontend", "oracle"),
-        ("split", "layer", "k", "starts", "gpu"),
+    "fit": Stage(
+        "fit a method to every class at a layer", ("lrp", "frontend"), (*CONCEPTS, "starts", "gpu"), explains=True
     ),
-    "explain": Stage("compute a heatmap per clip and concept", ("lrp", "frontend"), (*CONCEPTS, "gpu")),
+    "explain": Stage("compute a heatmap per clip and part", ("lrp",), (*CONCEPTS, "gpu"), explains=True),
+    "picture": Stage("draw the heatmaps of the gallery's clips", ("frontend",), CONCEPTS),
     "sonify": Stage("render the concepts of the gallery's clips as sound", ("sonify", "frontend"), CONCEPTS),
     "score": Stage("score heatmaps by patch flipping", ("evaluate.patch",), (*CONCEPTS, "gpu")),
-    "cross": Stage("score every class with every class's subspaces", ("lrp", "evaluate.patch"), (*CONCEPTS, "gpu")),
-    "ablate": Stage("measure the logit without each known sound object", ("frontend",), ("split", "gpu")),
+    "cross": Stage(
+        "score every class with every class's subspaces",
+        ("lrp", "evaluate.patch"),
+        (*CONCEPTS, "gpu"),
+        explains=True,
+    ),
+    "ablate": Stage("measure the logit without each known sound object", (), ("split", "gpu")),
     "objects": Stage(
         "measure where concepts lie among the known sound objects",
         ("lrp", "frontend", "sonify.percentile", "sonify.inverse", "objects.sounds"),
         (*CONCEPTS, "gpu"),
+        explains=True,
     ),
     "composites": Stage(
         "compare LRP rules on validation clips",
-        ("lrp", "evaluate.patch", "evaluate.bootstrap", "composites.candidates"),
+        ("lrp", "evaluate.patch", "composites.candidates"),
         ("split", "gpu"),
     ),
     "stability": Stage(
         "measure how stable the subspaces are",
-        ("lrp", "pairs", "fit", "evaluate.bootstrap", "stability.draws", "stability.splits"),
+        ("lrp", "pairs", "stability.draws", "stability.splits"),
         (*CONCEPTS, "gpu"),
+        explains=True,
     ),
     "compare": Stage(
-        "make the tables and figures of a data set",
-        ("grid", "evaluate", "composites", "frontend", "stability", "cross_validation"),
+        "make the tables of a data set",
+        ("grid", "evaluate", "composites", "stability", "cross_validation"),
+        ("split",),
+    ),
+    "draw": Stage(
+        "draw the figures of a data set",
+        ("grid", "evaluate.cross", "frontend", "cross_validation"),
         ("split",),
     ),
 }
@@ -114,44 +126,43 @@ STAGES = {
 PLACES = ("root", "groups")
 """Keys that say where something lies: what is there counts, by :func:`earmark.plan.datasets.fingerprint`."""
 
-PER_DATASET = ("collect", "fit", "oracle", "explain", "sonify")
+PER_DATASET = ("collect", "fit", "explain", "picture", "sonify")
 """Stages with a rule per data set, which bears both names: ``fit_synthetic``."""
 
 
-def stage_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
-    """Return what a stage gets of a validated configuration, as JSON."""
-    return json.dumps(_stage_sections(config, dataset, stage))
+def stage_config(config: Mapping[str, Any], dataset: str, stage: str, method: str | None = None) -> str:
+    """Return what a stage, and the method that it runs, get of a validated configuration, as JSON."""
+    return json.dumps(_stage_sections(config, dataset, stage, method))
 
 
 def compared_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
     """Return what of :func:`stage_config` a stage's results depend on: all but where recordings and tables lie."""
-    return json.dumps(
-        {key: value for key, value in _stage_sections(config, dataset, stage).items() if key not in PLACES}
-    )
+    sections = _stage_sections(config, dataset, stage, None)
+    return json.dumps({key: value for key, value in sections.items() if key not in PLACES})
 
 
-def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str) -> dict[str, Any]:
+def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str, method: str | None) -> dict[str, Any]:
     block = config["datasets"][dataset]
     shared = {key: config[key] for key in SHARED} | {"torch_threads": 1}
     if STAGES[stage].threaded:
         shared["torch_threads"] = config["torch_threads"]
+    names = list(STAGES[stage].sections)
+    if stage == "generate":
+        names.append(block["source"])
+    if method is not None and STAGES[stage].explains:
+        family = method_of(method).family
+        names += [f"explainers.{family}"] if families()[family].settings else []
     used: dict[str, Any] = {}
-    for name in (*STAGES[stage].sections, *([block["source"]] if stage == "generate" else [])):
+    for name in names:
         section, _, key = name.partition(".")
         used[section] = {**used.get(section, {}), key: block[section][key]} if key else block[section]
     return {**shared, **used}
 
 
 def rules_of(config: Mapping[str, Any], datasets: Iterable[str]) -> dict[str, list[str]]:
-    """Map each stage to its rules: one of its name, or those of the given data sets that it works on."""
+    """Map each stage to its rules: one of its name, or one per data set."""
     datasets = list(datasets)
-    generated = [name for name in datasets if has_stems(config["datasets"][name])]
-    return {
-        stage: [f"{stage}_{name}" for name in (generated if stage == ORACLE else datasets)]
-        if stage in PER_DATASET
-        else [stage]
-        for stage in STAGES
-    }
+    return {stage: [f"{stage}_{name}" for name in datasets] if stage in PER_DATASET else [stage] for stage in STAGES}
 
 
 def named_rules(rules: Mapping[str, list[str]], option: str, names: Iterable[str]) -> set[str]:

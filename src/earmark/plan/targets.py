@@ -12,16 +12,7 @@ from earmark.errors import EarmarkError
 from earmark.plan.config import require_root
 from earmark.plan.datasets import class_slugs, folds, splits
 from earmark.plan.generated import has_stems
-from earmark.plan.methods import (
-    FITTED_METHOD,
-    INPUT_METHOD,
-    METHODS,
-    SUBSPACE_METHOD,
-    channels,
-    check_k,
-    check_oracle,
-    divisors,
-)
+from earmark.plan.methods import channels, check_k, check_method, divisors, method_of
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
 from earmark.store.layout import INPUT_LAYER
@@ -36,9 +27,12 @@ TABLES = (
     "model.csv",
     "cross_class.csv",
     "composites.csv",
+    "composites_curves.csv",
     "conservation.csv",
+    "concepts.csv",
     "ground_truth.csv",
     "ground_truth.md",
+    "recovery.csv",
     "stability.csv",
     "stability.md",
 )
@@ -160,8 +154,7 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
     classes = class_slugs(block)
     layer, method, *below = rest
     if layer == INPUT_LAYER:
-        if not INPUT_METHOD.fullmatch(method):
-            raise EarmarkError(f"{path}: {INPUT_LAYER} has no {method}{choices(method, ('standard', 'noise~SEED'))}")
+        check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
         _check_method_folder(path, below, classes, [1], (scores[0], *scores[len(METHOD_FILES) :]), HEATMAP_FILES)
         return
     width = channels(path, layer, block["model"]["filters"])
@@ -170,13 +163,12 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
         if below not in [[name] for name in files]:
             _reject(path, below, files)
         return
-    if not SUBSPACE_METHOD.fullmatch(method):
-        raise EarmarkError(f"{path}: there is no method {method}{choices(method, (*METHODS, 'pairs'))}")
-    check_oracle(path, method, block)
+    what = f"knows no layer: it lies under {INPUT_LAYER}"
+    check_method(path, method, block, lambda one: one.layered, what, ["pairs"])
     count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
     if count:
         check_k(path, int(count[1]), layer, width)
-    fitted = STABILITY_FILES if FITTED_METHOD.fullmatch(method) else ()
+    fitted = STABILITY_FILES if method_of(method).fitted_to == "pairs" else ()
     _check_method_folder(path, below, classes, divisors(width), scores + fitted, CONCEPT_FILES)
 
 

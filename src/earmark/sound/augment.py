@@ -131,7 +131,7 @@ def logmels(
     Returns
     -------
     torch.Tensor
-        ``[B, 1, F, T]``; where nothing is changed the very numbers of :meth:`Frontend.logmel`.
+        ``[B, 1, F, T]``; where nothing is changed the very numbers of the front end's own.
     """
     clips = frontend.normalised(waveforms)
     magnitudes = frontend.stft(clips).abs()  # [B, n_bins, T]

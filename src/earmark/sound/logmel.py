@@ -63,6 +63,16 @@ class LogMel:
         return (self.n_frames - 1) * self.hop
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Channel, bands and frames of an input."""
+        return (1, self.n_mels, self.n_frames)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape of a heatmap: the input's."""
+        return self.shape
+
+    @property
     def n_bins(self) -> int:
         """Bins of the linear-frequency spectrum."""
         return self.n_fft // 2 + 1
@@ -123,13 +133,16 @@ class LogMel:
         """Take log10 magnitudes (eq. A.2), at least `floor`, of any shape."""
         return torch.log10(mels + self.offset).clamp_min(self.floor)
 
-    def logmel(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Log-mel spectrograms of clips, each normalised to its peak (eq. A.1, A.2).
+    def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        """Log-mel spectrograms of clips, scaled by a peak (eq. A.1, A.2).
 
         Parameters
         ----------
         waveforms : torch.Tensor
-            Clips ``[B, clip_samples]`` at `sample_rate`. A silent clip is left unscaled.
+            Clips ``[B, clip_samples]`` at `sample_rate`.
+        like : torch.Tensor or None
+            Clips ``[B, clip_samples]``, or one ``[clip_samples]`` for all, that are scaled to peak 1 by the same
+            factor; None: each clip itself is. Where that is silent, nothing is scaled.
 
         Returns
         -------
@@ -141,10 +154,10 @@ class LogMel:
         ValueError
             If the clips are not `clip_samples` long.
         """
-        return self.compressed(self.mel(self.normalised(waveforms))).unsqueeze(1)
+        return self.compressed(self.mel(self.normalised(waveforms, like))).unsqueeze(1)
 
-    def normalised(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Scale clips ``[B, clip_samples]`` to peak 1 (eq. A.1), silent ones not at all.
+    def normalised(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        """Scale clips ``[B, clip_samples]`` to peak 1 (eq. A.1), silent ones not at all; `like` as in a call.
 
         Raises
         ------
@@ -153,5 +166,23 @@ class LogMel:
         """
         if waveforms.ndim != 2 or waveforms.shape[1] != self.clip_samples:
             raise ValueError(f"expected clips [B, {self.clip_samples}], got {list(waveforms.shape)}")
-        peak = waveforms.abs().amax(dim=1, keepdim=True)  # [B, 1]
+        peak = (waveforms if like is None else like).abs().amax(dim=-1, keepdim=True)  # [B, 1] or [1]
         return waveforms / torch.where(peak > 0, peak, 1.0)
+
+    def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
+        """Multiply inputs and contexts ``[..., 1, F, T]``, cell by cell."""
+        return inputs * contexts
+
+    def lift(self, masks: torch.Tensor) -> torch.Tensor:
+        """Lift masks ``[K, F, T]`` to the bins of the spectrum, ``[K, n_bins, T]``.
+
+        A bin takes the mean of the bands that cover it, weighted by their filters; a bin that no filter covers
+        (0 Hz and the Nyquist frequency) takes its neighbour's.
+        """
+        bank = self.filter_bank.to(masks)  # [F, n_bins]
+        cover = bank.sum(dim=0)
+        covered = torch.nonzero(cover > 0).squeeze(1)
+        bins = torch.arange(len(cover))
+        nearest = covered[(bins[:, None] - covered).abs().argmin(dim=1)]
+        weights = (bank / torch.where(cover > 0, cover, 1.0))[:, nearest]  # [F, n_bins]
+        return weights.T @ masks

@@ -55,21 +55,6 @@ def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PE
     return shape / shape.max() * torch.where(total > 0, shares / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
 
 
-def lifted(frontend: LogMel, mel_masks: torch.Tensor) -> torch.Tensor:
-    """Lift masks ``[K, F, T]`` to the bins of the spectrum, ``[K, n_bins, T]``.
-
-    A bin takes the mean of the bands that cover it, weighted by their filters; a bin that no filter covers
-    (0 Hz and the Nyquist frequency) takes its neighbour's.
-    """
-    bank = frontend.filter_bank.to(mel_masks)  # [F, n_bins]
-    cover = bank.sum(dim=0)
-    covered = torch.nonzero(cover > 0).squeeze(1)
-    bins = torch.arange(len(cover))
-    nearest = covered[(bins[:, None] - covered).abs().argmin(dim=1)]
-    weights = (bank / torch.where(cover > 0, cover, 1.0))[:, nearest]  # [F, n_bins]
-    return weights.T @ mel_masks
-
-
 def render(
     frontend: LogMel,
     waveform: torch.Tensor,
@@ -113,7 +98,7 @@ def apply_masks(
     if inverse == "mel-nnls":
         magnitudes = _nnls(frontend, mel_masks * frontend.mel(waveform.unsqueeze(0)))
         return frontend.istft(torch.polar(magnitudes, spectrum.angle().expand_as(magnitudes)))
-    return frontend.istft(lifted(frontend, mel_masks) * spectrum)
+    return frontend.istft(frontend.lift(mel_masks) * spectrum)
 
 
 def _nnls(frontend: LogMel, mels: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from earmark.data.dataset import open_dataset, require_stems, stems_of
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.models.base import logits_of
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
 from earmark.store import artifacts
 
 COLUMNS = ("set", "cls", "clip", "path", "group", "object", "logit", "without", "left_out")
@@ -24,7 +24,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``frontend``, ``seed``.
+        Of its configuration: ``seed``.
 
     Raises
     ------
@@ -32,8 +32,7 @@ def run(job: Job) -> None:
         If the data set has no stems, or no clip of a class is recognised.
     """
     device = models.device(job.gpu)
-    network = models.load(job.layout.model(job.split))[0].to(device)
-    frontend = LogMel.from_config(job.config)
+    model = models.of(job)
     source, choice = open_dataset(job.layout), chosen.of(job)
     require_stems(source)
     progress = job.progress(len(source.classes) * len(SETS))
@@ -46,7 +45,7 @@ def run(job: Job) -> None:
         index = source.clips.iloc[clips]
         for number, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             stems = stems_of(source, [clip])[0]
-            reduced = logits_of(network, without(frontend, source.waveforms([clip])[0], stems), device)
+            reduced = logits_of(model.network, without(model.frontend, source.waveforms([clip])[0], stems), device)
             for place in torch.nonzero(stems.abs().amax(dim=1) > 0).squeeze(1).tolist():
                 values = float(logits[number]), float(reduced[place, cls.index])
                 rows.append((which, cls.slug, clip, path, group, place + 1, *values, left_out))
@@ -54,7 +53,7 @@ def run(job: Job) -> None:
     artifacts.write_csv(job.layout.split(job.split) / "ablation.csv", COLUMNS, rows, job.made)
 
 
-def without(frontend: LogMel, waveform: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
+def without(frontend: Frontend, waveform: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
     """Take each object out of a clip, the rest staying at the level at which the model heard it.
 
     Parameters
@@ -69,8 +68,6 @@ def without(frontend: LogMel, waveform: torch.Tensor, stems: torch.Tensor) -> to
     Returns
     -------
     torch.Tensor
-        Log-mel spectrograms ``[O, 1, F, T]``, all scaled by the whole clip's peak.
+        Inputs ``[O, *I]``, all scaled by the whole clip's peak.
     """
-    peak = waveform.abs().max()
-    rest = (waveform - stems) / torch.where(peak > 0, peak, 1.0)
-    return frontend.compressed(frontend.mel(rest)).unsqueeze(1)
+    return frontend(waveform - stems, like=waveform)

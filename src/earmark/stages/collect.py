@@ -29,8 +29,7 @@ def run(job: Job) -> None:
     EarmarkError
         If no training clip of a class is recognised.
     """
-    device = models.device(job.gpu)
-    network = models.load(job.layout.model(job.split))[0].to(device)
+    model = models.of(job)
     rules = from_config(job.config)
     source = open_dataset(job.layout)
     training, answered = source.split(job.split).train, predictions.of(job)
@@ -42,6 +41,6 @@ def run(job: Job) -> None:
             raise EarmarkError(
                 f"the model of {job.dataset}/{job.split} recognises no training clip of {cls.name}: nothing to explain"
             )
-        tensors = pairs_of(network, source, known, cls, job.layer, rules, job.config)
+        tensors = pairs_of(model, source, known, cls, job.layer, rules, job.config)
         artifacts.write_tensors(job.layout.pairs(job.split, job.layer, cls.slug), tensors, job.made)
         progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")

@@ -6,24 +6,21 @@ decomposition gains over the standard heatmap should be largest for the class's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from earmark.data.dataset import open_dataset
-from earmark.explainers.explanation import scored
-from earmark.explainers.subspaces import basis
-from earmark.explainers.subspaces.decompose import decomposed
+from earmark.explainers import base as explainers
+from earmark.explainers import explanation
 from earmark.job import Job
-from earmark.lrp.rules import from_config
 from earmark.metrics.flipping import thesis_table
-from earmark.metrics.scores import batches, ties_seed
+from earmark.metrics.scores import ties_seeds
 from earmark.models import base as models
+from earmark.models.base import Model
 from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER
 
 CLIP_COLUMNS = ("attributed", "subspaces", "clip", "path", "group", "standard", "thesis", "delta")
 
@@ -34,40 +31,43 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``evaluate``, ``seed``.
+        Of its configuration: ``lrp``, ``explainers``, ``evaluate``, ``seed``.
     """
     device = models.device(job.gpu)
-    network = models.load(job.layout.model(job.split))[0].to(device)
+    model = models.of(job)
     source = open_dataset(job.layout)
     slugs = [cls.slug for cls in source.classes]
-    rules = from_config({"lrp": job.config["lrp"]})
-    folders = [job.layout.concept(job.split, job.layer, job.method, job.k, slug) for slug in slugs]
-    bases = [basis.load(folder / "subspaces.safetensors") for folder in folders]
+    states = [explainers.state_of(job, slug) for slug in slugs]
+    explain = explainers.across(job.method, model, job.layer, job.config, states, explainers.seed_of(job, ""))
 
     progress = job.progress(len(slugs))
     matrix: list[list[Any]] = []
     rows: list[list[Any]] = []
     for cls in source.classes:
-        clips, standard, _ = scored(
-            job.layout.concept(job.split, INPUT_LAYER, "standard", 1, cls.slug) / "heatmaps.safetensors"
-        )
+        found = explanation.standard(job, cls.slug)
+        found = found.only(found.scored)
+        clips = found.clips.numpy()
         index = source.clips.iloc[clips]
         reference, scores = np.empty(len(clips)), np.empty((len(clips), len(slugs)))
-        for part in batches(len(clips)):
-            inputs = source.logmel(clips[part]).to(device)
-            targets = torch.full((len(inputs),), cls.index, device=device)
+        done = 0
+        for batch in explainers.batches(source, clips, cls, job.method, device):
+            part = slice(done, done + len(batch.clips))
+            standard = found.heatmaps[part].to(device)
+            several = [parts.maps for parts in explain(batch) if parts.maps is not None]
             reference[part], scores[part] = score_row(
-                network,
-                inputs,
-                targets,
-                standard[part].to(device),
-                decomposed(network, inputs, targets, job.layer, bases, rules),  # unnamed: gone before the next
-                job.config,
+                model,
+                batch.inputs,
+                batch.targets,
+                standard,
+                several,
+                job.config["evaluate"]["patch"],
+                ties_seeds(job.config["seed"], index["path"].iloc[part]),
             )
+            done = part.stop
         deltas = reference[:, None] - scores
         for column, slug in enumerate(slugs):
             values = np.stack([reference, scores[:, column], deltas[:, column]], axis=1).tolist()
-            for clip, path, group, triple in zip(clips, index["path"], index["group"], values, strict=True):
+            for clip, path, group, triple in zip(clips.tolist(), index["path"], index["group"], values, strict=True):
                 rows.append([cls.slug, slug, clip, path, group, *triple])
         matrix.append([cls.slug, *deltas.mean(axis=0).tolist()])
         progress(len(matrix), cls.slug)
@@ -78,19 +78,20 @@ def run(job: Job) -> None:
 
 
 def score_row(
-    network: nn.Module,
+    model: Model,
     inputs: Tensor,
     targets: Tensor,
     standard: Tensor,
     decomposed: Sequence[Tensor],
-    config: Mapping[str, Any],
+    patch: int,
+    seeds: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score clips of one class under every class's subspaces.
 
     Parameters
     ----------
-    network : nn.Module
-        The explained model.
+    model : Model
+        The explained one.
     inputs : Tensor [B, 1, F, T]
         The clips: those that the heatmaps belong to are those that are flipped.
     targets : Tensor [B]
@@ -99,8 +100,10 @@ def score_row(
         Their standard heatmaps.
     decomposed : sequence of Tensor [B, K, 1, F, T]
         Their heatmaps under each of C classes' subspaces.
-    config : mapping
-        ``evaluate`` and ``seed``.
+    patch : int
+        Side of a patch, in cells.
+    seeds : sequence of int [B]
+        From :func:`earmark.metrics.scores.ties_seeds`.
 
     Returns
     -------
@@ -109,6 +112,5 @@ def score_row(
     scores : array [B, C]
         Thesis score under each class's subspaces.
     """
-    patch, seed = config["evaluate"]["patch"], ties_seed(config)
-    scores = thesis_table(network, inputs, targets, [standard, *decomposed], patch, seed).cpu().numpy()
+    scores = thesis_table(model, inputs, targets, [standard, *decomposed], patch, seeds).cpu().numpy()
     return scores[:, 0], scores[:, 1:]

@@ -1,4 +1,4 @@
-"""Stage ``explain``: heatmaps of the standard explanation and of every concept (thesis 3.2.3, B.2.2)."""
+"""Stage ``explain``: the explanation of every class's chosen clips, by any method."""
 
 from __future__ import annotations
 
@@ -9,63 +9,52 @@ import torch
 from earmark.data import chosen
 from earmark.data.chosen import SCORED
 from earmark.data.dataset import open_dataset
-from earmark.explainers.base import NOISE, conservation, heatmaps_by
-from earmark.explainers.subspaces import basis
-from earmark.figures.heatmaps import explanation_grid
-from earmark.figures.style import save
+from earmark.explainers import base as explainers
+from earmark.explainers import explanation
+from earmark.explainers.explanation import Explanation
 from earmark.job import Job
-from earmark.lrp import attributor
-from earmark.lrp.rules import from_config
 from earmark.models import base as models
-from earmark.sound.logmel import LogMel
-from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER
+from earmark.plan.methods import method_of
+from earmark.store.layout import STANDARD
 
 log = logging.getLogger(__name__)
 
 
 def run(job: Job) -> None:
-    """Write ``heatmaps.safetensors`` and ``heatmaps.png`` for every class.
+    """Write ``heatmaps.safetensors`` for every class.
 
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``frontend``, ``seed``.
+        Of its configuration: ``lrp``, ``explainers``, ``frontend``, ``seed``.
     """
     device = models.device(job.gpu)
-    network = models.load(job.layout.model(job.split))[0].to(device)
-    rules = from_config(job.config)
-    source = open_dataset(job.layout)
-    frontend, choice = LogMel.from_config(job.config), chosen.of(job)
+    model = models.of(job)
+    source, choice = open_dataset(job.layout), chosen.of(job)
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
-        explained, left_out = choice.explained(cls.slug), choice.left_out(cls.slug, SCORED)
-        inputs, logits = source.logmel(explained.clips).to(device), torch.from_numpy(explained.logits)
-        targets = torch.full((len(inputs),), cls.index, device=device)
-        folder = job.of_class(cls.slug)
-        found = None if job.layer == INPUT_LAYER else basis.load(folder / "subspaces.safetensors")
-        seed = job.seed(*job.method.split("~"), cls.slug)
-        standard = attributor.heatmaps(network, inputs, targets, rules)  # [B, 1, F, T]
-        heatmaps = heatmaps_by(job.method, network, inputs, targets, job.layer, found, rules, seed)
-        log.info("%s: %d clips explained, %d left out", cls.slug, len(explained.clips), left_out)
-        checks = {} if NOISE.fullmatch(job.method) else conservation(standard, heatmaps, logits.to(device))
-        for name, value in checks.items():
-            log.info("%s: %s %.3g", cls.slug, name, value)
-        artifacts.write_tensors(
-            folder / "heatmaps.safetensors",
-            {
-                "heatmaps": heatmaps,
-                "clips": torch.from_numpy(explained.clips),
-                "logits": logits,
-                "gallery": torch.from_numpy(explained.gallery),
-                "scored": torch.from_numpy(explained.scored),
-            },
-            job.made,
-            left_out=left_out,
-            **checks,
+        clips, logits, gallery, scored = choice.explained(cls.slug)
+        state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
+        explain = explainers.build(job.method, model, job.layer, job.config, state, seed)
+        batches = explainers.batches(source, clips, cls, job.method, device)
+        parts = explainers.joined([explain(batch) for batch in batches])
+        made = Explanation(
+            torch.from_numpy(clips),
+            torch.from_numpy(logits),
+            torch.from_numpy(gallery),
+            torch.from_numpy(scored),
+            parts.maps,
+            parts.samples,
+            parts.sounds,
+            choice.left_out(cls.slug, SCORED),
+            dict(parts.checks),
+            job.of_class(cls.slug) / explanation.NAME,
         )
-        rows = torch.from_numpy(explained.gallery)
-        shown = inputs.cpu()[rows, 0], standard.cpu()[rows, 0], heatmaps.cpu()[rows, :, 0]
-        title = f"{job.dataset}, {cls.name}: {job.method} at {job.layer}, K = {job.k}"
-        save(explanation_grid(frontend, *shown, title), folder / "heatmaps.png")
+        if "sums_to_standard" in method_of(job.method).promises:
+            whole = made if job.method == STANDARD else explanation.standard(job, cls.slug).of(clips.tolist())
+            made.checks.update(explanation.checked(made, whole))
+        log.info("%s: %d clips explained, %d left out", cls.slug, len(clips), made.left_out)
+        for name, value in made.checks.items():
+            log.info("%s: %s %.3g", cls.slug, name, value)
+        explanation.write(made, job.made)
         progress(done, cls.slug)

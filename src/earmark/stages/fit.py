@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
+
+from torch import Tensor
 
 from earmark.data.dataset import open_dataset
+from earmark.explainers import base as explainers
 from earmark.explainers.subspaces import basis
-from earmark.explainers.subspaces.fitting import find, report
+from earmark.explainers.subspaces.basis import Subspaces
+from earmark.explainers.subspaces.objective import normalise, objective
+from earmark.explainers.subspaces.pairs import Material
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.store import artifacts
@@ -20,19 +26,34 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``fit``, ``seed``.
+        Of its configuration: ``lrp``, ``frontend``, ``explainers``, ``seed``.
     """
     device = models.device(job.gpu)
     classes = open_dataset(job.layout).classes
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
         pairs, _ = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))
-        activations, contexts = pairs["activations"].to(device), pairs["contexts"].to(device)
-        found = find(activations, contexts, job.method, job.k, job.config, cls.slug)
-        relevance = found.relevance(activations, contexts).mean(dim=0)
-        folder = job.of_class(cls.slug)
-        basis.save(folder / "subspaces.safetensors", found, relevance, job.made)
-        starts = ["data", *(f"random {number}" for number in range(1, len(found.restarts)))][: len(found.restarts)]
-        artifacts.write_json(folder / "fit.json", report(found, relevance, activations, contexts, starts), job.made)
+        material = Material(job, cls, pairs["activations"].to(device), pairs["contexts"].to(device))
+        found = explainers.family(job.method).find(job.method, material).to(device)
+        relevance = found.relevance(material.activations, material.contexts).mean(dim=0)
+        basis.save(job.of_class(cls.slug), found, relevance, job.made)
+        artifacts.write_json(job.of_class(cls.slug) / "fit.json", report(found, relevance, material), job.made)
         log.info("%s: %s", cls.slug, ", ".join(f"start {value:.5f}" for value in found.restarts) or "no search")
         progress(done, cls.slug)
+
+
+def report(found: Subspaces, relevance: Tensor, material: Material) -> dict[str, Any]:
+    """Describe a fit: eq. 2.19 on the normalised pairs, the course of every start, mean relevance ``[K]``."""
+    pairs = normalise(material.activations), normalise(material.contexts)
+    return {
+        "n_subspaces": found.n_subspaces,
+        "n_channels": found.basis.shape[0],
+        "pairs": len(material.activations),
+        "drsa_objective": float(objective(*pairs, found.basis, found.n_subspaces)),
+        "objective": None if not found.restarts else found.objective,
+        "relevance": relevance.tolist(),
+        "restarts": [
+            {"start": name, "objective": value, "iterations": len(course) - 1, "history": list(course)}
+            for name, value, course in zip(found.starts, found.restarts, found.history, strict=True)
+        ],
+    }

@@ -165,6 +165,6 @@ def _logmel(path: Path, offsets: Sequence[int], frontend: LogMel, label: str) ->
     progress = Progress(label, len(offsets))
     for start in range(0, len(offsets), BATCH):
         batch = np.stack([samples[first : first + frontend.clip_samples] for first in offsets[start : start + BATCH]])
-        spectrograms[start : start + len(batch)] = frontend.logmel(torch.from_numpy(batch).float() / FULL_SCALE)
+        spectrograms[start : start + len(batch)] = frontend(torch.from_numpy(batch).float() / FULL_SCALE)
         progress(start + len(batch))
     return spectrograms

@@ -16,18 +16,16 @@ import torch
 from earmark.data import chosen
 from earmark.data.chosen import SETS, TEST, truth
 from earmark.data.dataset import DataSet, open_dataset, require_stems, stems_of
-from earmark.explainers.base import heatmaps_by
-from earmark.explainers.subspaces import basis
+from earmark.explainers import base as explainers
+from earmark.explainers import explanation
 from earmark.job import Job
-from earmark.lrp import attributor
-from earmark.lrp.rules import from_config
 from earmark.metrics.objects import object_cells, rank_accuracy, relevance_on
 from earmark.metrics.sound import si_sdr
 from earmark.models import base as models
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import render
 from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER
+from earmark.store.layout import INPUT_LAYER, STANDARD
 
 BACKGROUND = 0
 """Number of the cells that belong to no object; objects count from 1."""
@@ -47,9 +45,6 @@ COLUMNS = (
     "si_sdr",
 )
 
-BATCH = 64
-"""Clips whose stems and heatmaps are held at once."""
-
 
 def run(job: Job) -> None:
     """Write ``objects.csv``: one row per clip, concept and object.
@@ -57,7 +52,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``frontend``, ``sonify``, ``objects.sounds``, ``seed``.
+        Of its configuration: ``lrp``, ``explainers``, ``frontend``, ``sonify``, ``objects.sounds``, ``seed``.
 
     Raises
     ------
@@ -65,33 +60,32 @@ def run(job: Job) -> None:
         If the data set has no stems, or no clip of a class is recognised.
     """
     device = models.device(job.gpu)
-    network = models.load(job.layout.model(job.split))[0].to(device)
-    rules = from_config({"lrp": job.config["lrp"]})
+    model = models.of(job)
     source, choice = open_dataset(job.layout), chosen.of(job)
     require_stems(source)
     frontend = LogMel.from_config(job.config)
     progress = job.progress(len(source.classes) * len(SETS))
+    whole = explainers.build(STANDARD, model, INPUT_LAYER, job.config, None, 0)
     rows: list[tuple[Any, ...]] = []
     for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
         choice.require(cls, truth(which))
         clips, logits = choice.clips(cls.slug, truth(which)), choice.logits(cls.slug, truth(which))
-        folder = job.of_class(cls.slug)
-        found = None if job.layer == INPUT_LAYER else basis.load(folder / "subspaces.safetensors")
-        for start in range(0, len(clips), BATCH):
-            part = slice(start, start + BATCH)
-            inputs = source.logmel(clips[part]).to(device)
-            targets = torch.full((len(inputs),), cls.index, device=device)
-            seed = job.seed("objects", job.method, which, cls.slug, start)
-            heatmaps = heatmaps_by(job.method, network, inputs, targets, job.layer, found, rules, seed)
-            sounds = max(0, job.config["objects"]["sounds"] - start) if which == TEST else 0
-            standard = attributor.heatmaps(network, inputs[:sounds], targets[:sounds], rules)  # [R, 1, F, T]
+        state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
+        explain = explainers.build(job.method, model, job.layer, job.config, state, seed)
+        sounds = job.config["objects"]["sounds"] if which == TEST else 0
+        told = dict(zip(clips.tolist(), logits.tolist(), strict=True))
+        for batch in explainers.batches(source, clips, cls, job.method, device):
+            heatmaps = explanation.maps_of(explain(batch))  # [B, K, 1, F, T]
+            rendered = batch.first(sounds)
+            standard = explanation.maps_of(whole(rendered))  # [R, 1, 1, F, T]
+            sounds -= len(rendered.clips)
             measured = measure(
-                source, frontend, clips[part], standard[:, 0].cpu(), heatmaps[:, :, 0].cpu(), job.config, which == TEST
+                source, frontend, batch.clips, standard[:, 0, 0], heatmaps[:, :, 0], job.config, which == TEST
             )
-            index = source.clips.iloc[clips[part]]
-            for row, (path, group) in enumerate(zip(index["path"], index["group"], strict=True)):
-                about = (which, cls.slug, clips[start + row], path, group, float(logits[start + row]))
-                rows.extend((*about, *values) for values in measured[row])
+            index = source.clips.iloc[batch.clips]
+            about = zip(batch.clips.tolist(), index["path"], index["group"], measured, strict=True)
+            for clip, path, group, found in about:
+                rows.extend((which, cls.slug, clip, path, group, told[clip], *values) for values in found)
         progress(done, f"{cls.slug}, {which}")
     artifacts.write_csv(job.folder / "objects.csv", COLUMNS, rows, job.made)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from earmark.data.dataset import DataSet, open_dataset, read_table
+from earmark.data.dataset import DataSet, open_dataset
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.models.base import logits_of
@@ -33,13 +33,13 @@ def run(job: Job) -> None:
         Of its configuration: ``seed``, ``torch_threads``.
     """
     device = models.device(job.gpu)
-    network = models.load(job.layout.model(job.split))[0].to(device)
+    model = models.of(job)
     source = open_dataset(job.layout)
     clips = np.arange(len(source.clips))
     progress = job.progress(len(clips))
     parts = []
     for part in np.array_split(clips, max(1, -(-len(clips) // PART))):
-        parts.append(logits_of(network, source.logmel(part), device))
+        parts.append(logits_of(model.network, source.logmel(part), device))
         progress(int(part[-1]) + 1)
     logits = torch.cat(parts)  # [N, C]
     slugs = [cls.slug for cls in source.classes]
@@ -53,7 +53,7 @@ def run(job: Job) -> None:
 def write_metrics(job: Job, source: DataSet, test: np.ndarray, logits: torch.Tensor) -> None:
     """Write accuracy and loss of the test clips, by their logits ``[N, C]``, and of the epoch that was kept."""
     targets = source.targets(test)
-    history = read_table(job.layout.split(job.split) / "history.csv")
+    history = artifacts.read_csv(job.layout.split(job.split) / "history.csv")
     best = history[history["best"] == "1"].iloc[-1]
     metrics = {
         "test_accuracy": float((logits.argmax(dim=1) == targets).double().mean()),

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from earmark.data.dataset import open_dataset
-from earmark.explainers.explanation import scored, standard_maps
+from earmark.explainers import explanation
 from earmark.job import Job
-from earmark.metrics.scores import SCORES, batches, score
+from earmark.metrics.scores import SCORES, batches, score, ties_seeds
 from earmark.models import base as models
 from earmark.store import artifacts
 
@@ -28,21 +28,25 @@ def run(job: Job) -> None:
         Of its configuration: ``evaluate``, ``seed``.
     """
     device = models.device(job.gpu)
-    network = models.load(job.layout.model(job.split))[0].to(device)
+    model = models.of(job)
     source = open_dataset(job.layout)
     progress = job.progress(len(source.classes))
     rows: list[tuple[Any, ...]] = []
     for done, cls in enumerate(source.classes, start=1):
-        clips, maps, logits = scored(job.of_class(cls.slug) / "heatmaps.safetensors")
-        standard = standard_maps(job.layout, job.split, cls.slug, clips)
+        found = explanation.of(job, cls.slug)
+        found = found.only(found.scored)
+        clips = found.clips.tolist()
+        standard = explanation.standard(job, cls.slug).of(clips).heatmaps
         index = source.clips.iloc[clips]
         for part in batches(len(clips)):
             inputs = source.logmel(clips[part]).to(device)
             targets = torch.full((len(inputs),), cls.index, device=device)
-            scores = score(network, inputs, targets, maps[part].to(device), standard[part].to(device), job.config)
+            seeds = ties_seeds(job.config["seed"], index["path"].iloc[part])
+            both = found.heatmaps[part].to(device), standard[part].to(device)
+            scores = score(model, inputs, targets, *both, job.config["evaluate"]["patch"], seeds)
             for row, values in zip(range(part.start, part.stop), scores.tolist(), strict=True):
                 path, group = index["path"].iloc[row], index["group"].iloc[row]
-                rows.append((cls.slug, clips[row], path, group, float(logits[row]), *values))
+                rows.append((cls.slug, clips[row], path, group, float(found.logits[row]), *values))
         progress(done, cls.slug)
     folder = job.folder
     artifacts.write_csv(folder / "scores.csv", COLUMNS, rows, job.made)

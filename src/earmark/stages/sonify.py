@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from earmark.data.dataset import DataSet, open_dataset
-from earmark.explainers.explanation import relevances, strongest
+from earmark.explainers import explanation
+from earmark.explainers.explanation import TOP, Explanation
 from earmark.job import Job
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks, masks, matched, render
 from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER
 
 CARD_COLUMNS = ("concept", "rank", "clip", "path", "relevance", "share")
 
@@ -33,46 +33,42 @@ def run(job: Job) -> None:
     settings = job.config["sonify"]
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
+        found, whole = explanation.of(job, cls.slug), explanation.standard(job, cls.slug)
         folder = job.of_class(cls.slug)
-        tensors, _ = artifacts.read_tensors(folder / "heatmaps.safetensors")
-        standards, _ = artifacts.read_tensors(
-            job.layout.concept(job.split, INPUT_LAYER, "standard", 1, cls.slug) / "heatmaps.safetensors"
-        )
-        standard_of = dict(zip(standards["clips"].tolist(), standards["heatmaps"][:, 0, 0], strict=True))
         with artifacts.replacing_directory(folder / "sounds") as target:
-            gallery = write_gallery(target, tensors, standard_of, source, frontend, settings)
+            gallery = write_gallery(target, found.only(found.gallery), whole, source, frontend, settings)
             columns = ["folder", "clip", "path", "logit", *(f"relevance{concept + 1}" for concept in range(job.k))]
             artifacts.write_csv(target / "clips.csv", columns, gallery, job.made)
-            strongest = write_cards(target / "cards", tensors, standard_of, source, frontend, settings)
+            strongest = write_cards(target / "cards", found.only(found.scored), whole, source, frontend, settings)
             artifacts.write_csv(target / "cards.csv", CARD_COLUMNS, strongest, job.made)
         progress(done, cls.slug)
 
 
 def write_gallery(
     target: Path,
-    tensors: dict[str, torch.Tensor],
-    standard_of: dict[int, torch.Tensor],
+    found: Explanation,
+    whole: Explanation,
     source: DataSet,
     frontend: LogMel,
     settings: dict[str, Any],
 ) -> list[list[Any]]:
     """Write a folder ``000``, ``001``, ... per clip of the gallery; the rows of ``clips.csv``."""
     listed = []
-    for number, row in enumerate(torch.nonzero(tensors["gallery"]).squeeze(1).tolist()):
-        clip = int(tensors["clips"][row])
+    standard = whole.of(found.clips.tolist()).heatmaps  # [n, 1, 1, F, T]
+    for row, clip in enumerate(found.clips.tolist()):
         waveform = source.waveforms([clip])[0]
-        maps = tensors["heatmaps"][row, :, 0]  # [K, F, T]
-        sounds = explanation_sounds(frontend, waveform, standard_of[clip], maps, settings)
-        write_sounds(target / f"{number:03d}", sounds, frontend.sample_rate)
-        path, logit = source.clips["path"].iloc[clip], float(tensors["logits"][row])
-        listed.append([f"{number:03d}", clip, path, logit, *maps.sum(dim=(1, 2)).tolist()])
+        maps = found.heatmaps[row, :, 0]  # [K, F, T]
+        sounds = explanation_sounds(frontend, waveform, standard[row, 0, 0], maps, settings)
+        write_sounds(target / f"{row:03d}", sounds, frontend.sample_rate)
+        path, logit = source.clips["path"].iloc[clip], float(found.logits[row])
+        listed.append([f"{row:03d}", clip, path, logit, *maps.sum(dim=(1, 2)).tolist()])
     return listed
 
 
 def write_cards(
     target: Path,
-    tensors: dict[str, torch.Tensor],
-    standard_of: dict[int, torch.Tensor],
+    found: Explanation,
+    whole: Explanation,
     source: DataSet,
     frontend: LogMel,
     settings: dict[str, Any],
@@ -84,15 +80,14 @@ def write_cards(
     list of list
         The rows of ``cards.csv``, in the order of ``CARD_COLUMNS``. The share is that of the clip's relevance.
     """
-    scored = tensors["scored"].bool()
-    clips, heatmaps = tensors["clips"][scored].tolist(), tensors["heatmaps"][scored]  # [n, K, 1, F, T]
-    relevance = relevances(heatmaps)  # [n, K]
+    clips, relevance = found.clips.tolist(), found.relevance  # [n, K]
+    standard = whole.of(clips).heatmaps  # [n, 1, 1, F, T]
     listed = []
-    for concept, places in enumerate(strongest(relevance).tolist()):
+    for concept, places in enumerate(found.strongest(TOP).tolist()):
         for rank, place in enumerate(places, start=1):
             clip, folder = clips[place], target / f"concept{concept + 1}" / str(rank)
             waveform = source.waveforms([clip])[0]
-            mask = masks(standard_of[clip], heatmaps[place, :, 0], settings["percentile"])[concept]
+            mask = masks(standard[place, 0, 0], found.heatmaps[place, :, 0], settings["percentile"])[concept]
             sound = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
             folder.mkdir(parents=True)
             for name, samples in {"input": waveform, "concept": sound}.items():

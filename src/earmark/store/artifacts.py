@@ -33,6 +33,7 @@ from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import torch
 
 METADATA_KEY = "earmark"
@@ -235,6 +236,37 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]],
     writer.writerows(rows)
     write_text(Path(f"{path}.json"), json.dumps({"provenance": made}, indent=1) + "\n")
     write_text(path, buffer.getvalue())
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file that :func:`write_csv` wrote, row by row, all as text; its columns bear different names."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_csv(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFrame:
+    """Read a CSV file that :func:`write_csv` wrote as a table.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    types : mapping of str to {int, float}, optional
+        Columns of numbers; an empty cell is NaN where they are floats. The others stay text: a class may be called
+        ``nan`` and a group ``007``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of the file.
+    """
+    import pandas as pd  # here, because planning reads no table
+
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for column, kind in (types or {}).items():
+        texts = frame[column].replace("", "nan") if kind is float else frame[column]
+        frame[column] = texts.astype("int64" if kind is int else float)
+    return frame
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 INPUT_LAYER = "input"
 """Layer name under which the maps that need no subspaces are filed (``standard``, ``noise~SEED``)."""
 
+STANDARD = "standard"
+"""Method of the explanation that all parts are parts of, and that masks and scores refer to."""
+
 RESERVED = frozenset({"all", "pairs", "tracks", "trained"})
 """Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
 

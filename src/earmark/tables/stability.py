@@ -1,27 +1,32 @@
-"""What helps to choose K and the layer: how stable concepts are, and what they are worth on held-out clips.
+"""Table ``stability``: how stable concepts are, and what the fit's objective is on held-out clips.
 
-What the stage `stability` measured, read into tables, words and the panels of a figure.
+What the stage `stability` measured; it helps to choose K and the layer.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
-from earmark.data.dataset import read_table
-from earmark.explainers.subspaces.refits import KINDS
-from earmark.figures.scores import Panel
-from earmark.statistics import ALL, Interval
-from earmark.tables import summary
-from earmark.tables.summary import At, Row
+from earmark.explainers.subspaces.objective import RELATIVE_EPSILON
+from earmark.plan.methods import method_of
+from earmark.seeds import derive
+from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
+from earmark.tables import markdown, summary
+from earmark.tables.labels import At
+from earmark.tables.study import Study
+from earmark.tables.summary import Row
+from earmark.tables.written import BAR, numbers
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (*summary.COLUMNS, "concept", "random", "unstable")
 
@@ -33,14 +38,15 @@ ROUNDING = 1e-6
 
 LEVEL = 0.95
 
-OBJECTIVES = ("objective_training", "objective_held_out")
+TRAINING, HELD_OUT = "objective_training", "objective_held_out"
 
-AFFINITIES = {kind: f"affinity_{kind}" for kind in KINDS}
+AFFINITIES = {f"affinity_{kind}": kind for kind in ("seed", "bootstrap", "split")}
+"""Which kind of draws each is over."""
 
-DRAWS = {"seed": "seeds", "bootstrap": "resampled clips", "split": "splits"}
-"""The kinds in the words of figures."""
+METRICS = (TRAINING, HELD_OUT, *AFFINITIES)
 
-METRICS = (*OBJECTIVES, *AFFINITIES.values())
+TERMS = ("pairs", "activations", "contexts", "products")
+"""Columns of ``held_out.csv`` before those of the concepts."""
 
 
 class Key(NamedTuple):
@@ -71,14 +77,24 @@ class Measured:
 Measures = dict[Key, Measured]
 
 
-def read(folders: Mapping[At, Path]) -> Measures:
-    """Read ``stability.csv`` and ``held_out.csv`` of some method folders, as far as they exist."""
+def measure(study: Study) -> Measures:
+    """Read what was measured where stability was asked for, and warn of unstable concepts."""
     found: Measures = {}
-    for at, folder in folders.items():
-        for name, reader in (("held_out.csv", _objectives), ("stability.csv", _affinities)):
-            if (folder / name).exists():
-                frame = read_table(folder / name)
-                found |= {Key(at, *key): measured for key, measured in reader(frame)}
+    for at in study.stable:
+        held_out = study.read_csv(study.method(at) / "held_out.csv")
+        if held_out is not None:
+            seed = derive(study.config["seed"], "held out")
+            of_place = objectives(held_out, study.slugs, study.draws, seed)
+            found |= {Key(at, *key): measured for key, measured in of_place.items()}
+        types = {"affinity": float, "random": float}
+        affinities = study.read_csv(study.method(at) / "stability.csv", types)
+        if affinities is not None:
+            found |= {Key(at, *key): measured for key, measured in _affinities(affinities)}
+    for at, keys in unstable(found).items():
+        concepts = len({(key.cls, key.concept) for key in keys})
+        log.warning(
+            "%s at %s, K = %d: %d unstable concepts, see tables/stability.md", at.method, at.layer, at.k, concepts
+        )
     return found
 
 
@@ -92,16 +108,89 @@ def mean_interval(values: ArrayLike) -> Interval:
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
-def _objectives(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Measured]]:
-    numbers = frame.drop(columns="cls").replace("", "nan").astype(float)
-    for cls, row in zip(frame["cls"], numbers.to_dict("records"), strict=True):
-        n = int(row["clips"])
-        yield (cls, OBJECTIVES[0]), Measured(Interval(row["training"], math.nan, math.nan), n)
-        yield (cls, OBJECTIVES[1]), Measured(Interval(row["held_out"], row["low"], row["high"]), n)
+def objectives(frame: pd.DataFrame, classes: Sequence[str], draws: int, seed: int) -> dict[tuple[str, str], Measured]:
+    """Evaluate eq. 2.19 on the training pairs and on those of validation clips, class by class and on average.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        ``held_out.csv`` as text: sums over the pairs of each class, set and group.
+    classes : sequence of str
+        C slugs.
+    draws, seed : int
+        Resamples of whole groups.
+
+    Returns
+    -------
+    dict
+        By class, or ``all``, and metric. The average is over classes with validation pairs, of both objectives.
+    """
+    columns = [*TERMS, *(column for column in frame if column.startswith("relevance"))]
+    frame = frame.astype({"clips": int, **dict.fromkeys(columns, float)})
+    training, validation = (frame[frame["set"] == which] for which in ("training", "validation"))
+    known = [cls for cls in classes if (validation["cls"] == cls).any()]
+    unknown = Interval(math.nan, math.nan, math.nan)
+    found: dict[tuple[str, str], Measured] = {}
+    values = {cls: float(pooled(training.loc[training["cls"] == cls, columns].sum().to_numpy())) for cls in classes}
+    clips = {cls: int(validation.loc[validation["cls"] == cls, "clips"].sum()) for cls in classes}
+    bounds: dict[str, Interval] = {}
+    if known:
+        table = validation[columns].to_numpy(float)
+        places = [known.index(cls) for cls in validation["cls"]]
+        bounds = dict(
+            zip([*known, ALL], _bounded(table, Clusters.of(validation["group"], places), draws, seed), strict=True)
+        )
+    values[ALL] = float(np.mean([values[cls] for cls in known])) if known else math.nan
+    clips[ALL] = sum(clips.values())
+    for cls in (*classes, ALL):
+        found[cls, TRAINING] = Measured(Interval(values[cls], math.nan, math.nan), clips[cls])
+        found[cls, HELD_OUT] = Measured(bounds.get(cls, unknown), clips[cls])
+    return found
+
+
+def pooled(sums: ArrayLike) -> NDArray[np.float64]:
+    """Evaluate eq. 2.19 from sums over pairs ``[..., 4 + K]``; NaN where they are sums of nothing.
+
+    Columns: number of pairs; energies of activations and of contexts, in units of the square root of D that eq. 3.4
+    scales them to, and their products, pair by pair and in units of 1; squared positive relevance of each subspace.
+    """
+    table = np.asarray(sums, dtype=float)
+    counts = table[..., :1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = table[..., 1:] / counts
+        scale = means[..., :2].prod(axis=-1, keepdims=True)  # of eq. 3.4, both squared
+        epsilon = RELATIVE_EPSILON * means[..., 2:3] / scale  # what the search adds inside both roots
+        quadratic = np.sqrt(means[..., 3:] / scale + epsilon)  # [..., K]
+        return np.sqrt(quadratic + np.sqrt(epsilon)).mean(axis=-1) ** 2
+
+
+def _bounded(table: NDArray[np.float64], clusters: Clusters, draws: int, seed: int) -> list[Interval]:
+    """Bound the objective of C classes and, the last, its mean by resampling whole groups.
+
+    Parameters
+    ----------
+    table : array [N, 4 + K]
+        Sums as :func:`pooled` takes them.
+    clusters : Clusters
+        Group and class of each.
+    draws, seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    list of Interval
+        C + 1; bounds are NaN where fewer than two groups speak.
+    """
+    estimates, values = bootstrap_sums(table, clusters, pooled, draws, seed)  # [C], [draws, C]
+    values[:, clusters.shared.sum(axis=0) < 2] = np.nan
+    every = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)  # [draws, C + 1]
+    known = np.isfinite(every).any(axis=0)
+    bounds = np.full((2, every.shape[1]), np.nan)
+    bounds[:, known] = percentiles(every[:, known])
+    return [Interval(*map(float, each)) for each in zip([*estimates, estimates.mean()], *bounds, strict=True)]
 
 
 def _affinities(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], Measured]]:
-    frame = frame.astype({"affinity": float, "random": float})
     for kind, of_kind in frame.groupby("kind", sort=False):
         for (cls, concept), part in [
             *of_kind.groupby(["cls", "concept"], sort=False),
@@ -110,25 +199,23 @@ def _affinities(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], Mea
         ]:
             draws = part.groupby("draw", sort=False)["affinity"].mean()
             measured = Measured(mean_interval(draws), len(draws), float(part["random"].iloc[0]))
-            yield (cls, AFFINITIES[str(kind)], concept), measured
+            yield (cls, f"affinity_{kind}", concept), measured
 
 
-def rows(asked: Iterable[At], classes: Sequence[str], measures: Measures) -> Iterator[Row]:
-    """Yield the table's rows in the order of ``COLUMNS``; what was asked for and is missing is empty."""
+def rows(study: Study, measures: Measures) -> Iterator[Row]:
+    """Yield the table's rows; what was asked for and is missing is empty."""
+    return written(study.stable, study.slugs, measures)
+
+
+def written(asked: Iterable[At], classes: Sequence[str], measures: Measures) -> Iterator[Row]:
+    """Yield a row per place, metric, class and concept; an empty concept stands for their mean."""
     for at in asked:
         for metric in METRICS:
             for cls in (ALL, *classes):
                 for concept in ("", *map(str, range(1, at.k + 1))):
-                    key = Key(at, cls, metric, concept)
-                    if concept == "" or key in measures:
-                        yield (
-                            *at,
-                            cls,
-                            metric,
-                            *_cells(measures.get(key)),
-                            concept,
-                            *_flag(measures.get(key), concept),
-                        )
+                    found = measures.get(Key(at, cls, metric, concept))
+                    if concept == "" or found:
+                        yield (*at, cls, metric, *_cells(found), concept, *_flag(found, concept))
 
 
 def _cells(measured: Measured | None) -> Row:
@@ -149,44 +236,36 @@ def unstable(measures: Measures) -> dict[At, list[Key]]:
     """List the unstable concepts by place, without those of random subspaces: they are the control."""
     found: dict[At, list[Key]] = {}
     for key, measured in measures.items():
-        if key.concept and measured.unstable and not key.at.method.startswith(f"{summary.RANDOM}~"):
+        if key.concept and measured.unstable and not method_of(key.at.method).control:
             found.setdefault(key.at, []).append(key)
     return found
 
 
-def report(title: str, asked: Sequence[At], classes: Sequence[str], measures: Measures) -> str:
-    """Write the table for people, the warnings first.
+def report(study: Study, measures: Measures) -> str:
+    """Write the table for people, the warnings first (Markdown)."""
+    return write(f"Stability: {study.name}", study.stable, study.slugs, measures)
 
-    Parameters
-    ----------
-    title : str
-        Heading.
-    asked : sequence of At
-        What the configuration asks for.
-    classes : sequence of str
-        Slugs.
-    measures : Measures
-        What exists of it.
 
-    Returns
-    -------
-    str
-        Markdown.
-    """
+def write(title: str, asked: Sequence[At], classes: Sequence[str], measures: Measures) -> str:
+    """Write the table of what was asked for."""
     lines = [f"# {title}", ""]
     if not asked:
         return "\n".join([*lines, "Not computed: `stability.methods` in the configuration names no method.", ""])
     lines += [*_warnings(asked, measures), NOTES]
     for at in asked:
         lines += [f"## {at.method} at {at.layer}, K = {at.k}", ""]
-        kinds = [kind for kind, metric in AFFINITIES.items() if Key(at, ALL, metric) in measures]
+        metrics = [metric for metric in AFFINITIES if Key(at, ALL, metric) in measures]
         if not any(key.at == at for key in measures):
             lines += ["Not computed.", ""]
             continue
-        lines += summary.markdown(["class", "concept", *kinds, "random"], list(_concepts(at, classes, kinds, measures)))
-        lines += summary.markdown(
+        head = ["class", "concept", *(AFFINITIES[metric] for metric in metrics), "random"]
+        lines += markdown.table(head, _concepts(at, classes, metrics, measures))
+        lines += markdown.table(
             ["class", "objective, training pairs", "objective, validation pairs"],
-            [[cls, *(_text(measures.get(Key(at, cls, metric))) for metric in OBJECTIVES)] for cls in (ALL, *classes)],
+            [
+                [cls, *(_text(measures.get(Key(at, cls, metric))) for metric in (TRAINING, HELD_OUT))]
+                for cls in (ALL, *classes)
+            ],
         )
     return "\n".join(lines).rstrip() + "\n"
 
@@ -222,17 +301,16 @@ def _warnings(asked: Sequence[At], measures: Measures) -> Iterator[str]:
     for at in asked:
         of_class: dict[str, dict[str, list[str]]] = {}
         for key in found.get(at, []):
-            kind = key.metric.removeprefix("affinity_")
-            of_class.setdefault(key.cls, {}).setdefault(kind, []).append(key.concept)
+            of_class.setdefault(key.cls, {}).setdefault(AFFINITIES[key.metric], []).append(key.concept)
         for cls, kinds in of_class.items():
             listed = "; ".join(f"{kind} {', '.join(concepts)}" for kind, concepts in kinds.items())
             yield f"- {at.method} at {at.layer}, K = {at.k}, {cls}: {listed}"
 
 
-def _concepts(at: At, classes: Sequence[str], kinds: Sequence[str], measures: Measures) -> Iterator[list[str]]:
+def _concepts(at: At, classes: Sequence[str], metrics: Sequence[str], measures: Measures) -> Iterator[list[str]]:
     for cls in (ALL, *classes):
         for concept in ("", *map(str, range(1, at.k + 1))):
-            cells = [measures.get(Key(at, cls, AFFINITIES[kind], concept)) for kind in kinds]
+            cells = [measures.get(Key(at, cls, metric, concept)) for metric in metrics]
             known = [cell for cell in cells if cell is not None]
             if known:
                 marks = (" **unstable**" if concept and cell and cell.unstable else "" for cell in cells)
@@ -243,75 +321,20 @@ def _concepts(at: At, classes: Sequence[str], kinds: Sequence[str], measures: Me
 def _text(measured: Measured | None) -> str:
     if measured is None or not math.isfinite(measured.interval.estimate):
         return "–"
-    estimate, low, high = measured.interval
-    return f"{estimate:.3f}" + (f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) else "")
+    return markdown.bounded(measured.interval)
 
 
-def card_text(at: At, cls: str, concept: int, share: Interval, measures: Measures) -> str:
-    """Say what share of the relevance a concept has, and how stable it is, where that is known."""
-    lines = [f"concept {concept}", f"share of relevance {_percent(share)}"]
-    keys = {kind: Key(at, cls, metric, str(concept)) for kind, metric in AFFINITIES.items()}
-    known = {kind: measures[key] for kind, key in keys.items() if key in measures}
-    for kind, found in known.items():
-        estimate, low, high = found.interval
-        bounds = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else ""
-        mark = ", unstable" if found.unstable else ""
-        lines += ["", f"affinity over {DRAWS[kind]}", f"{estimate:.2f}{bounds}{mark}"]
-    levels = {f"{found.random:.2f}" for found in known.values()}
-    return "\n".join([*lines, *(line for level in levels for line in ("", f"of random subspaces {level}"))])
+def affinities(table: pd.DataFrame) -> dict[str, dict[str, tuple[Interval, float, bool]]]:
+    """Read the rows of a place and class: how stable its concepts are, by concept and kind of draws.
 
-
-def _percent(share: Interval) -> str:
-    bounds = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]" if math.isfinite(share.low) else ""
-    return f"{100 * share.estimate:.0f} %{bounds}"
-
-
-Found = TypeVar("Found")
-
-
-def panels(
-    grid: Sequence[At], measures: Measures, fair: Mapping[At, Interval], nmi: Mapping[At, Interval]
-) -> list[Panel]:
-    """Collect what the choice of K and layer is made by, and the score on test clips, which must not decide it.
-
-    Parameters
-    ----------
-    grid : sequence of At
-        One method's.
-    measures : Measures
-        From :func:`read`.
-    fair, nmi : mapping of At to Interval
-        The fair score, and the information on the true objects.
+    Returns
+    -------
+    dict of dict of tuple
+        The affinity, that of random subspaces, and whether the concept is unstable.
     """
-
-    def over_grid(value: Callable[[At], Found | None]) -> dict[int, dict[str, Found]]:
-        known = {at: found for at in grid if (found := value(at)) is not None}
-        return {k: {at.layer: found for at, found in known.items() if at.k == k} for k in {at.k: 0 for at in known}}
-
-    def measured(metric: str) -> Callable[[At], Interval | None]:
-        return lambda at: found.interval if (found := measures.get(Key(at, ALL, metric))) else None
-
-    def random(metric: str) -> Callable[[At], float | None]:
-        return lambda at: found.random if (found := measures.get(Key(at, ALL, metric))) else None
-
-    def training(at: At) -> float | None:
-        found = measures.get(Key(at, ALL, OBJECTIVES[0]))
-        return found.interval.estimate if found else None
-
-    return [
-        Panel(
-            "objective on validation pairs\ndotted: on training pairs",
-            over_grid(measured(OBJECTIVES[1])),
-            over_grid(training),
-        ),
-        Panel("fair score, test clips (not to choose by)\nlower: joint order faithful", over_grid(fair.get), {}),
-        Panel("information on objects, validation clips\nhigher: concepts are objects", over_grid(nmi.get), {}),
-        *(
-            Panel(
-                f"affinity over {name}\ndotted: random subspaces",
-                over_grid(measured(AFFINITIES[kind])),
-                over_grid(random(AFFINITIES[kind])),
-            )
-            for kind, name in DRAWS.items()
-        ),
-    ]
+    rows = table[(table["concept"] != "") & table["metric"].isin(AFFINITIES) & (table["estimate"] != "")]
+    found: dict[str, dict[str, tuple[Interval, float, bool]]] = {}
+    for row, bar in zip(rows.itertuples(index=False), numbers(rows, BAR), strict=True):
+        of_concept = found.setdefault(row.concept, {})
+        of_concept[AFFINITIES[row.metric]] = Interval(*bar), float(row.random), row.unstable == "yes"
+    return found

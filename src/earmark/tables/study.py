@@ -1,38 +1,69 @@
-"""What is compared: a data set, one model of it, and the part of the grid that is asked for."""
+"""What is compared: a data set, one model of it, and the part of the grid that is asked for; and its reader."""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from earmark.data import chosen
-from earmark.data.dataset import DataSet
-from earmark.seeds import derive
-from earmark.sound.logmel import LogMel
-from earmark.store.layout import INPUT_LAYER, Layout
-from earmark.tables import summary
-from earmark.tables.summary import RANDOM, At
+import pandas as pd
 
-LEVELS = {At(INPUT_LAYER, "standard", 1): ("standard",), At(INPUT_LAYER, "noise", 1): ("noise~0",)}
-"""Heatmaps without subspaces that every table holds, and the folders they lie in."""
+from earmark.data import chosen
+from earmark.data.dataset import DataSet, open_dataset
+from earmark.job import Job
+from earmark.plan.config import CHANCE, CONFIGURED
+from earmark.plan.methods import always, base_of, method_of, named, shown
+from earmark.seeds import derive
+from earmark.store import artifacts
+from earmark.store.layout import INPUT_LAYER, Layout
+from earmark.tables.labels import LEVELS, At, methods
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Study:
-    """What the stage works on: a data set, one model of it, and the part of the grid to be compared."""
+    """What tables and figures are made of: a data set, one model of it, and the part of the grid to be compared."""
 
     layout: Layout
     source: DataSet
-    frontend: LogMel
     config: Mapping[str, Any]
     split: str
+    _missing: set[Path] = field(default_factory=set, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, job: Job) -> Study:
+        """Open what a job works on."""
+        return cls(job.layout, open_dataset(job.layout), job.config, job.split)
+
+    @property
+    def name(self) -> str:
+        """The data set and the split, for titles."""
+        return f"{self.layout.dataset}, {self.split}"
+
+    @property
+    def slugs(self) -> list[str]:
+        """The classes, in the order of the model's logits."""
+        return [cls.slug for cls in self.source.classes]
 
     @property
     def methods(self) -> list[str]:
-        """Methods of the grid, the seeds of ``random`` as one."""
-        return summary.methods(self.config["grid"]["methods"])
+        """Methods of the grid that work at a layer, the seeds of one as one."""
+        return methods([name for name in self.config["grid"]["methods"] if method_of(name).layered])
+
+    @property
+    def levels(self) -> list[At]:
+        """Explanations that know no layer: those of every table, and others of the grid."""
+        others = [name for name in self.config["grid"]["methods"] if not method_of(name).layered]
+        return list(dict.fromkeys([*LEVELS, *(At(INPUT_LAYER, name, 1) for name in methods(others))]))
+
+    @property
+    def controls(self) -> set[str]:
+        """Methods that explain nothing."""
+        return {name for name in (*self.methods, *(at.method for at in self.levels)) if named(name).control}
 
     @property
     def layers(self) -> list[str]:
@@ -45,31 +76,35 @@ class Study:
         return list(self.config["grid"]["k"])
 
     @property
-    def crossed(self) -> list[str]:
-        """Methods with cross-class matrices."""
-        return list(self.config["evaluate"]["cross"])
-
-    @property
-    def stable(self) -> list[str]:
-        """Methods whose stability was measured."""
-        return list(self.config["stability"]["methods"])
-
-    @property
     def grid(self) -> list[At]:
         """All of the grid, K by K and layer by layer."""
-        return [At(layer, method, k) for k in self.ks for layer in self.layers for method in self.methods]
+        return self.over_grid(self.methods)
+
+    @property
+    def crossed(self) -> list[At]:
+        """Where there are cross-class matrices."""
+        return self.over_grid(self.config["evaluate"]["cross"])
+
+    @property
+    def stable(self) -> list[At]:
+        """Where stability was measured."""
+        return self.over_grid(self.config["stability"]["methods"])
 
     @property
     def candidates(self) -> list[At]:
-        """LRP rules to compare, the configured ones first; none where no candidate is named."""
+        """LRP rules to compare, the configured ones first and chance last; none where no candidate is named."""
         names = self.config["composites"]["candidates"]
-        return summary.candidates(names) if names else []
+        return [At(INPUT_LAYER, name, 1) for name in (CONFIGURED, *names, CHANCE)] if names else []
 
     @property
     def shown(self) -> list[str]:
-        """Methods whose concepts are drawn: the first, and the first seed of ``random`` for comparison."""
-        names = list(self.config["grid"]["methods"])
-        return names[:1] + [name for name in names[1:] if name.startswith(f"{RANDOM}~")][:1]
+        """Methods whose concepts are drawn."""
+        return shown(self.config["grid"]["methods"])
+
+    @property
+    def middle(self) -> str:
+        """The layer whose concepts are drawn."""
+        return self.layers[len(self.layers) // 2]
 
     @property
     def draws(self) -> int:
@@ -81,21 +116,53 @@ class Study:
         """Seed of the resampling."""
         return derive(self.config["seed"], "compare")
 
-    def left_out(self, use: str) -> dict[str, int | None]:
-        """Count, class by class, the clips that a use left out because they are not recognised; None: unknown."""
-        slugs = [cls.slug for cls in self.source.classes]
-        if not self.layout.chosen(self.split).exists():
-            return dict.fromkeys(slugs)
-        choice = chosen.read(self.layout, self.split)
-        return {slug: choice.left_out(slug, use) for slug in slugs}
+    @property
+    def splits(self) -> list[str]:
+        """The explained split, and those of the cross-validation if asked for."""
+        folds = [f"cv{fold}" for fold in range(self.source.n_folds)] if self.config["cross_validation"] else []
+        return ["main", *folds]
+
+    def over_grid(self, names: list[str]) -> list[At]:
+        """List methods at every layer and K, K by K and layer by layer."""
+        return [At(layer, name, k) for k in self.ks for layer in self.layers for name in names]
 
     def folders(self, at: At) -> tuple[str, ...]:
         """Name the method folders that a row of the tables stands for."""
-        if at in LEVELS:
-            return LEVELS[at]
-        seeds = tuple(name for name in self.config["grid"]["methods"] if name.startswith(f"{RANDOM}~"))
-        return seeds if at.method == RANDOM else (at.method,)
+        names = dict.fromkeys([*always(), *self.config["grid"]["methods"]])
+        return tuple(name for name in names if at.method in (name, base_of(name)))
 
-    def heatmaps(self, layer: str, method: str, k: int, cls: str) -> Path:
+    def method(self, at: At) -> Path:
+        """Folder of a method, layer and K."""
+        return self.layout.method(self.split, *at)
+
+    def heatmaps(self, at: At, cls: str) -> Path:
         """Path of the heatmaps of one class."""
-        return self.layout.concept(self.split, layer, method, k, cls) / "heatmaps.safetensors"
+        return self.layout.concept(self.split, *at, cls) / "heatmaps.safetensors"
+
+    def left_out(self, use: str) -> dict[str, int | None]:
+        """Count, class by class, the clips that a use left out because they are not recognised; None: unknown."""
+        if not self.has(self.layout.chosen(self.split)):
+            return dict.fromkeys(self.slugs)
+        choice = chosen.read(self.layout, self.split)
+        return {slug: choice.left_out(slug, use) for slug in self.slugs}
+
+    def has(self, path: Path) -> bool:
+        """Tell whether a result is there; say so, once, where it is not."""
+        if path.exists():
+            return True
+        if path not in self._missing:
+            log.info("%s is missing: what is made of it stays empty", path)
+            self._missing.add(path)
+        return False
+
+    def read_csv(self, path: Path, types: Mapping[str, type] | None = None) -> pd.DataFrame | None:
+        """Read a table as :func:`earmark.store.artifacts.read_csv`; None where it is not there."""
+        return artifacts.read_csv(path, types) if self.has(path) else None
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """Read a JSON object; an empty one where it is not there."""
+        return json.loads(path.read_text(encoding="utf-8")) if self.has(path) else {}
+
+    def read_metadata(self, path: Path) -> dict[str, Any]:
+        """Read what is written beside tensors; nothing where they are not there."""
+        return artifacts.read_metadata(path) if self.has(path) else {}

@@ -15,6 +15,7 @@ from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.basis import Subspaces
 from earmark.explainers.subspaces.decompose import concept_heatmaps, decomposed
 from earmark.lrp import attributor
+from tests.unit.conftest import model_of
 
 LAYERS = ["conv1", "conv2", "conv3"]
 
@@ -23,32 +24,28 @@ def drawn(size: int, n_subspaces: int, seed: int = 0) -> Subspaces:
     return Subspaces(basis.random_orthogonal(size, torch.Generator().manual_seed(seed)), n_subspaces)
 
 
-def width(network: torch.nn.Sequential, layer: str) -> int:
-    return network.get_submodule(layer).out_channels
-
-
 @pytest.mark.parametrize("n_subspaces", [1, 2, 4, 8])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_concepts_sum_to_the_standard_heatmap(trained, layer: str, n_subspaces: int) -> None:
-    standard = attributor.heatmaps(trained.network, trained.inputs, trained.targets, trained.rules)
-    chosen = drawn(width(trained.network, layer), n_subspaces)
-    concepts = concept_heatmaps(trained.network, trained.inputs, trained.targets, layer, chosen, trained.rules)
+    standard = attributor.heatmaps(trained.model, trained.inputs, trained.targets, trained.rules)
+    chosen = drawn(trained.model.layers[layer], n_subspaces)
+    concepts = concept_heatmaps(trained.model, trained.inputs, trained.targets, layer, chosen, trained.rules)
     assert concepts.shape == (len(trained.inputs), n_subspaces, 1, 32, 32)
     assert (concepts.sum(dim=1) - standard).abs().max() <= 1e-12 * standard.abs().max()
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_single_precision_stays_within_the_promise(trained, layer: str) -> None:
-    network, inputs = copy.deepcopy(trained.network).float(), trained.inputs.float()
-    standard = attributor.heatmaps(network, inputs, trained.targets, trained.rules)
-    chosen = drawn(width(network, layer), 4)
-    concepts = concept_heatmaps(network, inputs, trained.targets, layer, chosen, trained.rules)
+    model, inputs = model_of(copy.deepcopy(trained.network).float()), trained.inputs.float()
+    standard = attributor.heatmaps(model, inputs, trained.targets, trained.rules)
+    chosen = drawn(trained.model.layers[layer], 4)
+    concepts = concept_heatmaps(model, inputs, trained.targets, layer, chosen, trained.rules)
     assert (concepts.sum(dim=1) - standard).abs().max() <= 1e-5 * standard.abs().max()
 
 
 def test_ratio_contexts_are_zero_where_nothing_is_active_and_conserve_too(trained) -> None:
     ratio = dataclasses.replace(trained.rules, context="ratio")
-    arguments = trained.network, trained.inputs, trained.targets
+    arguments = trained.model, trained.inputs, trained.targets
     activations, contexts = attributor.pairs_at(*arguments, "conv2", ratio)
     _, gradients = attributor.pairs_at(*arguments, "conv2", trained.rules)
     assert torch.equal(contexts, torch.where(activations != 0, gradients, 0.0))
@@ -63,7 +60,7 @@ def test_ratio_contexts_are_zero_where_nothing_is_active_and_conserve_too(traine
 @pytest.mark.parametrize("layer", LAYERS)
 def test_relevance_at_the_layer(trained, layer: str) -> None:
     """sum_k R_jk = R_j and sum_j R_jk = R_k, by the definition written out."""
-    activations, contexts = attributor.pairs_at(trained.network, trained.inputs, trained.targets, layer, trained.rules)
+    activations, contexts = attributor.pairs_at(trained.model, trained.inputs, trained.targets, layer, trained.rules)
     size = activations.shape[1]
     chosen = drawn(size, 4)
     a, c = (part.permute(0, 2, 3, 1).reshape(-1, size) for part in (activations, contexts))  # [N, D]
@@ -76,9 +73,11 @@ def test_relevance_at_the_layer(trained, layer: str) -> None:
 def test_slow_two_step_attribution_agrees(trained) -> None:
     """Send each concept down by itself, with the context replaced where the network is split."""
     layer, chosen = "conv2", drawn(8, 4)
-    fast = concept_heatmaps(trained.network, trained.inputs, trained.targets, layer, chosen, trained.rules)
+    fast = concept_heatmaps(trained.model, trained.inputs, trained.targets, layer, chosen, trained.rules)
     for k, block in enumerate(chosen.blocks):
-        trace = attributor.Attributor(trained.network, trained.rules, layer).trace(trained.inputs, trained.targets)
+        trace = attributor.Attributor(trained.model, trained.rules, trained.inputs, layer).trace(
+            trained.inputs, trained.targets
+        )
         flat = trace.contexts.permute(0, 2, 3, 1)  # [B, h, w, D]
         projected = ((flat @ block) @ block.T).permute(0, 3, 1, 2)
         assert torch.allclose(trace.heatmap(projected, last=True), fast[:, k], atol=1e-12)
@@ -88,7 +87,7 @@ def test_rotation_inside_a_subspace_changes_nothing(trained) -> None:
     chosen = drawn(8, 4)
     inside = torch.block_diag(*(basis.random_orthogonal(2, torch.Generator().manual_seed(s)) for s in range(4)))
     turned = Subspaces(chosen.basis @ inside, 4)
-    arguments = trained.network, trained.inputs, trained.targets, "conv2"
+    arguments = trained.model, trained.inputs, trained.targets, "conv2"
     one = concept_heatmaps(*arguments, chosen, trained.rules)
     other = concept_heatmaps(*arguments, turned, trained.rules)
     assert torch.allclose(one, other, atol=1e-12)
@@ -98,7 +97,7 @@ def test_permuting_subspaces_permutes_heatmaps(trained) -> None:
     chosen = drawn(8, 4)
     order = torch.tensor([2, 0, 3, 1])
     permuted = Subspaces(chosen.blocks[order].transpose(0, 1).reshape(8, 8), 4)
-    arguments = trained.network, trained.inputs, trained.targets, "conv2"
+    arguments = trained.model, trained.inputs, trained.targets, "conv2"
     one = concept_heatmaps(*arguments, chosen, trained.rules)
     other = concept_heatmaps(*arguments, permuted, trained.rules)
     assert torch.allclose(one[:, order], other, atol=1e-12)
@@ -106,7 +105,7 @@ def test_permuting_subspaces_permutes_heatmaps(trained) -> None:
 
 def test_several_bases_at_once_equal_one_after_the_other(trained) -> None:
     several = [drawn(8, 4, seed) for seed in range(3)]
-    arguments = trained.network, trained.inputs, trained.targets, "conv2"
+    arguments = trained.model, trained.inputs, trained.targets, "conv2"
     together = decomposed(*arguments, several, trained.rules)
     for chosen, heatmaps in zip(several, together, strict=True):
         assert torch.equal(heatmaps, concept_heatmaps(*arguments, chosen, trained.rules))
@@ -115,7 +114,7 @@ def test_several_bases_at_once_equal_one_after_the_other(trained) -> None:
 def test_the_network_is_left_alone(trained) -> None:
     before = copy.deepcopy(trained.network.state_dict())
     with pytest.raises(EarmarkError, match="do not fit conv2"):
-        concept_heatmaps(trained.network, trained.inputs, trained.targets, "conv2", drawn(16, 4), trained.rules)
+        concept_heatmaps(trained.model, trained.inputs, trained.targets, "conv2", drawn(16, 4), trained.rules)
     assert all(torch.equal(before[name], tensor) for name, tensor in trained.network.state_dict().items())
     assert not any(module._forward_hooks for module in trained.network.modules())
 

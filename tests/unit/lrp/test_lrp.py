@@ -18,7 +18,9 @@ from earmark.errors import EarmarkError
 from earmark.lrp import attributor
 from earmark.lrp.attributor import Attributor, heatmaps, pairs_at
 from earmark.lrp.rules import Rules
+from earmark.models.base import Network
 from earmark.models.cnn import build
+from tests.unit.conftest import Cells, model_of
 
 EPSILON = 1e-7
 
@@ -102,7 +104,7 @@ def test_every_rule_follows_its_definition(seed: int, first: str) -> None:
     network, rules = random_network(seed, first)
     inputs = torch.randn(4, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     targets = torch.tensor([0, 1, 2, 0])
-    fast = heatmaps(network, inputs, targets, rules)
+    fast = heatmaps(model_of(network, 1, 8, 8), inputs, targets, rules)
     slow = np.stack([slow_relevance(network, x, int(t), rules)[0] for x, t in zip(inputs, targets, strict=True)])
     np.testing.assert_allclose(fast.flatten(1).numpy(), slow, rtol=1e-9, atol=1e-12 * np.abs(slow).max())
 
@@ -112,7 +114,7 @@ def test_pairs_multiply_to_the_relevance_of_the_layer() -> None:
     inputs = torch.randn(4, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     targets = torch.tensor([2, 1, 0, 0])
     for layer, level in (("conv1", 2), ("conv2", 5)):
-        activations, contexts = pairs_at(network, inputs, targets, layer, rules)
+        activations, contexts = pairs_at(model_of(network, 1, 8, 8), inputs, targets, layer, rules)
         slow = [slow_relevance(network, x, int(t), rules)[level] for x, t in zip(inputs, targets, strict=True)]
         np.testing.assert_allclose((activations * contexts).flatten(1).numpy(), np.stack(slow), rtol=1e-9, atol=1e-13)
         assert (contexts[activations == 0] != 0).any(), "contexts are defined where nothing is active"
@@ -135,9 +137,9 @@ def test_composite_equals_the_rules_that_zennit_ships(trained, first: str) -> No
     start = nn.functional.one_hot(trained.targets, 2) * logits
     with Gradient(network, composite) as attributor:
         _, expected = attributor(trained.inputs, start)
-    found = heatmaps(trained.network, trained.inputs, trained.targets, rules)
+    found = heatmaps(trained.model, trained.inputs, trained.targets, rules)
     assert (found - expected).abs().max() <= 1e-10 * expected.abs().max()
-    single = heatmaps(copy.deepcopy(trained.network).float(), trained.inputs.float(), trained.targets, rules)
+    single = heatmaps(model_of(copy.deepcopy(trained.network).float()), trained.inputs.float(), trained.targets, rules)
     assert (single - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
@@ -146,17 +148,18 @@ def test_relevance_is_conserved_without_biases(trained) -> None:
     for module in network:
         if getattr(module, "bias", None) is not None:
             nn.init.zeros_(module.bias)
-    found = heatmaps(network, trained.inputs, trained.targets, trained.rules)
+    found = heatmaps(model_of(network), trained.inputs, trained.targets, trained.rules)
     logits = network(trained.inputs).gather(1, trained.targets[:, None])[:, 0]
     assert torch.allclose(found.sum(dim=(1, 2, 3)), logits, rtol=1e-4)
 
 
 def test_the_network_is_left_alone_also_after_an_error(trained) -> None:
     network = copy.deepcopy(trained.network).train()
+    model = Network(network, Cells((1, 32, 32)), (), {})
     before = copy.deepcopy(network.state_dict())
-    heatmaps(network, trained.inputs, trained.targets, trained.rules)
+    heatmaps(model, trained.inputs, trained.targets, trained.rules)
     with pytest.raises(RuntimeError):
-        heatmaps(network, trained.inputs[:, :, :8], trained.targets, trained.rules)
+        heatmaps(model, trained.inputs[:, :, :8], trained.targets, trained.rules)
     assert network.training
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     for module in network.modules():
@@ -167,15 +170,15 @@ def test_the_network_is_left_alone_also_after_an_error(trained) -> None:
 
 
 def test_logits_are_those_of_the_unmodified_network(trained) -> None:
-    trace = Attributor(trained.network, trained.rules, "conv2").trace(trained.inputs, trained.targets)
+    trace = Attributor(trained.model, trained.rules, trained.inputs, "conv2").trace(trained.inputs, trained.targets)
     logits = trained.network(trained.inputs).gather(1, trained.targets[:, None])[:, 0]
     assert torch.equal(trace.logits, logits.detach())
 
 
 def test_batches_and_order_change_nothing(trained, monkeypatch) -> None:
-    whole = heatmaps(trained.network, trained.inputs, trained.targets, trained.rules)
+    whole = heatmaps(trained.model, trained.inputs, trained.targets, trained.rules)
     monkeypatch.setattr(attributor, "BATCH", 5)
-    parts = heatmaps(trained.network, trained.inputs.flip(0), trained.targets.flip(0), trained.rules).flip(0)
+    parts = heatmaps(trained.model, trained.inputs.flip(0), trained.targets.flip(0), trained.rules).flip(0)
     assert torch.allclose(whole, parts, rtol=1e-12, atol=1e-14)
 
 
@@ -191,28 +194,28 @@ def test_batch_normalisation_is_fused_on_a_copy(trained) -> None:
     from collections import OrderedDict
 
     network = nn.Sequential(OrderedDict(parts)).eval()
-    found = heatmaps(network, trained.inputs, trained.targets, trained.rules)
+    found = heatmaps(model_of(network), trained.inputs, trained.targets, trained.rules)
     fused = copy.deepcopy(trained.network)
     fused.conv2 = torch.nn.utils.fusion.fuse_conv_bn_eval(network.conv2, network.norm2)
-    assert torch.allclose(found, heatmaps(fused, trained.inputs, trained.targets, trained.rules), atol=1e-12)
+    assert torch.allclose(found, heatmaps(model_of(fused), trained.inputs, trained.targets, trained.rules), atol=1e-12)
 
 
 def test_a_module_without_a_rule_is_named(trained) -> None:
     few = Rules(trained.rules.patterns[:2], EPSILON)
     with pytest.raises(EarmarkError, match="dense1"):
-        heatmaps(trained.network, trained.inputs, trained.targets, few)
+        heatmaps(trained.model, trained.inputs, trained.targets, few)
     network = copy.deepcopy(trained.network)
     network.relu_conv2 = nn.Tanh()
     with pytest.raises(EarmarkError, match=r"relu_conv2.*Tanh"):
-        heatmaps(network, trained.inputs, trained.targets, trained.rules)
+        heatmaps(model_of(network), trained.inputs, trained.targets, trained.rules)
     with pytest.raises(EarmarkError, match="conv9"):
-        pairs_at(trained.network, trained.inputs, trained.targets, "conv9", trained.rules)
+        pairs_at(trained.model, trained.inputs, trained.targets, "conv9", trained.rules)
     flat_above = Rules((("conv[12]", "flat", 0.0), *trained.rules.patterns[1:]), EPSILON)
     with pytest.raises(EarmarkError, match="first layer"):
-        heatmaps(trained.network, trained.inputs, trained.targets, flat_above)
+        heatmaps(trained.model, trained.inputs, trained.targets, flat_above)
     gamma_first = Rules(trained.rules.patterns[1:], EPSILON)
     with pytest.raises(EarmarkError, match="non-negative"):
-        heatmaps(trained.network, trained.inputs, trained.targets, gamma_first)
+        heatmaps(trained.model, trained.inputs, trained.targets, gamma_first)
 
 
 def test_zennit_is_loaded_without_torchvision_and_left_whole() -> None:

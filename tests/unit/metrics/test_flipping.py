@@ -11,8 +11,9 @@ from earmark.errors import EarmarkError
 from earmark.metrics import flipping
 from earmark.metrics.flipping import _tie_order, matched_budget, patch_flipping, schedule, thesis_table
 from earmark.metrics.overlap import overlap
-from earmark.metrics.scores import score, ties_seed
+from earmark.metrics.scores import score, ties_seeds
 from earmark.stages.cross import score_row
+from tests.unit.conftest import model_of
 
 SIDE, PATCH = 16, 4  # 4 x 4 patches
 P = (SIDE // PATCH) ** 2
@@ -68,12 +69,11 @@ def slow_ranking(sums, ties):
     return sorted(range(len(sums)), key=lambda patch: (-sums[patch], ties.index(patch)))
 
 
-def slow_ties(seed, n):
-    rng = np.random.default_rng(seed)
+def slow_ties(seeds):
     orders = []
-    for _ in range(n):
-        draws = rng.random(P)
-        orders.append(sorted(range(P), key=lambda patch: draws[patch]))
+    for seed in seeds:
+        draws = np.random.default_rng(seed).random(P)
+        orders.append(sorted(range(P), key=lambda patch, draws=draws: draws[patch]))
     return orders
 
 
@@ -140,10 +140,12 @@ def test_scores_equal_the_slow_definition(network, k):
     inputs, targets, heatmaps = clips(k=k)
     heatmaps[:, :, :, :PATCH, : 3 * PATCH] = 0.0  # ties in every ranking
     heatmaps[0, 0] = -heatmaps[0, 0].abs()  # a concept without positive relevance: all tied once rectified
-    zero = patch_flipping(network, inputs, targets, heatmaps, PATCH, "zero", seed=3)
-    floor = patch_flipping(network, inputs, targets, heatmaps, PATCH, "floor", seed=3)
-    control = matched_budget(network, inputs, targets, heatmaps[:, :1], zero.union_counts, PATCH, seed=3)
-    for i, ties in enumerate(slow_ties(3, len(inputs))):
+    zero = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH, "zero", seeds=3)
+    floor = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH, "floor", seeds=3)
+    control = matched_budget(
+        model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps[:, :1], zero.union_counts, PATCH, seeds=3
+    )
+    for i, ties in enumerate(slow_ties(range(3, 3 + len(inputs)))):
         args = network, inputs[i], int(targets[i]), heatmaps[i], ties
         thesis, counts = slow_thesis(*args)
         fair, curve = slow_fair(*args, 0.0)
@@ -172,7 +174,9 @@ def test_curve_runs_from_the_clip_to_the_wholly_replaced_one(network):
         ("zero", torch.zeros_like(inputs)),
         ("floor", inputs.amin(dim=(1, 2, 3), keepdim=True).expand_as(inputs)),
     ):
-        fractions, logits = patch_flipping(network, inputs, targets, heatmaps, PATCH, replacement).curve
+        fractions, logits = patch_flipping(
+            model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH, replacement
+        ).curve
         assert fractions[0] == 0 and fractions[-1] == 1
         with torch.no_grad():
             torch.testing.assert_close(logits[:, 0], network(inputs).gather(1, targets[:, None])[:, 0])
@@ -182,18 +186,20 @@ def test_curve_runs_from_the_clip_to_the_wholly_replaced_one(network):
 def test_one_concept_is_the_standard_map(network):
     """K = 1: the control is the score itself, and every step flips what it is weighted by."""
     inputs, targets, heatmaps = clips(k=1)
-    flipping = patch_flipping(network, inputs, targets, heatmaps, PATCH, seed=2)
-    control = matched_budget(network, inputs, targets, heatmaps, flipping.union_counts, PATCH, seed=2)
+    flipping = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH, seeds=2)
+    control = matched_budget(
+        model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, flipping.union_counts, PATCH, seeds=2
+    )
     torch.testing.assert_close(flipping.thesis, control)
     assert (flipping.union_counts == schedule(P)).all()
-    positive = patch_flipping(network, inputs, targets, heatmaps.abs(), PATCH, seed=2)
+    positive = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps.abs(), PATCH, seeds=2)
     torch.testing.assert_close(positive.union_logits, positive.curve[1])
 
 
 def test_identical_concepts_score_like_one(network):
     inputs, targets, heatmaps = clips(k=1)
-    one = patch_flipping(network, inputs, targets, heatmaps, PATCH)
-    four = patch_flipping(network, inputs, targets, heatmaps.repeat(1, 4, 1, 1, 1), PATCH)
+    one = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH)
+    four = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps.repeat(1, 4, 1, 1, 1), PATCH)
     torch.testing.assert_close(one.thesis, four.thesis)
     torch.testing.assert_close(one.fair, four.fair)
 
@@ -201,8 +207,8 @@ def test_identical_concepts_score_like_one(network):
 def test_order_of_concepts_does_not_matter(network):
     inputs, targets, heatmaps = clips(k=4)
     heatmaps[:, 2] = heatmaps[:, 0]
-    first = patch_flipping(network, inputs, targets, heatmaps, PATCH)
-    second = patch_flipping(network, inputs, targets, heatmaps[:, [2, 3, 0, 1]], PATCH)
+    first = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH)
+    second = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps[:, [2, 3, 0, 1]], PATCH)
     assert torch.equal(first.thesis, second.thesis)
     assert torch.equal(first.fair, second.fair)
     torch.testing.assert_close(overlap(heatmaps), overlap(heatmaps[:, [2, 3, 0, 1]]))
@@ -210,30 +216,49 @@ def test_order_of_concepts_does_not_matter(network):
 
 def test_thesis_scores_alone_are_the_same(network):
     inputs, targets, heatmaps = clips(n=7, k=4)
-    full = patch_flipping(network, inputs, targets, heatmaps, PATCH, seed=5).thesis
-    torch.testing.assert_close(thesis_table(network, inputs, targets, [heatmaps], PATCH, seed=5)[:, 0], full)
+    full = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH, seeds=5).thesis
+    torch.testing.assert_close(
+        thesis_table(model_of(network, 1, SIDE, SIDE), inputs, targets, [heatmaps], PATCH, seeds=5)[:, 0], full
+    )
 
 
-def test_ties_depend_on_seed_and_place_only(network):
+def test_ties_depend_on_each_clips_seed_only(network):
     inputs, targets, heatmaps = clips(n=6, k=2)
+    model = model_of(network, 1, SIDE, SIDE)
     blank = torch.zeros_like(heatmaps)
-    whole = patch_flipping(network, inputs, targets, blank, PATCH, seed=0)
-    head = patch_flipping(network, inputs[:4], targets[:4], blank[:4, :1], PATCH, seed=0)
-    torch.testing.assert_close(whole.curve[1][:4], head.curve[1])
-    other = patch_flipping(network, inputs, targets, blank, PATCH, seed=1)
+    seeds = [11, 5, 7, 2**62, 3, 9]
+    whole = patch_flipping(model, inputs, targets, blank, PATCH, seeds=seeds)
+    rows = [4, 0, 3]
+    some = patch_flipping(
+        model, inputs[rows], targets[rows], blank[rows, :1], PATCH, seeds=[seeds[row] for row in rows]
+    )
+    torch.testing.assert_close(whole.curve[1][rows], some.curve[1])
+    with pytest.raises(EarmarkError, match="6 clips need as many seeds"):
+        patch_flipping(model, inputs, targets, blank, PATCH, seeds=seeds[:2])
+
+
+def test_one_seed_stands_for_itself_plus_the_row(network):
+    inputs, targets, heatmaps = clips(n=6, k=2)
+    model = model_of(network, 1, SIDE, SIDE)
+    blank = torch.zeros_like(heatmaps)
+    whole = patch_flipping(model, inputs, targets, blank, PATCH, seeds=0)
+    several = patch_flipping(model, inputs, targets, blank, PATCH, seeds=torch.arange(6))
+    assert torch.equal(whole.curve[1], several.curve[1])
+    other = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, blank, PATCH, seeds=1)
     assert not torch.allclose(whole.curve[1], other.curve[1])
-    orders = _tie_order(2000, P, 0, torch.device("cpu"))
+    orders = _tie_order(range(2000), P)
     # Every patch comes first equally often: reading order must not decide.
     assert np.abs(np.bincount(orders[:, 0], minlength=P) / 2000 - 1 / P).max() < 0.03
 
 
 def test_small_batches_change_nothing_and_bound_the_memory(network, monkeypatch):
     inputs, targets, heatmaps = clips(n=6, k=2)
-    whole = patch_flipping(network, inputs, targets, heatmaps, PATCH)
+    whole = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH)
     sizes = []
+    model = model_of(network, 1, SIDE, SIDE)
     network.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     monkeypatch.setattr(flipping, "BATCH", 7)
-    small = patch_flipping(network, inputs, targets, heatmaps, PATCH)
+    small = patch_flipping(model, inputs, targets, heatmaps, PATCH)
     torch.testing.assert_close(whole.thesis, small.thesis)
     torch.testing.assert_close(whole.fair, small.fair)
     steps = len(slow_steps(P))
@@ -243,11 +268,11 @@ def test_small_batches_change_nothing_and_bound_the_memory(network, monkeypatch)
 
 def test_model_is_evaluated_and_left_as_it_was(network):
     inputs, targets, heatmaps = clips()
-    reference = patch_flipping(network, inputs, targets, heatmaps, PATCH)
+    reference = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH)
     network.train()
     network[1].eval()  # a module frozen on purpose stays frozen
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    again = patch_flipping(network, inputs, targets, heatmaps, PATCH)
+    again = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH)
     torch.testing.assert_close(reference.thesis, again.thesis)
     assert network.training and network[5].training and not network[1].training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
@@ -256,7 +281,7 @@ def test_model_is_evaluated_and_left_as_it_was(network):
 
 def test_no_clips_give_no_scores(network):
     inputs, targets, heatmaps = clips()
-    empty = patch_flipping(network, inputs[:0], targets[:0], heatmaps[:0], PATCH)
+    empty = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs[:0], targets[:0], heatmaps[:0], PATCH)
     assert empty.thesis.shape == (0,) and empty.curve[1].shape == (0, len(slow_steps(P)) + 1)
     assert overlap(heatmaps[:0]).shape == (0,)
 
@@ -278,15 +303,15 @@ def test_what_does_not_fit_is_an_error(network, change, message):
     inputs, targets, heatmaps = clips()
     arguments = {"inputs": inputs, "targets": targets, "heatmaps": heatmaps, "patch": PATCH, **change}
     with pytest.raises(EarmarkError, match=message):
-        patch_flipping(network, **arguments)
+        patch_flipping(model_of(network, 1, SIDE, SIDE), **arguments)
 
 
 def test_matched_budget_needs_one_map_and_fitting_counts(network):
     inputs, targets, heatmaps = clips()
-    counts = patch_flipping(network, inputs, targets, heatmaps, PATCH).union_counts
+    counts = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH).union_counts
     for maps, budget in ((heatmaps, counts), (heatmaps[:, :1], counts[:, :-1])):
         with pytest.raises(EarmarkError, match="matched budget needs"):
-            matched_budget(network, inputs, targets, maps, budget, PATCH)
+            matched_budget(model_of(network, 1, SIDE, SIDE), inputs, targets, maps, budget, PATCH)
 
 
 class Linear(nn.Module):
@@ -307,10 +332,15 @@ def test_oracle_map_of_a_linear_model_is_unbeaten():
     inputs = torch.ones(200, 1, SIDE, SIDE)
     targets = torch.zeros(200, dtype=torch.long)
     oracle = model.weights.expand(200, 1, 1, SIDE, SIDE)
-    best = patch_flipping(model, inputs, targets, oracle, PATCH)
-    worst = patch_flipping(model, inputs, targets, -oracle, PATCH)
+    best = patch_flipping(model_of(model, 1, SIDE, SIDE), inputs, targets, oracle, PATCH)
+    worst = patch_flipping(model_of(model, 1, SIDE, SIDE), inputs, targets, -oracle, PATCH)
     noise = patch_flipping(
-        model, inputs, targets, torch.randn(200, 1, 1, SIDE, SIDE, generator=generator), PATCH, seed=1
+        model_of(model, 1, SIDE, SIDE),
+        inputs,
+        targets,
+        torch.randn(200, 1, 1, SIDE, SIDE, generator=generator),
+        PATCH,
+        seeds=1,
     )
     assert (noise.fair > best.fair).all() and (noise.fair < worst.fair).all()
     assert (noise.thesis > best.thesis).all()
@@ -326,7 +356,7 @@ def test_noise_is_worth_the_same_for_every_k_by_fair_but_not_by_thesis():
     fair, thesis = [], []
     for k in (1, 2, 4, 8):
         maps = torch.randn(n, k, 1, SIDE, SIDE, generator=generator)
-        flipping = patch_flipping(model, inputs, targets, maps, PATCH)
+        flipping = patch_flipping(model_of(model, 1, SIDE, SIDE), inputs, targets, maps, PATCH)
         fair.append(flipping.fair.sort().values)
         thesis.append(flipping.thesis.mean())
     for other in fair[1:]:
@@ -363,27 +393,34 @@ def test_overlap_of_special_cases():
 
 def test_score_columns(network):
     inputs, targets, heatmaps = clips(k=3)
-    config = {"evaluate": {"patch": PATCH}, "seed": 4}
+    model = model_of(network, 1, SIDE, SIDE)
+    seeds = ties_seeds(4, [f"{clip}.wav" for clip in range(5)])
     standard = heatmaps.sum(dim=1, keepdim=True)
-    columns = score(network, inputs, targets, heatmaps, standard, config).T
-    seed = ties_seed(config)
-    zero = patch_flipping(network, inputs, targets, heatmaps, PATCH, "zero", seed)
-    floor = patch_flipping(network, inputs, targets, heatmaps, PATCH, "floor", seed)
-    control = matched_budget(network, inputs, targets, standard, zero.union_counts, PATCH, seed)
+    columns = score(model, inputs, targets, heatmaps, standard, PATCH, seeds).T
+    zero = patch_flipping(model, inputs, targets, heatmaps, PATCH, "zero", seeds)
+    floor = patch_flipping(model, inputs, targets, heatmaps, PATCH, "floor", seeds)
+    control = matched_budget(model, inputs, targets, standard, zero.union_counts, PATCH, seeds)
     for column, expected in zip(columns, [zero.thesis, zero.fair, floor.fair, overlap(heatmaps), control], strict=True):
         assert torch.equal(column, expected)
+    place = [3, 1]
+    alone = score(
+        model, inputs[place], targets[place], heatmaps[place], standard[place], PATCH, [seeds[row] for row in place]
+    )
+    torch.testing.assert_close(alone, columns.T[place])
 
 
 def test_every_cross_class_cell_flips_its_own_clips(network):
     """Regression: the published loop flipped the clips of another class than the heatmaps'."""
-    config = {"evaluate": {"patch": PATCH}, "seed": 0}
+    seeds = [7, 2, 9, 4]
     for attributed in range(2):
         inputs, _, standard = clips(n=4, k=1, seed=attributed)
         targets = torch.full((4,), attributed)
         # Maps that know their clip: flipping another clip by them gives another score.
         decomposed = [torch.stack([scale * inputs, inputs.roll(3, -1) - scale], dim=1) for scale in (1.0, -2.0)]
-        reference, scores = score_row(network, inputs, targets, standard, decomposed, config)
-        for i, ties in enumerate(slow_ties(ties_seed(config), 4)):
+        reference, scores = score_row(
+            model_of(network, 1, SIDE, SIDE), inputs, targets, standard, decomposed, PATCH, seeds
+        )
+        for i, ties in enumerate(slow_ties(seeds)):
             own, _ = slow_thesis(network, inputs[i], attributed, standard[i], ties)
             assert reference[i] == pytest.approx(own, abs=1e-5)
             for column, maps in enumerate(decomposed):

@@ -13,13 +13,11 @@ from earmark.metrics.objects import (
     information,
     match,
     object_cells,
-    pooled_interval,
     rank_accuracy,
     relevance_on,
 )
 from earmark.metrics.sound import si_sdr
 from earmark.sound.logmel import LogMel
-from earmark.statistics import Clusters
 
 FRONTEND = LogMel(sample_rate=16000, n_fft=256, hop=64, n_mels=16, n_frames=16, offset=1e-7, floor=-4.0)
 
@@ -160,32 +158,3 @@ def test_si_sdr_by_its_definition() -> None:
     assert float(si_sdr(references[:1], references)[0, 0]) > 100
     assert float(si_sdr(torch.zeros(1, 500), references)[0, 0]) == -math.inf
     assert math.isnan(float(si_sdr(estimates[:1], torch.zeros(1, 500))[0, 0]))
-
-
-def test_the_interval_of_the_information_covers_its_value() -> None:
-    generator = np.random.default_rng(0)
-    law = np.array([[3.0, 1, 1, 1], [1, 3, 1, 1], [1, 1, 3, 1], [1, 1, 1, 3]])
-    truth = slow_information(law)
-    inside = 0
-    for trial in range(100):
-        per_clip = law * generator.gamma(1.0, size=(150, 4, 4))
-        clusters = Clusters.of(range(150))
-        interval, draws = pooled_interval(per_clip, clusters, 300, trial)
-        inside += interval.low <= truth <= interval.high
-        assert len(draws) == 300
-        assert interval.low <= interval.estimate <= interval.high
-    assert inside >= 85
-
-
-def test_information_is_pooled_by_class_and_on_the_objects_of_each() -> None:
-    generator = np.random.default_rng(0)
-    table = np.full((40, 3, 4), np.nan)
-    table[:20, :, :2] = generator.random((20, 3, 2))  # the first class knows two objects only
-    table[20:] = generator.random((20, 3, 4))
-    strata = np.repeat([0, 1], 20)
-    interval, _ = pooled_interval(table, Clusters.of(range(40), strata), 50, 0)
-    by_class = slow_information(table[:20, :, :2].sum(axis=0)), slow_information(table[20:].sum(axis=0))
-    assert interval.estimate == pytest.approx(np.mean(by_class))
-    single, _ = pooled_interval(table[:20], Clusters.of([0] * 20), 50, 0)
-    assert single.estimate == pytest.approx(by_class[0])
-    assert math.isnan(single.low)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 from earmark.errors import EarmarkError
 from earmark.models import base as models
 from earmark.models.cnn import build, layer_names
+from earmark.store import artifacts
+from tests.unit.conftest import FRONTEND
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -28,26 +31,29 @@ def test_architecture_of_the_thesis() -> None:
     assert sum(isinstance(module, torch.nn.Dropout) for module in large) == 2
 
 
-def test_splitting_keeps_the_function(trained) -> None:
-    for layer in layer_names(trained.network):
-        lower, upper = models.split_at(trained.network, layer)
-        hidden = lower(trained.inputs)
-        assert float(hidden.detach().min()) == 0, "after the ReLU"
-        assert torch.equal(upper(hidden), trained.network(trained.inputs))
+def test_a_layer_is_what_its_relu_gives(trained) -> None:
+    for layer, channels in trained.model.layers.items():
+        activations, logits = trained.model.watched(trained.inputs, layer)
+        relu = list(trained.network._modules).index(f"relu_{layer}")
+        assert activations.shape[1] == channels
+        assert torch.allclose(activations, trained.network[: relu + 1](trained.inputs), atol=1e-12)
+        assert torch.allclose(logits, trained.network(trained.inputs), atol=1e-12)
     with pytest.raises(EarmarkError, match=r"no layer 'conv7'.*conv1, conv2, conv3"):
-        models.split_at(trained.network, "conv7")
+        trained.model.watched(trained.inputs, "conv7")
 
 
 def test_saved_and_loaded_networks_agree(tmp_path, trained) -> None:
     architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32], "dropout": 0.0}
     path = tmp_path / "model.safetensors"
     network = copy.deepcopy(trained.network).float()
-    models.save(path, network, architecture, ["a", "b"], {"hop": 240}, {"seed": 0})
-    loaded, meta = models.load(path)
-    assert torch.equal(loaded(trained.inputs.float()), network(trained.inputs.float()))
-    assert meta["classes"] == ["a", "b"]
-    assert meta["provenance"] == {"seed": 0}
-    assert not loaded.training
+    models.save(path, network, architecture, ["a", "b"], dataclasses.asdict(FRONTEND), {"seed": 0})
+    loaded = models.load(path)
+    assert torch.equal(loaded.network(trained.inputs.float()), network(trained.inputs.float()))
+    assert torch.allclose(loaded.logits(trained.inputs.float()), network(trained.inputs.float()), atol=1e-5)
+    assert (loaded.classes, loaded.frontend, loaded.multi_label) == (("a", "b"), FRONTEND, False)
+    assert loaded.layers == trained.model.layers
+    assert not loaded.network.training
+    assert artifacts.read_tensors(path)[1]["provenance"] == {"seed": 0}
 
 
 def test_too_small_an_input_is_refused() -> None:

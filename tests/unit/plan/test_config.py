@@ -127,7 +127,7 @@ MISTAKES = [
     (
         "datasets.synthetic.grid.methods",
         ["drsaa"],
-        "there is no method drsaa; did you mean drsa? Allowed: drsa, dsa, pca, prca, random~SEED, oracle",
+        "there is no method drsaa; did you mean drsa? Allowed: noise~SEED, standard, pca, prca, random~SEED, drsa",
     ),
     ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
     (
@@ -138,7 +138,7 @@ MISTAKES = [
     (
         "datasets.synthetic.evaluate.cross",
         ["noise~0"],
-        "datasets.synthetic.evaluate.cross: there is no method noise~0; allowed: drsa, dsa, pca, prca, random~SEED",
+        "datasets.synthetic.evaluate.cross: noise~0 has no subspaces of every class; allowed: pca, prca, random~SEED",
     ),
     (
         "datasets.synthetic.composites.candidates",
@@ -173,7 +173,7 @@ MISTAKES = [
     (
         "datasets.synthetic",
         {"grid": {"methods": ["drsa", "oracle"]}, "stability": {"methods": ["oracle"]}},
-        "datasets.synthetic.stability.methods names oracle, which is not fitted to pairs of clips",
+        "datasets.synthetic.stability.methods: oracle is not fitted to pairs of clips; allowed: pca, prca",
     ),
     ("datasets.synthetic.stability.splits", ["cv10"], "stability.splits[0] cannot be 'cv10'; did you mean cv1?"),
     ("datasets.synthetic.evaluate.patch", 7, "datasets.synthetic.evaluate.patch = 7 does not divide n_mels = 64"),

@@ -53,7 +53,6 @@ def test_a_stage_has_one_rule_or_one_per_data_set_that_it_works_on(full):
     rules = rules_of(full, ["gtzan", "synthetic"])
     assert rules["train"] == ["train"]
     assert rules["fit"] == ["fit_gtzan", "fit_synthetic"]
-    assert rules["oracle"] == ["oracle_synthetic"]  # recordings have no sound objects to look for
     assert list(rules) == list(STAGES)
 
 
@@ -66,20 +65,19 @@ def test_stages_are_replaced_by_their_rules(full):
 
 def test_a_stage_without_data_sets_is_a_mistake(full):
     """Snakemake takes no rules at all for all of them."""
-    with pytest.raises(
-        EarmarkError, match=r"^--until oracle: there is no data set with recordings that oracle works on$"
-    ):
-        named_rules(rules_of(full, ["gtzan"]), "--until", ["oracle"])
-    with pytest.raises(EarmarkError, match=r"^--until: there is no rule oracle_gtzan; allowed: oracle_synthetic$"):
-        named_rules(rules_of(full, ["gtzan", "synthetic"]), "--until", ["oracle_gtzan"])
+    with pytest.raises(EarmarkError, match=r"^--until fit: there is no data set with recordings that fit works on$"):
+        named_rules(rules_of(full, []), "--until", ["fit"])
+    with pytest.raises(EarmarkError, match=r"^--until: there is no rule fit_gtzan; allowed: fit_synthetic$"):
+        named_rules(rules_of(full, ["synthetic"]), "--until", ["fit_gtzan"])
 
 
 def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
-    assert json.loads(stage_config(full, "synthetic", "fit")) == {
-        "seed": 0,
-        "torch_threads": 1,
-        "fit": full["datasets"]["synthetic"]["fit"],
-    }
+    block = full["datasets"]["synthetic"]
+    shared = {"seed": 0, "torch_threads": 1, "lrp": block["lrp"], "frontend": block["frontend"]}
+    for method, family in {"dsa": "drsa", "oracle": "oracle"}.items():
+        settings = {"explainers": {family: block["explainers"][family]}}
+        assert json.loads(stage_config(full, "synthetic", "fit", method)) == shared | settings
+    assert json.loads(stage_config(full, "synthetic", "fit", "random~3")) == shared
     assert json.loads(stage_config(full, "synthetic", "train"))["torch_threads"] == 2
 
 
@@ -272,7 +270,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv9/pairs/class1.safetensors", "the model has no layer conv9; allowed: conv1"),
         (
             "synthetic/main/conv3/drso/K~4/class1/fit.json",
-            "there is no method drso; did you mean drsa? Allowed: drsa, dsa, pca, prca, random~SEED, oracle, pairs",
+            "there is no method drso; did you mean drsa? Allowed: pca, prca, random~SEED, drsa, dsa, oracle, pairs",
         ),
         (
             "synthetic/main/conv3/drsa/K~3/class1/fit.json",
@@ -285,7 +283,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; allowed: scores.csv"),
         ("synthetic/main/input/standard/K~1/held_out.csv", "there is no held_out.csv; allowed: scores.csv"),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
-        ("synthetic/main/input/drsa/K~1/scores.csv", "input has no drsa; allowed: standard, noise~SEED"),
+        ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, standard"),
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
         ("synthetic/main/input/standard/K~1/class1/sounds", "there is no sounds; allowed: heatmaps.safetensors"),
         ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),

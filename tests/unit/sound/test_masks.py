@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ import torch
 from scipy.io import wavfile
 from scipy.ndimage import gaussian_filter
 
+from earmark.explainers.explanation import Explanation
 from earmark.sound.logmel import LogMel
-from earmark.sound.masks import apply_masks, lifted, masks, matched, render
+from earmark.sound.masks import apply_masks, masks, matched, render
 from earmark.stages import sonify
 
 FRONTEND = LogMel(16000, 480, 240, 64, 64, 1e-7, -4.0)
@@ -72,9 +74,9 @@ def test_an_all_ones_mask_returns_the_clip() -> None:
 
 
 def test_lifting_gives_uncovered_bins_their_neighbours_value() -> None:
-    assert torch.allclose(lifted(FRONTEND, torch.ones(1, 64, 64)), torch.ones(1, 241, 64), atol=1e-6)
+    assert torch.allclose(FRONTEND.lift(torch.ones(1, 64, 64)), torch.ones(1, 241, 64), atol=1e-6)
     rising = torch.arange(64.0).view(1, 64, 1).expand(1, 64, 64)
-    mask = lifted(FRONTEND, rising)[0, :, 0]
+    mask = FRONTEND.lift(rising)[0, :, 0]
     assert mask[0] == mask[1]
     assert mask[-1] == mask[-2]
     assert (mask.diff() >= -1e-4).all()
@@ -119,22 +121,22 @@ def test_explanation_is_complete_and_matched_to_the_clips_loudness(scene) -> Non
     assert torch.equal(matched(torch.zeros(1, 100), torch.ones(100)), torch.zeros(1, 100))
 
 
+def explained(clips: torch.Tensor, scored: torch.Tensor, maps: torch.Tensor) -> Explanation:
+    return Explanation(clips, clips.float(), ~scored, scored, maps, None, None, 0, {}, Path("heatmaps.safetensors"))
+
+
 def test_cards_hold_each_concepts_strongest_clips_at_their_true_level(scene, tmp_path) -> None:
     """Five clips; the third is no scored one, and the fifth's relevance is negative."""
     weights = torch.tensor([[1.0, 9.0], [4.0, 2.0], [50.0, 50.0], [3.0, 1.0], [-1.0, 6.0]])
     maps = weights[:, :, None, None, None] * scene["maps"].unsqueeze(1)  # [5, K, 1, F, T]
-    tensors = {
-        "heatmaps": maps,
-        "clips": torch.tensor([10, 11, 12, 13, 14]),
-        "scored": torch.tensor([True, True, False, True, True]),
-    }
-    standard_of = dict(zip(tensors["clips"].tolist(), maps.sum(dim=1)[:, 0], strict=True))
+    clips, scored = torch.tensor([10, 11, 12, 13, 14]), torch.tensor([True, True, False, True, True])
+    found, whole = explained(clips, scored, maps), explained(clips, scored, maps.sum(dim=1, keepdim=True))
     source = types.SimpleNamespace(
         waveforms=lambda clips: scene["clip"].unsqueeze(0) / clips[0],
         clips=pd.DataFrame({"path": [f"{clip}.wav" for clip in range(15)]}),
     )
     settings = {"percentile": 0, "inverse": "additive"}
-    rows = sonify.write_cards(tmp_path / "cards", tensors, standard_of, source, FRONTEND, settings)
+    rows = sonify.write_cards(tmp_path / "cards", found.only(scored), whole, source, FRONTEND, settings)
     assert [row[:4] for row in rows] == [
         [1, 1, 11, "11.wav"],
         [1, 2, 13, "13.wav"],
@@ -157,14 +159,14 @@ def test_cards_hold_each_concepts_strongest_clips_at_their_true_level(scene, tmp
         folder = tmp_path / f"cards/concept{concept}/{rank}"
         clip_sound, sound = (torch.from_numpy(wavfile.read(folder / f"{name}.wav")[1]) for name in ("input", "concept"))
         assert torch.equal(clip_sound, scene["clip"] / clip)
-        row = tensors["clips"].tolist().index(clip)
-        expected = render(FRONTEND, clip_sound, standard_of[clip], maps[row, :, 0], 0)[concept - 1]
+        row = clips.tolist().index(clip)
+        expected = render(FRONTEND, clip_sound, maps.sum(dim=1)[row, 0], maps[row, :, 0], 0)[concept - 1]
         assert torch.allclose(sound, expected, atol=1e-7)
         assert float(sound.abs().max()) > 0
 
 
 def test_without_scored_clips_there_are_no_cards(scene, tmp_path) -> None:
     maps = scene["maps"].view(1, 2, 1, 64, 64)
-    tensors = {"heatmaps": maps, "clips": torch.tensor([0]), "scored": torch.tensor([False])}
-    assert sonify.write_cards(tmp_path / "cards", tensors, {}, None, FRONTEND, {}) == []
+    found = explained(torch.tensor([0]), torch.tensor([False]), maps)
+    assert sonify.write_cards(tmp_path / "cards", found.only(found.scored), found, None, FRONTEND, {}) == []
     assert not (tmp_path / "cards").exists()

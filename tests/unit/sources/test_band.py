@@ -292,7 +292,7 @@ def test_the_average_spectrum_does_not_tell_the_style():
     for item in source.items():
         mono = torch.from_numpy(source.render(item).mixture.mean(axis=1) / 32768).float()
         clips = torch.stack([mono[: frontend.clip_samples], mono[-frontend.clip_samples :]])
-        features.extend(frontend.logmel(clips).mean(dim=(1, 3)).numpy())
+        features.extend(frontend(clips).mean(dim=(1, 3)).numpy())
         labels += 2 * [item.cls]
         artists += 2 * [item.group]
     features, labels = np.stack(features), np.asarray(labels)

@@ -32,7 +32,7 @@ def table(path):
 @pytest.fixture(scope="module")
 def logits(stripes) -> torch.Tensor:
     """The network's answers to all 160 clips, computed here."""
-    network = models.load(stripes.model("main"))[0]
+    network = models.load(stripes.model("main")).network
     return logits_of(network, open_dataset(stripes).logmel(range(160)), torch.device("cpu"))
 
 

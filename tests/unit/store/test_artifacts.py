@@ -175,3 +175,16 @@ def test_a_folder_that_is_read_only_is_said_in_a_sentence(tmp_path) -> None:
     mount = "mount --bind results results && mount -o remount,ro,bind results"
     said = in_namespace(tmp_path, f'{mount} && "{sys.executable}" -c "$0"', "; ".join(READ_ONLY)).stderr
     assert said.splitlines()[-1].endswith("'results/a.csv' cannot be written: the file system is read-only.")
+
+
+def test_tables_read_back_as_they_were_written(tmp_path):
+    path = tmp_path / "table.csv"
+    artifacts.write_csv(path, ["cls", "group", "n", "value"], [["nan", "007", 3, 0.1 + 0.2], ["NA", "", 4, ""]], {})
+    frame = artifacts.read_csv(path, {"n": int, "value": float})
+    assert frame["cls"].tolist() == ["nan", "NA"] and frame["group"].tolist() == ["007", ""]
+    assert (
+        frame["n"].sum() == 7
+        and frame["value"].iloc[0] == 0.1 + 0.2
+        and frame["value"].isna().tolist() == [False, True]
+    )
+    assert artifacts.read_rows(path)[1] == {"cls": "NA", "group": "", "n": "4", "value": ""}

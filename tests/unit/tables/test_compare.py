@@ -12,22 +12,19 @@ from earmark import statistics
 from earmark.data.chosen import COLUMNS as CHOSEN_COLUMNS
 from earmark.data.chosen import RULES, SCORED
 from earmark.data.dataset import open_dataset
-from earmark.figures.curves import flipping_curves, learning_curves
-from earmark.figures.heatmaps import explanation_grid
-from earmark.figures.matrices import confusion, cross_class
-from earmark.figures.style import save, unwritable
 from earmark.job import Job
 from earmark.metrics.scores import SCORES
-from earmark.sound.logmel import LogMel
-from earmark.stages import compare
+from earmark.stages import compare, draw
 from earmark.stages import composites as rules
 from earmark.stages.score import COLUMNS
 from earmark.statistics import ALL, Interval
 from earmark.store import artifacts
 from earmark.store.layout import Layout
-from earmark.tables import summary
+from earmark.tables import cross_class, flipping, summary
+from earmark.tables.labels import STANDARD, At, Label
 from earmark.tables.study import Study
-from earmark.tables.summary import At, Clips, Label
+from earmark.tables.summary import Clips
+from earmark.tables.written import Tables
 
 FRONTEND = {"sample_rate": 16000, "n_fft": 256, "hop": 64, "n_mels": 16, "n_frames": 16, "offset": 1e-7, "floor": -4.0}
 CONFIG = {
@@ -47,17 +44,11 @@ PER_CLASS = 6
 LEFT_OUT = {"nan": 3, "wind": 1}
 
 
-METHODS = CONFIG["evaluate"]["cross"]
-UNKNOWN = (0.3, float("nan"), float("nan"))
-
-
 def write_csv(path, columns, rows):
     artifacts.write_csv(path, columns, rows, {})
 
 
-def read_csv(path):
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+read_csv = artifacts.read_rows
 
 
 def ingested(layout):
@@ -138,7 +129,12 @@ def cross(layout, at, gain):
     write_csv(folder / "cross_class.csv", ["attributed", *CLASSES], [[CLASSES[0], 0.5, 0.1], [CLASSES[1], 0.2, 0.6]])
 
 
-COMPOSITES = ("configured", "nan", "random")
+COMPOSITES, KINDS = ("configured", "nan", "random"), ("zero", "floor")
+
+
+def height(name, clip):
+    """Where the curve of a clip begins."""
+    return 1.0 + COMPOSITES.index(name) + 0.1 * clip
 
 
 def composites(layout):
@@ -149,10 +145,9 @@ def composites(layout):
         for name in COMPOSITES:
             numbers = [value(At("input", name, 1), metric, clip) for metric in SCORES[:3]]
             rows.append([cls, clip, f"{cls}/{clip}.wav", f"{clip // 2:03d}", name, 1.0, *numbers, LEFT_OUT[cls] + 1])
+            about = cls, clip, f"{clip // 2:03d}", name
+            curves += [[*about, kind, at, height(name, clip) * (1 - at)] for kind in KINDS for at in (0, 0.5, 1)]
     write_csv(layout.composites("main"), rules.COLUMNS, rows)
-    for name in COMPOSITES:
-        for kind in ("zero", "floor"):
-            curves += [[name, kind, fraction, 1 - fraction, 0.9 - fraction, 1.1 - fraction] for fraction in (0, 0.5, 1)]
     write_csv(layout.composites_curves("main"), rules.CURVE_COLUMNS, curves)
 
 
@@ -210,8 +205,14 @@ def tree(tmp_path_factory):
             artifacts.write_json(layout.concept("main", layer, "drsa", 2, cls) / "fit.json", {"restarts": starts}, {})
     composites(layout)
     chosen(layout)
-    compare.run(Job("compare", results, "demo", CONFIG, split="main"))
+    run(layout)
     return layout
+
+
+def run(layout, config=CONFIG):
+    """Write tables and figures."""
+    for stage in (compare, draw):
+        stage.run(Job(stage.__name__.split(".")[-1], layout.results, "demo", config, split="main"))
 
 
 def row(table, **labels):
@@ -284,7 +285,7 @@ def test_what_was_not_computed_is_an_empty_labelled_cell(tree):
     assert row(table, layer="input", method="standard", k=1, cls=ALL, metric="overlap")["estimate"] == ""
     names = {path.name for path in tree.figures.iterdir()}
     assert not [name for name in names if "dsa" in name.replace("drsa", "")]
-    cells = ["not computed"] * len(summary.REPORTED)
+    cells = ["not computed"] * len(flipping.REPORTED)
     text = (tree.tables / "flipping.md").read_text(encoding="utf-8")
     assert text.count(f"| conv2 | dsa | {' | '.join(cells)} |") == 3  # all classes, and each
     assert "| input | standard |" in text and "| – |" in text  # the overlap of one map is not missing
@@ -295,7 +296,7 @@ def test_a_seed_of_random_that_is_missing_leaves_its_mean_empty(tree, tmp_path):
     shutil.copytree(tree.root, results / "demo")
     layout = Layout(results, "demo")
     (layout.method("main", "conv1", "random~1", 2) / "scores.csv").unlink()
-    compare.run(Job("compare", results, "demo", CONFIG, split="main"))
+    run(layout)
     table = read_csv(layout.tables / "flipping.csv")
     assert row(table, layer="conv1", method="random", k=2, cls=ALL, metric="thesis")["estimate"] == ""
     assert row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="thesis - random")["estimate"] == ""
@@ -305,11 +306,11 @@ def test_a_seed_of_random_that_is_missing_leaves_its_mean_empty(tree, tmp_path):
 def made_up(differences):
     """Intervals of differences, by (method, score, rival)."""
     return {
-        (
-            Label(At("input" if method == "standard" else "conv1", method, 1 if method == "standard" else 4), name),
-            ALL,
-        ): (summary.Summary(Interval((low + high) / 2, low, high), 10))
+        (Label(STANDARD if method == "standard" else At("conv1", method, 4), metric).less(other), ALL): summary.Summary(
+            Interval((low + high) / 2, low, high), 10
+        )
         for (method, name), (low, high) in differences.items()
+        for metric, other in [name.split(" - ")]
     }
 
 
@@ -336,7 +337,7 @@ LED = [
 @pytest.mark.parametrize(("differences", "winners"), LED)
 def test_bold_is_what_beats_every_rival_beyond_its_interval(differences, winners):
     grid = [At("conv1", method, 4) for method in ("drsa", "dsa", "random")]
-    found = summary.leaders(grid, [ALL], made_up(differences))
+    found = flipping.leaders(grid, [ALL], made_up(differences))
     assert {(label.at.method, label.metric) for label, _ in found} == winners
 
 
@@ -344,9 +345,9 @@ def test_the_report_sets_leaders_in_bold():
     clips = Clips(np.repeat(["a"], 8), np.arange(8).astype(str), {"a": 0})
     grid = [At("conv1", "drsa", 4), At("conv1", "dsa", 4)]
     values = {Label(at, "thesis"): np.linspace(0, 1, 8) + place for place, at in enumerate(grid)}
-    compared = summary.summarise(summary.subtract(summary.comparisons(grid), values), clips, 200, 0, test=True)
+    compared = summary.summarise(summary.subtract(flipping.comparisons(grid), values), clips, 200, 0, test=True)
     found = summary.summarise_scores(values, clips, 200, 0)
-    text = summary.flipping_report("title", grid, [], clips, found, compared)
+    text = flipping.write("title", grid, [], flipping.Scored(clips, found, compared))
     assert "| conv1 | drsa | **0.500 [" in text and "| conv1 | dsa | 1.500 [" in text
 
 
@@ -410,14 +411,13 @@ def test_classes_may_bear_the_names_of_columns(tree, tmp_path):
             renamed(path, names)
         elif path.is_dir() and path.name in names:
             path.rename(path.with_name(names[path.name]))
-    studies = [
-        Study(layout, open_dataset(layout), LogMel.from_config(CONFIG), CONFIG, "main") for layout in (tree, copied)
-    ]
-    before, after = (compare.cross_classes(study, compare.read_scores(study)[0]) for study in studies)
-    wanted = [(*line[:3], names.get(line[3], line[3]), *line[4:]) for line in summary.rows(*before)]
-    assert wanted == summary.rows(*after)
+    studies = [Study(layout, open_dataset(layout), CONFIG, "main") for layout in (tree, copied)]
+    before, after = (cross_class.rows(study, cross_class.measure(study)) for study in studies)
+    wanted = [(*line[:3], names.get(line[3], line[3]), *line[4:]) for line in before]
+    assert wanted == after
     assert any(line[3] == "group" and line[5] for line in wanted)
-    ((_, figure),) = compare._draw_cross_class(studies[1], 2, after[1])
+    write_csv(copied.tables / "cross_class.csv", summary.COLUMNS, after)
+    figure = draw._cross_class(studies[1], Tables(copied.tables).bars("cross_class"), 2)
     matrix = read_csv(tree.method("main", "conv1", "drsa", 2) / "cross_class.csv")
     wanted = [[float(line[cls]) for cls in CLASSES] for line in matrix]
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), wanted)
@@ -453,6 +453,40 @@ def test_rules_are_compared_with_the_configured_ones(tree):
     assert not [line for line in table if line["method"] == "configured" and "-" in line["metric"]]
 
 
+def test_curves_of_rules_are_means_over_clips_then_classes(tree):
+    table = read_csv(tree.tables / "composites_curves.csv")
+    places = [(name, kind, at) for name in COMPOSITES for kind in KINDS for at in ("0", "0.5", "1")]
+    assert [(line["candidate"], line["replacement"], line["fraction"]) for line in table] == places
+    for line in table:
+        begins = [height(line["candidate"], clip) for clip in range(2 * PER_CLASS)]
+        begin = np.mean([np.mean(begins[:PER_CLASS]), np.mean(begins[PER_CLASS:])])
+        low, ratio, high = (float(line[name]) for name in ("low", "ratio", "high"))
+        assert ratio == pytest.approx(begin * (1 - float(line["fraction"])), rel=1e-5)
+        assert low < ratio < high or low == ratio == high == 0
+
+
+def test_shares_of_concepts_stand_in_a_table(tree):
+    table = read_csv(tree.tables / "concepts.csv")
+    assert len(table) == 2 * 4 * len(CLASSES) * 2  # layers, methods, concepts
+    lines = [line for line in table if (line["layer"], line["method"], line["cls"]) == ("conv1", "drsa", "wind")]
+    maps, _ = artifacts.read_tensors(tree.concept("main", "conv1", "drsa", 2, "wind") / "heatmaps.safetensors")
+    sums = maps["heatmaps"].double().sum(dim=(0, 2, 3, 4))
+    for line, share in zip(lines, (sums / sums.sum()).tolist(), strict=True):
+        assert float(line["estimate"]) == pytest.approx(share, rel=1e-3)
+        assert float(line["low"]) <= float(line["estimate"]) <= float(line["high"])
+        assert (line["metric"], line["n"], line["left_out"]) == ("share", "6", str(LEFT_OUT["wind"]))
+    missing = [line for line in table if line["method"] == "dsa"]  # whose heatmaps are not there
+    assert {(line["estimate"], line["n"], line["left_out"]) for line in missing} == {("", "0", "")}
+
+
+def test_what_is_missing_is_named_once(tree, caplog):
+    caplog.set_level("INFO")
+    run(tree)
+    said = [line for line in caplog.messages if "is missing" in line]
+    path = tree.method("main", "conv2", "dsa", 2) / "scores.csv"
+    assert said.count(f"{path} is missing: what is made of it stays empty") == 1
+
+
 def test_p_values_of_rules_are_corrected_for_their_number(tree):
     table = read_csv(tree.tables / "composites.csv")
     p_values = [float(line["p"]) for line in table if line["p"]]
@@ -484,11 +518,7 @@ def test_stability_stands_in_a_table_and_in_a_warning(tree, caplog):
 def test_stability_that_is_not_asked_for_leaves_a_header_and_a_sentence(tree, tmp_path):
     layout = Layout(tmp_path, "demo")
     ingested(layout)
-    compare.run(
-        Job(
-            "compare", tmp_path, "demo", CONFIG | {"stability": {"methods": [], "draws": 2, "splits": []}}, split="main"
-        )
-    )
+    run(layout, CONFIG | {"stability": {"methods": [], "draws": 2, "splits": []}})
     lines = (layout.tables / "stability.csv").read_text(encoding="utf-8").splitlines()
     assert lines == ["layer,method,k,cls,metric,estimate,low,high,p,n,left_out,concept,random,unstable"]
     assert "names no method" in (layout.tables / "stability.md").read_text(encoding="utf-8")
@@ -514,7 +544,7 @@ def test_figures_are_those_of_the_thesis(tree):
 def test_a_data_set_without_any_result_gives_empty_tables(tmp_path):
     layout = Layout(tmp_path, "demo")
     ingested(layout)
-    compare.run(Job("compare", tmp_path, "demo", CONFIG, split="main"))
+    run(layout)
     table = read_csv(layout.tables / "flipping.csv")
     assert table and all(line["estimate"] == "" and line["left_out"] == "" for line in table)
     assert read_csv(layout.tables / "model.csv") == []
@@ -530,9 +560,7 @@ def test_a_table_that_nobody_asked_for_has_its_header_only(tmp_path):
     ingested(layout)
     composites(layout)  # made by hand earlier, and not part of the study any more
     nothing = CONFIG | {"composites": {"clips": 6, "candidates": {}}}
-    compare.run(
-        Job("compare", tmp_path, "demo", nothing | {"evaluate": CONFIG["evaluate"] | {"cross": []}}, split="main")
-    )
+    run(layout, nothing | {"evaluate": CONFIG["evaluate"] | {"cross": []}})
     for name in ("composites", "cross_class"):
         assert (layout.tables / f"{name}.csv").read_text(encoding="utf-8") == ",".join(summary.COLUMNS) + "\n"
     assert list(layout.figures.iterdir()) == []
@@ -563,121 +591,6 @@ def test_quantities_that_lack_clips_are_summarised_over_the_others():
     assert (found[label, ALL].interval.estimate, found[label, ALL].n) == (1.0, 1)
     assert (label, "b") not in found
     assert found[full, ALL].interval.estimate == pytest.approx(3.0)
-
-
-@pytest.fixture
-def front():
-    return LogMel(**FRONTEND)
-
-
-def test_explanation_grid_shows_what_it_says(front):
-    rng = np.random.default_rng(0)
-    concepts = rng.normal(size=(2, 3, 16, 16))
-    standard = concepts.sum(axis=1)
-    figure = explanation_grid(front, rng.normal(size=(2, 16, 16)), standard, concepts, "title", ["x", "y"])
-    panels = [axis for axis in figure.axes if axis.images]
-    assert len(panels) == 2 * 2
-    for line in range(2):
-        mosaic = panels[2 * line + 1]
-        low, high = mosaic.images[0].get_clim()  # one scale per row
-        assert low == -high
-        tiles = mosaic.images[0].get_array().filled(np.nan)
-        columns = np.flatnonzero(~np.isnan(tiles).any(axis=0))
-        drawn = np.split(tiles[:, columns], 4, axis=1)
-        np.testing.assert_array_equal(drawn, [standard[line], *concepts[line]])
-        assert all(axis.images[0].origin == "lower" for axis in (panels[2 * line], mosaic))
-        titles = [text.get_text() for text in mosaic.texts]
-        assert titles[2].endswith(f"{concepts[line, 1].sum():.2f}")
-        assert [title.startswith(("standard", "concept")) for title in titles] == [line == 0] * 4
-    axis = panels[0]
-    labels = {label.get_text(): tick for label, tick in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
-    centres = front.mel_frequencies.numpy()
-    assert np.interp(labels["1000"], np.arange(16), centres) == pytest.approx(1000, rel=1e-6)
-    left, right, bottom, top = axis.images[0].get_extent()
-    assert (bottom, top) == (-0.5, 15.5)
-    assert right - left == pytest.approx(16 * 64 / 16000)
-
-
-def test_explanation_grid_without_clips_or_relevance(front, tmp_path):
-    empty = explanation_grid(front, torch.zeros(0, 16, 16), torch.zeros(0, 16, 16), torch.zeros(0, 2, 16, 16), "none")
-    blank = explanation_grid(front, torch.zeros(1, 16, 16), torch.zeros(1, 16, 16), torch.zeros(1, 2, 16, 16), "blank")
-    for name, figure in (("empty", empty), ("blank", blank)):
-        save(figure, tmp_path / f"{name}.png")
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_any_class_name_can_be_drawn(tmp_path):
-    names = ["$x$ \\frac", "a_b^c", "naïve & wild"]
-    matrix = np.array([[1.0, np.nan, 0.2], [0.3, 0.5, 0.1], [np.nan, np.nan, np.nan]])
-    drawn = [
-        cross_class({"conv1": {"drsa": matrix}}, {("conv1", "drsa"): [UNKNOWN] * 4}, names, names[0]),
-        flipping_curves({"zero": {name: np.tile([0.0, 1.0, 0.9, 1.1], (3, 1)) for name in names}}, names[0]),
-        confusion(np.array([[5, 1, 0], [0, 0, 0], [2, 2, 2]]), names, names[0]),
-        learning_curves({(name, "conv1"): [("data", [0.0, 1.0])] for name in names}, names[0]),
-    ]
-    for number, figure in enumerate(drawn):
-        save(figure, tmp_path / f"{number}.png")
-    assert len(list(tmp_path.iterdir())) == len(drawn)
-
-
-def test_what_the_usual_font_lacks_is_written_with_another_or_told(tmp_path, caplog, recwarn):
-    """DejaVu Sans has Cyrillic but no Chinese; of the fonts that come with Matplotlib, STIX has 0x1D81."""
-    assert unwritable("рок, Übung\n") == ""
-    assert unwritable("\u1d81 音乐音") == "音乐"
-    figure = confusion(np.eye(2), ["音乐", "\u1d81"], "音乐 and \u1d81")
-    save(figure, tmp_path / "names")
-    assert [text.get_fontfamily() for text in figure.texts] == [["sans-serif", "STIXGeneral"]]
-    assert b"STIX" in (tmp_path / "names.pdf").read_bytes()
-    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
-    compare._warn_of_boxes(["音乐", "\u1d81", "рок", "音"])
-    (sentence,) = caplog.messages
-    assert sentence.startswith("figures show boxes in the names of classes (音乐, 音): ")
-    compare._warn_of_boxes(["рок", "Übung"])
-    assert len(caplog.messages) == 1
-
-
-def test_matrices_of_a_layer_share_colours_and_name_their_gain():
-    matrices = {
-        "conv1": {"drsa": np.array([[3.0, 0.0], [1.0, 2.0]]), "random~0": np.array([[0.5, 0.4], [0.4, 0.5]])},
-        "conv2": {"drsa": np.eye(2)},
-    }
-    gains = {(layer, method): [(1.0, 0.5, 1.5), (2.0, 1.5, 2.5), UNKNOWN] for layer in matrices for method in METHODS}
-    figure = cross_class(matrices, gains, ["a", "b"], "title")
-    first, second, third, missing = figure.axes
-    assert first.images[0].get_clim() == second.images[0].get_clim() == (0.0, 3.0)
-    assert third.images[0].get_clim() == (0.0, 1.0)
-    np.testing.assert_array_equal(second.images[0].get_array(), matrices["conv1"]["random~0"])
-    assert second.get_title() == "conv1, random~0\nown − others: +0.30"
-    written = [text.get_text() for text in first.texts]
-    assert "+1.00 [0.50, 1.50]" in written and "+2.00 [1.50, 2.50]" in written
-    assert missing.get_title() == "conv2, random~0: not computed" and not missing.images
-
-
-def test_curves_of_rules_are_sorted_by_area():
-    fractions = np.linspace(0, 1, 5)
-    curves = {
-        name: np.stack([fractions, height * (1 - fractions), 0 * fractions, 1 + 0 * fractions], axis=1)
-        for name, height in (("configured", 0.8), ("epsilon", 0.4), ("random", 1.0))
-    }
-    figure = flipping_curves({"zero": curves, "floor": curves}, "title")
-    assert [axis.get_title() for axis in figure.axes] == ["zero", "floor"]
-    for axis in figure.axes:
-        labels = [text.get_text() for text in axis.get_legend().get_texts()]
-        assert labels == ["0.200  epsilon", "0.400  configured", "0.500  random"]
-        for line, (_, values) in zip(axis.lines, curves.items(), strict=True):
-            np.testing.assert_array_equal(line.get_xydata(), values[:, :2])
-
-
-def test_equal_figures_are_equal_bytes(front, tmp_path):
-    rng = np.random.default_rng(0)
-    maps = rng.normal(size=(1, 2, 16, 16))
-    for folder in ("first", "second"):
-        figure = explanation_grid(front, maps[:, 0], maps.sum(axis=1), maps, "title")
-        save(figure, tmp_path / folder / "grid")
-    for suffix in (".png", ".pdf"):
-        first, second = ((tmp_path / folder / f"grid{suffix}").read_bytes() for folder in ("first", "second"))
-        assert first == second
-        assert b"CreationDate" not in first and b"Software" not in first
 
 
 def test_metrics_file_is_plain_json(tree):

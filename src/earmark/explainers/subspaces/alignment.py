@@ -6,23 +6,23 @@ import math
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from earmark.explainers.subspaces.basis import Subspaces
-from earmark.models import base as models
+from earmark.models.base import Model
 
 CLIPS = 64
 """Clips that pass through both networks at once to be aligned; bounds memory and decides nothing else."""
 
 
-def aligned(network: nn.Sequential, other: nn.Sequential, inputs: Tensor, layer: str) -> tuple[Tensor, float]:
+def aligned(model: Model, other: Model, inputs: Tensor, layer: str) -> tuple[Tensor, float]:
     """Align another network's channels with this one's.
 
     Parameters
     ----------
-    network, other : nn.Sequential
+    model, other : Model
         Of one architecture and on one device.
-    inputs : Tensor [B, 1, F, T]
+    inputs : Tensor [B, *I]
         What both look at; every position of the layer's grid counts.
     layer : str
         Where.
@@ -34,12 +34,12 @@ def aligned(network: nn.Sequential, other: nn.Sequential, inputs: Tensor, layer:
     alignment : float
         Cosine between both after that; 0 if a network is silent.
     """
-    lowers = [models.split_at(net, layer)[0] for net in (network, other)]
-    device = next(network.parameters()).device
+    device = next(model.network.parameters()).device
     crosses, energies = [], []
-    with torch.inference_mode():
+    with torch.no_grad():
         for part in inputs.split(CLIPS):
-            ours, theirs = (lower(part.to(device)).movedim(1, -1).flatten(0, 2).double() for lower in lowers)  # [n, D]
+            outputs = (each.watched(part.to(device), layer)[0] for each in (model, other))  # [B, D, *g]
+            ours, theirs = (output.movedim(1, -1).flatten(0, -2).double() for output in outputs)  # [n, D]
             crosses.append(theirs.T @ ours)
             energies.append(torch.stack([ours.square().sum(), theirs.square().sum()]))
     return procrustes(torch.stack(crosses).sum(dim=0).cpu(), *torch.stack(energies).sum(dim=0).tolist())

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from earmark.explainers.subspaces.basis import Subspaces, check_size, random_orthogonal
+from earmark.explainers.subspaces.basis import Subspaces, check_size, load, random_orthogonal
+from earmark.explainers.subspaces.decompose import across, build
+from earmark.explainers.subspaces.pairs import Material
+
+__all__ = ["across", "build", "find", "load", "pca", "prca", "random"]
 
 
 def random(n_channels: int, n_subspaces: int, seed: int) -> Subspaces:
@@ -31,3 +35,15 @@ def prca(activations: torch.Tensor, contexts: torch.Tensor, n_subspaces: int) ->
     check_size(activations.shape[1], n_subspaces)
     cross = activations.double().T @ contexts.double()
     return _leading(cross + cross.T, n_subspaces)
+
+
+def find(method: str, material: Material) -> Subspaces:
+    """Make the subspaces of a class by one of the family's methods, ordered by mean relevance over the pairs."""
+    activations, contexts, k = material.activations, material.contexts, material.job.k
+    name, _, variant = method.partition("~")
+    made = {
+        "pca": lambda: pca(activations, k),
+        "prca": lambda: prca(activations, contexts, k),
+        "random": lambda: random(activations.shape[1], k, material.job.seed("random", variant, material.cls.slug)),
+    }[name]()
+    return made.to(activations.device).ordered(activations, contexts)

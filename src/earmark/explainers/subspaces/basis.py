@@ -13,6 +13,8 @@ import torch
 from earmark.errors import EarmarkError
 from earmark.store import artifacts
 
+NAME = "subspaces.safetensors"
+
 
 @dataclass(frozen=True)
 class Subspaces:
@@ -30,6 +32,8 @@ class Subspaces:
         The objective that each start reached, in the order of the starts.
     history : tuple of tuple of float
         Objective after every iteration, per start.
+    starts : tuple of str
+        Names of the starts.
     """
 
     basis: torch.Tensor
@@ -37,6 +41,7 @@ class Subspaces:
     objective: float = math.nan
     restarts: tuple[float, ...] = ()
     history: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+    starts: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> torch.Tensor:
@@ -79,14 +84,14 @@ def random_orthogonal(n_channels: int, generator: torch.Generator) -> torch.Tens
     return q * torch.where(r.diagonal() < 0, -1.0, 1.0)  # Mezzadri 2007: makes the law uniform
 
 
-def save(path: Path, subspaces: Subspaces, relevance: torch.Tensor, made: Mapping[str, Any]) -> None:
-    """Write a basis and the mean relevance ``[K]`` of its subspaces over the training pairs."""
+def save(folder: Path, subspaces: Subspaces, relevance: torch.Tensor, made: Mapping[str, Any]) -> None:
+    """Write a basis to a class's folder, with the mean relevance ``[K]`` of its subspaces over the training pairs."""
     artifacts.write_tensors(
-        path, {"basis": subspaces.basis, "relevance": relevance}, made, n_subspaces=subspaces.n_subspaces
+        folder / NAME, {"basis": subspaces.basis, "relevance": relevance}, made, n_subspaces=subspaces.n_subspaces
     )
 
 
-def load(path: Path) -> Subspaces:
-    """Read a basis written by :func:`save`; without the history, which lies in ``fit.json``."""
-    tensors, metadata = artifacts.read_tensors(path)
+def load(folder: Path) -> Subspaces:
+    """Read what :func:`save` wrote; without the history, which lies in ``fit.json``."""
+    tensors, metadata = artifacts.read_tensors(folder / NAME)
     return Subspaces(tensors["basis"], metadata["n_subspaces"])

@@ -1,25 +1,28 @@
 """Two-step attribution: a heatmap per concept (thesis 3.2.3, B.2.2).
 
-The network is split at the layer: the upper part is traversed once per clip, the lower part once per concept, each
-time with the contexts projected on the concept's subspace, ``R_jk = a_j (U_k U_k' c)_j`` (eq. 3.10 is misprinted).
-Relevance is linear in the contexts, so that the concepts' heatmaps sum to the standard one.
+What lies above the layer is traversed once per clip, what lies below once per concept, each time with the contexts
+projected on the concept's subspace, ``R_jk = a_j (U_k U_k' c)_j`` (eq. 3.10 is misprinted). Relevance is linear in the
+contexts, so that the concepts' heatmaps sum to the relevance that goes through the layer: the standard heatmap, unless
+the network has a way around the layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import nn
 
 from earmark.errors import EarmarkError
+from earmark.explainers.base import Batch, Explainer, Parts
 from earmark.explainers.subspaces.basis import Subspaces
 from earmark.lrp.attributor import Attributor, batches
-from earmark.lrp.rules import Rules
+from earmark.lrp.rules import Rules, from_config
+from earmark.models.base import Model
 
 
 def concept_heatmaps(
-    model: nn.Sequential,
+    model: Model,
     inputs: torch.Tensor,
     targets: torch.Tensor,
     layer: str,
@@ -30,10 +33,10 @@ def concept_heatmaps(
 
     Parameters
     ----------
-    model : torch.nn.Sequential
-        The network, on the device of `inputs`; left untouched.
+    model : Model
+        The model, on the device of `inputs`; left untouched.
     inputs : torch.Tensor
-        Log-mel spectrograms ``[B, 1, F, T]``.
+        Of clips, ``[B, *I]``.
     targets : torch.Tensor
         Explained class per clip, integers ``[B]``.
     layer : str
@@ -46,7 +49,7 @@ def concept_heatmaps(
     Returns
     -------
     torch.Tensor
-        ``[B, K, 1, F, T]``; the sum over K is the standard heatmap.
+        ``[B, K, *grid]``; the sum over K is the standard heatmap, less what passes the layer by.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def concept_heatmaps(
 
 
 def decomposed(
-    model: nn.Sequential,
+    model: Model,
     inputs: torch.Tensor,
     targets: torch.Tensor,
     layer: str,
@@ -79,11 +82,11 @@ def decomposed(
     Returns
     -------
     list of torch.Tensor
-        ``[B, K, 1, F, T]`` per set.
+        ``[B, K, *grid]`` per set.
     """
-    attributor = Attributor(model, rules, layer)
+    attributor = Attributor(model, rules, inputs, layer)
     projections = torch.cat([basis.projections for basis in bases]).to(inputs)  # [M, D, D]
-    heatmaps = inputs.new_empty(len(inputs), len(projections), *inputs.shape[1:])  # [B, M, 1, F, T]
+    heatmaps = inputs.new_empty(len(inputs), len(projections), *model.frontend.grid)  # [B, M, *grid]
     done = 0
     for batch, wanted in batches(inputs, targets):
         trace = attributor.trace(batch, wanted)
@@ -92,8 +95,22 @@ def decomposed(
                 f"subspaces of {projections.shape[-1]} channels do not fit {layer}, which has {trace.contexts.shape[1]}"
             )
         for number, projection in enumerate(projections):
-            contexts = torch.einsum("de,behw->bdhw", projection, trace.contexts)
+            contexts = torch.einsum("de,be...->bd...", projection, trace.contexts)
             last = number == len(projections) - 1
             heatmaps[done : done + len(batch), number] = trace.heatmap(contexts, last)
         done += len(batch)
     return list(heatmaps.split([basis.n_subspaces for basis in bases], dim=1))
+
+
+def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: Subspaces, seed: int) -> Explainer:
+    """Make the explainer of any subspaces; see :func:`earmark.explainers.base.build`."""
+    several = across(method, model, layer, settings, [state], seed)
+    return lambda batch: several(batch)[0]
+
+
+def across(
+    method: str, model: Model, layer: str, settings: Mapping[str, Any], states: Sequence[Subspaces], seed: int
+) -> Callable[[Batch], list[Parts]]:
+    """Explain by several sets of subspaces at once; see :func:`decomposed`."""
+    rules = from_config({"lrp": settings["lrp"]})
+    return lambda batch: [Parts(maps) for maps in decomposed(model, batch.inputs, batch.targets, layer, states, rules)]

@@ -15,16 +15,13 @@ from dataclasses import dataclass
 
 import torch
 
-from earmark.errors import EarmarkError
-from earmark.explainers.subspaces.basis import Subspaces, check_size, random_orthogonal
+from earmark.explainers.subspaces.basis import Subspaces, load, random_orthogonal
+from earmark.explainers.subspaces.decompose import across, build
+from earmark.explainers.subspaces.objective import check, epsilon, normalise, objective, soft_min
+from earmark.explainers.subspaces.pairs import Material
 from earmark.seeds import derive
 
-OBJECTIVES = ("drsa", "dsa")
-
-RELATIVE_EPSILON = 1e-12
-"""Added inside both roots of eq. 2.19, relative to the pairs' scale: finite gradients without relevance."""
-
-ABSOLUTE_EPSILON = 1e-30
+__all__ = ["across", "build", "find", "fit", "load", "normalise", "objective", "polar"]
 
 MEMORY = 5
 """Pairs of steps and gradient changes that the quasi-Newton direction is built from."""
@@ -58,83 +55,6 @@ SAMPLE_TOLERANCE = 10.0
 CLUSTERED_PAIRS = 2000
 
 CLUSTERINGS = 8
-
-
-def _check(activations: torch.Tensor, contexts: torch.Tensor, n_subspaces: int, objective: str) -> None:
-    if activations.ndim != 2 or activations.shape != contexts.shape:
-        raise EarmarkError(
-            f"activations and contexts must both be [N, D], not {list(activations.shape)} and {list(contexts.shape)}"
-        )
-    if not len(activations):
-        raise EarmarkError("there are no pairs of activations and contexts to fit subspaces to")
-    if objective not in OBJECTIVES:
-        raise EarmarkError(f"unknown objective {objective!r}; there are {' and '.join(OBJECTIVES)}")
-    if not (torch.isfinite(activations).all() and torch.isfinite(contexts).all()):
-        raise EarmarkError("activations or contexts hold values that are not finite")
-    check_size(activations.shape[1], n_subspaces)
-
-
-def _epsilon(activations: torch.Tensor, contexts: torch.Tensor) -> float:
-    """Return the squared-relevance scale that rotations leave alone, made negligible."""
-    scale = (activations.square().sum(dim=1) * contexts.square().sum(dim=1)).mean()
-    return RELATIVE_EPSILON * float(scale) + ABSOLUTE_EPSILON
-
-
-def _soft_min(squares: torch.Tensor, n_pairs: int, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pool squared positive relevances, summed over the pairs, ``[S, K]`` to the objective ``[S]``.
-
-    Beside it weights ``[S, K]`` for its gradient: ``dJ / dR_nk = weight_k R_nk+``.
-    """
-    n_subspaces = squares.shape[-1]
-    quadratic = (squares / n_pairs + epsilon).sqrt()  # [S, K], M^2 over the pairs
-    rooted = (quadratic + math.sqrt(epsilon)).sqrt()  # [S, K]
-    mean = rooted.mean(dim=-1)  # [S]
-    weights = mean.unsqueeze(-1) / (n_subspaces * n_pairs) / (rooted * quadratic)
-    return mean.square(), weights  # M^0.5 over the subspaces
-
-
-def objective(
-    activations: torch.Tensor,
-    contexts: torch.Tensor,
-    basis: torch.Tensor,
-    n_subspaces: int,
-    objective: str = "drsa",
-) -> torch.Tensor:
-    """Evaluate eq. 2.19 with q = 0.5 on pairs as they are, without normalisation.
-
-    Parameters
-    ----------
-    activations, contexts : torch.Tensor
-        Pairs ``[N, D]``.
-    basis : torch.Tensor
-        ``[D, D]``, columns grouped by subspace.
-    n_subspaces : int
-        ``K``; must divide ``D``.
-    objective : {"drsa", "dsa"}
-        ``dsa`` puts the activations in place of the contexts.
-
-    Returns
-    -------
-    torch.Tensor
-        Scalar of the pairs' type; differentiable by `basis`.
-
-    Raises
-    ------
-    EarmarkError
-        For shapes that do not fit, no pairs, or values that are not finite.
-    """
-    _check(activations, contexts, n_subspaces, objective)
-    if objective == "dsa":
-        contexts = activations
-    relevance = Subspaces(basis, n_subspaces).relevance(activations, contexts)  # [N, K]
-    squares = relevance.clamp_min(0).square().sum(dim=0, keepdim=True)  # [1, K]
-    return _soft_min(squares, len(relevance), _epsilon(activations, contexts))[0].squeeze(0)
-
-
-def normalise(vectors: torch.Tensor) -> torch.Tensor:
-    """Scale pairs' vectors ``[N, D]`` to mean square ``1 / sqrt(D)`` (eq. 3.4); zeros stay zeros."""
-    scale = vectors.double().square().mean().sqrt() * vectors.shape[1] ** 0.25
-    return vectors / scale.to(vectors.dtype) if scale > 0 else vectors
 
 
 def polar(matrices: torch.Tensor) -> torch.Tensor:
@@ -185,7 +105,7 @@ class _Problem:
 
     @classmethod
     def of(cls, activations: torch.Tensor, contexts: torch.Tensor, n_subspaces: int) -> _Problem:
-        return cls(activations.contiguous(), contexts.contiguous(), n_subspaces, _epsilon(activations, contexts))
+        return cls(activations.contiguous(), contexts.contiguous(), n_subspaces, epsilon(activations, contexts))
 
     @property
     def n_pairs(self) -> int:
@@ -222,7 +142,7 @@ class _Problem:
             columns += torch.matmul(by_start.permute(1, 2, 0), products.view(-1, n_starts, size).transpose(0, 1))
             gradient += theirs.mul_(slopes).T @ activations
             gradient += ours.mul_(slopes).T @ contexts
-        values, weights = _soft_min(squares, self.n_pairs, self.epsilon)  # [S], [S, K]
+        values, weights = soft_min(squares, self.n_pairs, self.epsilon)  # [S], [S, K]
         by_column = weights.repeat_interleave(size // self.n_subspaces, dim=1)  # [S, D]
         gradient = gradient.view_as(bases).transpose(1, 2) * by_column.unsqueeze(1)
         return values, gradient, columns * weights.unsqueeze(2)
@@ -449,7 +369,7 @@ def fit(
     EarmarkError
         For shapes that do not fit, no pairs, or values that are not finite.
     """
-    _check(activations, contexts, n_subspaces, objective)
+    check(activations, contexts, n_subspaces, objective)
     first = normalise(activations)
     second = first if objective == "dsa" else normalise(contexts)
     size = activations.shape[1]
@@ -471,5 +391,21 @@ def fit(
         best.value,
         tuple(search.value for search in searches),
         tuple(tuple(search.history) for search in searches),
+        ("data", *(f"random {number}" for number in range(1, n_restarts + 1))),
     )
     return found.ordered(activations, contexts)
+
+
+def find(method: str, material: Material) -> Subspaces:
+    """Fit the subspaces of a class by one of the family's methods, whose names are those of the objectives."""
+    settings = material.job.config["explainers"]["drsa"]
+    return fit(
+        material.activations,
+        material.contexts,
+        material.job.k,
+        objective=method,
+        n_restarts=settings["restarts"],
+        seed=material.job.seed("fit", material.cls.slug),
+        max_iterations=settings["max_iterations"],
+        tolerance=settings["tolerance"],
+    )

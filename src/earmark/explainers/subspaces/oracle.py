@@ -7,23 +7,31 @@ nothing; it says how much there is to find.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import logging
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
 
-from earmark.data.dataset import ClassInfo, DataSet, stems_of
+from earmark.data import predictions
+from earmark.data.dataset import ClassInfo, DataSet, open_dataset, stems_of
 from earmark.data.predictions import Predictions
 from earmark.data.selection import spread
 from earmark.errors import EarmarkError
-from earmark.explainers.subspaces.basis import Subspaces, check_size
+from earmark.explainers.subspaces.basis import Subspaces, check_size, load, random_orthogonal
+from earmark.explainers.subspaces.decompose import across, build
+from earmark.explainers.subspaces.pairs import Material
+from earmark.job import Job
 from earmark.lrp import attributor
-from earmark.lrp.rules import Rules
+from earmark.lrp.rules import from_config
 from earmark.metrics.objects import information, object_cells
-from earmark.seeds import derive
+from earmark.models import base as models
 from earmark.sound.logmel import LogMel
+
+log = logging.getLogger(__name__)
+
+__all__ = ["across", "build", "find", "load"]
 
 CLIPS = 64
 """Clips whose stems are held at once."""
@@ -55,9 +63,29 @@ class Units:
         return information(self.relevance(basis, n_subspaces))
 
 
-def training_clips(
-    predictions: Predictions, source: DataSet, split: str, cls: ClassInfo, config: dict[str, Any]
-) -> np.ndarray:
+def find(method: str, material: Material) -> Subspaces:
+    """Search the best subspaces of a class, from every other method's that the job names and from random ones.
+
+    Raises
+    ------
+    EarmarkError
+        If the data set has no stems, or no training clip of the class is recognised.
+    """
+    job, cls = material.job, material.cls
+    settings = job.config["explainers"]["oracle"]
+    source = open_dataset(job.layout)
+    clips = training_clips(source, predictions.of(job), job, cls)
+    generator = torch.Generator().manual_seed(job.seed("oracle", cls.slug))
+    units = collect(source, clips, material, settings["units"], generator)
+    bases = [load(job.layout.concept(job.split, job.layer, name, job.k, cls.slug)).basis for name in job.starts]
+    bases += [random_orthogonal(units.activations.shape[1], generator) for _ in range(settings["starts"])]
+    found = search(units, bases, job.k, settings["iterations"])
+    names = (*job.starts, *(f"random {number}" for number in range(1, settings["starts"] + 1)))
+    log.info("%s: information %.3f", cls.slug, found.objective)
+    return replace(found, starts=names).ordered(material.activations.cpu(), material.contexts.cpu())
+
+
+def training_clips(source: DataSet, predictions: Predictions, job: Job, cls: ClassInfo) -> np.ndarray:
     """Choose training clips of a class that the model recognises, spread over their recordings.
 
     Raises
@@ -66,37 +94,31 @@ def training_clips(
         If the data set has no stems, or no training clip of the class is recognised.
     """
     if not source.has_stems:
-        raise EarmarkError(f"{source.layout.dataset} has no stems: only data with known sound objects have an oracle")
-    usable = predictions.known(source, source.split(split).train, cls)
+        raise EarmarkError(f"{job.dataset} has no stems: only data with known sound objects have an oracle")
+    usable = predictions.known(source, source.split(job.split).train, cls)
     if not len(usable):
-        raise EarmarkError(f"the model of {source.layout.dataset}/{split} recognises no training clip of {cls.name}")
+        raise EarmarkError(f"the model of {job.dataset}/{job.split} recognises no training clip of {cls.name}")
     recordings = source.clips["recording"].to_numpy()[usable]
-    return usable[spread(recordings, config["oracle"]["clips"], derive(config["seed"], "oracle clips", cls.slug))]
+    count = job.config["explainers"]["oracle"]["clips"]
+    return usable[spread(recordings, count, job.seed("oracle clips", cls.slug))]
 
 
-def collect(
-    network: torch.nn.Sequential,
-    source: DataSet,
-    frontend: LogMel,
-    clips: np.ndarray,
-    cls: ClassInfo,
-    layer: str,
-    rules: Rules,
-    n_units: int,
-    generator: torch.Generator,
-) -> Units:
+def collect(source: DataSet, clips: np.ndarray, material: Material, n_units: int, generator: torch.Generator) -> Units:
     """Collect the positions of a layer's grid at which any object sounds, a random part of them if they are many.
 
     Objects' cells are pooled to the grid: a position's share of an object is the part of its input cells that are
     the object's.
     """
     parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    device = next(network.parameters()).device
+    job, cls = material.job, material.cls
+    model, rules = models.of(job), from_config({"lrp": job.config["lrp"]})
+    frontend = LogMel.from_config(job.config)
+    device = next(model.network.parameters()).device
     for chosen in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
         cells = object_cells(frontend, source.waveforms(chosen), stems_of(source, chosen))  # [B, O, F, T]
         inputs = source.logmel(chosen).to(device)
         targets = torch.full((len(chosen),), cls.index, device=device)
-        pairs = attributor.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w] each
+        pairs = attributor.pairs_at(model, inputs, targets, job.layer, rules)  # [B, D, h, w] each
         height, width = pairs[0].shape[2:]
         shares = torch.nn.functional.adaptive_avg_pool2d(cells.float(), (height, width))  # [B, O, h, w]
         flat = [grid.cpu().movedim(1, -1).flatten(0, 2) for grid in (*pairs, shares)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,35 @@ import torch
 
 from earmark.data.dataset import ClassInfo, DataSet
 from earmark.data.selection import spread
+from earmark.job import Job
 from earmark.lrp import attributor
 from earmark.lrp.rules import Rules
+from earmark.models.base import Model
 from earmark.seeds import derive
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a method of subspaces is fitted to: a class at a layer.
+
+    Attributes
+    ----------
+    job : Job
+        Split, layer, K, what else a search starts from, and the settings.
+    cls : ClassInfo
+        The class.
+    activations, contexts : torch.Tensor
+        Pairs ``[N, D]``, on the device to compute on.
+    """
+
+    job: Job
+    cls: ClassInfo
+    activations: torch.Tensor
+    contexts: torch.Tensor
+
+
 def pairs_of(
-    network: torch.nn.Sequential,
+    model: Model,
     source: DataSet,
     clips: np.ndarray,
     cls: ClassInfo,
@@ -27,7 +51,7 @@ def pairs_of(
 
     Parameters
     ----------
-    network : torch.nn.Sequential
+    model : Model
         On the device to compute on.
     source : data.DataSet
         What the clips are of.
@@ -45,17 +69,17 @@ def pairs_of(
     Returns
     -------
     dict of str to torch.Tensor
-        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the clip index), ``position`` ``[N, 2]``;
-        empty if there are no clips.
+        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the clip index), ``position`` ``[N, m]``
+        on the layer's grid of m dimensions; empty if there are no clips.
     """
-    device = next(network.parameters()).device
+    device = next(model.network.parameters()).device
     if not len(clips):
         return {}
     recordings = source.clips["recording"].to_numpy()[clips]
     chosen = clips[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
     inputs = source.logmel(chosen).to(device)
     targets = torch.full((len(chosen),), cls.index, device=device)
-    activations, contexts = attributor.pairs_at(network, inputs, targets, layer, rules)  # [B, D, h, w]
+    activations, contexts = attributor.pairs_at(model, inputs, targets, layer, rules)  # [B, D, *g]
     tensors = sample_positions(
         activations.cpu(),
         contexts.cpu(),
@@ -73,7 +97,7 @@ def sample_positions(
     Parameters
     ----------
     activations, contexts : torch.Tensor
-        ``[B, D, h, w]``.
+        ``[B, D, *g]``, g of m dimensions.
     positions : int
         How many per clip; all if the grid has fewer.
     generator : torch.Generator
@@ -82,19 +106,20 @@ def sample_positions(
     Returns
     -------
     dict of str to torch.Tensor
-        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the batch), ``position`` ``[N, 2]``
-        (row and column of the grid).
+        ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the batch), ``position`` ``[N, m]``
+        (row and column of a spectrogram's grid).
     """
-    count, size, height, width = activations.shape
-    drawn = torch.rand(count, height * width, generator=generator).argsort(dim=1)[:, :positions]  # [B, P]
+    count, size, *grid = activations.shape
+    drawn = torch.rand(count, math.prod(grid), generator=generator).argsort(dim=1)[:, :positions]  # [B, P]
     index = drawn.unsqueeze(1).expand(-1, size, -1)  # [B, D, P]
 
-    def picked(grid: torch.Tensor) -> torch.Tensor:
-        return grid.flatten(2).gather(2, index).transpose(1, 2).reshape(-1, size)
+    def picked(maps: torch.Tensor) -> torch.Tensor:
+        return maps.reshape(count, size, -1).gather(2, index).transpose(1, 2).reshape(-1, size)
 
+    places = torch.unravel_index(drawn.flatten(), tuple(grid)) if grid else ()
     return {
         "activations": picked(activations),
         "contexts": picked(contexts),
         "clip": torch.arange(count).repeat_interleave(drawn.shape[1]),
-        "position": torch.stack([drawn // width, drawn % width], dim=2).view(-1, 2),
+        "position": torch.stack(places, dim=1) if grid else torch.empty(drawn.numel(), 0, dtype=torch.long),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from earmark.explainers.subspaces.pairs import sample_positions
@@ -25,3 +26,13 @@ def test_a_small_grid_gives_all_its_positions() -> None:
     grid = torch.arange(8.0).view(1, 2, 2, 2)
     drawn = sample_positions(grid, grid, 100, torch.Generator().manual_seed(0))
     assert sorted(drawn["activations"][:, 0].tolist()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("grid", [(), (6,), (2, 3, 4)])
+def test_a_grid_may_have_any_number_of_dimensions(grid: tuple[int, ...]) -> None:
+    activations = torch.randn(3, 2, *grid, generator=torch.Generator().manual_seed(0))
+    drawn = sample_positions(activations, -activations, 5, torch.Generator().manual_seed(1))
+    assert drawn["position"].shape == (3 * (5 if grid else 1), len(grid))
+    for row, (clip, place) in enumerate(zip(drawn["clip"].tolist(), drawn["position"].tolist(), strict=True)):
+        assert torch.equal(drawn["activations"][row], activations[(clip, slice(None), *place)])
+        assert torch.equal(drawn["contexts"][row], -activations[(clip, slice(None), *place)])

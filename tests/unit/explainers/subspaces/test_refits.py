@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,21 +11,23 @@ import numpy as np
 import pytest
 import torch
 
+from earmark.data.dataset import ClassInfo
+from earmark.explainers.base import family
 from earmark.explainers.subspaces import basis, drsa
 from earmark.explainers.subspaces.affinity import RANDOM_PAIRS, affinity, expected_affinity, matched
 from earmark.explainers.subspaces.alignment import aligned, procrustes, turned
 from earmark.explainers.subspaces.basis import Subspaces
-from earmark.explainers.subspaces.fitting import find
-from earmark.explainers.subspaces.pairs import pairs_of
-from earmark.explainers.subspaces.refits import Fitted, compared, interval, kinds, pooled, resampled, seeds, terms
+from earmark.explainers.subspaces.pairs import Material, pairs_of
+from earmark.explainers.subspaces.refits import Fitted, compared, kinds, resampled, seeds
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.plan import config
 from earmark.stages import collect, fit, stability
-from earmark.statistics import Clusters
 from earmark.store import artifacts
 from earmark.store.layout import Layout
-from tests.unit.conftest import predicted, striped
+from earmark.tables import stability as tables
+from earmark.tables.stability import Measured
+from tests.unit.conftest import FRONTEND, model_of, predicted, striped
 
 
 def drawn(size: int, count: int, seed: int) -> Subspaces:
@@ -140,7 +142,7 @@ ORDER = [3, 0, 7, 1, 6, 2, 5, 4]
 def test_a_permuted_copy_of_a_network_aligns_wholly(trained) -> None:
     other = with_channels_permuted(trained.network, 2, ORDER)
     assert torch.allclose(other(trained.inputs), trained.network(trained.inputs), atol=1e-9)
-    rotation, cosine = aligned(trained.network, other, trained.inputs, "conv2")
+    rotation, cosine = aligned(trained.model, model_of(other), trained.inputs, "conv2")
     assert cosine == pytest.approx(1)
     assert torch.allclose(rotation.T @ rotation, torch.eye(8).double(), atol=1e-9)
     found = drawn(8, 2, 0)
@@ -160,14 +162,15 @@ def planted(clips: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torc
 
 SETTINGS = {
     "seed": 0,
-    "fit": {"restarts": 1, "max_iterations": 100, "tolerance": 1e-5},
+    "explainers": {"drsa": {"restarts": 1, "max_iterations": 100, "tolerance": 1e-5}},
     "stability": {"draws": 4, "splits": []},
 }
 
 
 def fitted(activations, contexts, clips, method="drsa", k=2) -> Fitted:
-    found = find(activations, contexts, method, k, SETTINGS, "a")
-    return Fitted(found, activations, contexts, clips, method, "a", SETTINGS)
+    job = Job("stability", Path("results"), "demo", SETTINGS, layer="conv1", method=method, k=k)
+    material = Material(job, ClassInfo("a", "a", 0), activations, contexts)
+    return Fitted(family(method).find(method, material), material, clips)
 
 
 def mean_affinity(one: Fitted, kind: str) -> float:
@@ -205,34 +208,6 @@ def test_a_method_is_only_tried_by_what_it_depends_on() -> None:
     assert np.mean(values) == pytest.approx(expected_affinity(8, 2, 0), abs=0.15)
 
 
-def test_the_objective_is_pooled_from_its_sums() -> None:
-    generator = torch.Generator().manual_seed(3)
-    activations, contexts = torch.rand(90, 8, generator=generator), torch.randn(90, 8, generator=generator)
-    found = drawn(8, 4, 1)
-    found = Subspaces(found.basis.float(), 4)
-    sums = terms(found, activations, contexts).sum(axis=0)
-    expected = drsa.objective(drsa.normalise(activations), drsa.normalise(contexts), found.basis, 4)
-    assert float(pooled(sums, 8)) == pytest.approx(float(expected), rel=1e-5)
-    assert np.isnan(pooled(np.zeros(7), 8))
-
-
-def test_intervals_resample_whole_groups() -> None:
-    rng = np.random.default_rng(0)
-    table = np.column_stack([rng.uniform(0, 2, (40, 2)), np.ones((40, 3))])
-    alike = np.tile(table[:1], (40, 1))
-    classes = np.repeat([0, 1], 20)
-    low, high = interval(alike, Clusters.of(np.arange(40), classes), 4, 200, 0)
-    assert low == pytest.approx(high) and len(low) == 3  # equal pairs leave nothing to resample
-    low, high = interval(table, Clusters.of(np.arange(40), classes), 4, 200, 0)
-    estimate = pooled(np.stack([table[:20].sum(axis=0), table[20:].sum(axis=0)]), 4)
-    assert (low[:2] < estimate).all() and (estimate < high[:2]).all()
-    assert low[2] < estimate.mean() < high[2] and high[2] - low[2] < (high - low)[:2].max()
-    assert np.isnan(interval(table, Clusters.of(np.zeros(40), classes), 4, 200, 0)).all()
-    groups = np.concatenate([np.zeros(20), np.arange(20)])  # class 0 is one recording
-    low, _ = interval(table, Clusters.of(groups, classes), 4, 200, 0)
-    assert np.isnan(low).tolist() == [True, False, True]
-
-
 CLASSES = ("rows", "columns")
 COLUMNS = "clip path class group fold set offset samples recording_offset recording_samples recording".split()
 
@@ -257,14 +232,16 @@ def results(tmp_path_factory, trained) -> Path:
     artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
     architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     for split, network in (("main", trained.network), ("cv0", with_channels_permuted(trained.network, 2, ORDER))):
-        models.save(layout.model(split), copy.deepcopy(network).float(), architecture, CLASSES, {}, {})
+        models.save(
+            layout.model(split), copy.deepcopy(network).float(), architecture, CLASSES, dataclasses.asdict(FRONTEND), {}
+        )
     predicted(layout)
     collect.run(Job("collect", folder, "stripes", CONFIG, split="main", layer="conv2", gpu=0))
     for method in ("drsa", "random~0"):
         fit.run(Job("fit", folder, "stripes", CONFIG, split="main", layer="conv2", method=method, k=2, gpu=0))
     for cls in CLASSES:  # the same concepts, by the other network's channels
-        found = basis.load(layout.concept("main", "conv2", "drsa", 2, cls) / "subspaces.safetensors")
-        path = layout.concept("cv0", "conv2", "drsa", 2, cls) / "subspaces.safetensors"
+        found = basis.load(layout.concept("main", "conv2", "drsa", 2, cls))
+        path = layout.concept("cv0", "conv2", "drsa", 2, cls)
         basis.save(path, Subspaces(found.basis[ORDER], 2), torch.zeros(2), {})
     for method in ("drsa", "random~0"):
         stability.run(
@@ -277,8 +254,7 @@ CONFIG = {
     **config.fill(
         {
             "pairs": {"clips": 20, "positions": 16},
-            "fit": {"restarts": 1, "max_iterations": 100},
-            "evaluate": {"bootstrap": 100},
+            "explainers": {"drsa": {"restarts": 1, "max_iterations": 100}},
             "stability": {"draws": 2, "splits": ["main", "cv0"]},
         }
     ),
@@ -287,9 +263,7 @@ CONFIG = {
 
 
 def read(results: Path, method: str, name: str) -> list[dict[str, str]]:
-    path = Layout(results, "stripes").method("main", "conv2", method, 2) / name
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return artifacts.read_rows(Layout(results, "stripes").method("main", "conv2", method, 2) / name)
 
 
 def test_the_stage_writes_a_row_per_class_concept_kind_and_draw(results: Path) -> None:
@@ -311,19 +285,33 @@ def test_the_same_concepts_in_a_network_with_other_channels_are_found_again(resu
         assert float(row["alignment"]) == pytest.approx(1, abs=1e-5)
 
 
+def objectives(results: Path) -> dict[tuple[str, str], Measured]:
+    path = Layout(results, "stripes").method("main", "conv2", "drsa", 2) / "held_out.csv"
+    return tables.objectives(artifacts.read_csv(path), CLASSES, 100, 0)
+
+
 def test_held_out_pairs_are_those_of_validation_clips(results: Path) -> None:
-    rows = {row["cls"]: row for row in read(results, "drsa", "held_out.csv")}
-    assert list(rows) == [*CLASSES, "all"]
-    for column in ("training", "held_out"):
-        values = [float(rows[cls][column]) for cls in CLASSES]
-        assert float(rows["all"][column]) == pytest.approx(np.mean(values))
-    layout = Layout(results, "stripes")
+    rows = read(results, "drsa", "held_out.csv")
+    assert tuple(rows[0]) == (*stability.HELD_OUT_COLUMNS, "relevance1", "relevance2")
+    assert {(row["cls"], row["set"]) for row in rows} == {(c, s) for c in CLASSES for s in ("training", "validation")}
+    held_out = [row for row in rows if row["set"] == "validation"]
+    assert all(int(row["pairs"]) == 16 * int(row["clips"]) for row in held_out)
+    assert sum(int(row["clips"]) for row in held_out) <= 12  # fold 2 of ten
+    assert {int(row["group"]) % 10 for row in held_out} == {2}
+    found, layout = objectives(results), Layout(results, "stripes")
+    for metric in (tables.TRAINING, tables.HELD_OUT):
+        values = [found[cls, metric].interval.estimate for cls in CLASSES]
+        assert found["all", metric].interval.estimate == pytest.approx(np.mean(values))
     for cls in CLASSES:
-        report = json.loads((layout.concept("main", "conv2", "drsa", 2, cls) / "fit.json").read_text())
-        assert float(rows[cls]["training"]) == pytest.approx(report["drsa_objective"])
-        assert float(rows[cls]["low"]) <= float(rows[cls]["held_out"]) <= float(rows[cls]["high"])
-        assert 0 < int(rows[cls]["clips"]) <= 12 and int(rows[cls]["pairs"]) == 16 * int(rows[cls]["clips"])
-    assert sum(int(rows[cls]["clips"]) for cls in CLASSES) <= 12  # fold 2 of ten
+        folder, reached = layout.concept("main", "conv2", "drsa", 2, cls), found[cls, tables.TRAINING].interval.estimate
+        pairs, _ = artifacts.read_tensors(layout.pairs("main", "conv2", cls))
+        vectors = (drsa.normalise(pairs[name].double()) for name in ("activations", "contexts"))
+        exact = drsa.objective(*vectors, basis.load(folder).basis.double(), 2)
+        assert reached == pytest.approx(float(exact))
+        report = json.loads((folder / "fit.json").read_text())
+        assert float(exact) == pytest.approx(report["drsa_objective"], rel=1e-5)  # in single precision
+        estimate, low, high = found[cls, tables.HELD_OUT].interval
+        assert low <= estimate <= high
 
 
 def test_a_class_without_recognised_validation_clips_has_empty_cells(results: Path, monkeypatch) -> None:
@@ -333,9 +321,9 @@ def test_a_class_without_recognised_validation_clips_has_empty_cells(results: Pa
     folder = layout.method("main", "conv2", "drsa", 2)
     before = (folder / "held_out.csv").read_bytes()
     stability.run(Job("stability", results, "stripes", CONFIG, split="main", layer="conv2", method="drsa", k=2, gpu=0))
-    rows = {row["cls"]: row for row in read(results, "drsa", "held_out.csv")}
-    assert (rows["rows"]["held_out"], rows["rows"]["low"], rows["rows"]["clips"]) == ("", "", "0")
-    assert float(rows["rows"]["training"]) > 0
-    assert rows["all"]["held_out"] == rows["columns"]["held_out"]
-    assert rows["all"]["training"] == rows["columns"]["training"]  # of the same classes
+    found = objectives(results)
+    assert np.isnan(found["rows", tables.HELD_OUT].interval).all() and found["rows", tables.HELD_OUT].n == 0
+    assert found["rows", tables.TRAINING].interval.estimate > 0
+    assert found["all", tables.HELD_OUT] == found["columns", tables.HELD_OUT]
+    assert found["all", tables.TRAINING].interval.estimate == found["columns", tables.TRAINING].interval.estimate
     (folder / "held_out.csv").write_bytes(before)

@@ -1,0 +1,21 @@
+"""Family ``lrp``: the relevance of every input cell, the explanation that others are parts of (thesis 3.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from earmark.explainers.base import Batch, Explainer, Parts
+from earmark.lrp import attributor
+from earmark.lrp.rules import from_config
+from earmark.models.base import Model
+
+
+def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: None, seed: int) -> Explainer:
+    """Make the explainer ``standard``; see :func:`earmark.explainers.base.build`."""
+    rules = from_config({"lrp": settings["lrp"]})
+
+    def explain(batch: Batch) -> Parts:
+        return Parts(attributor.heatmaps(model, batch.inputs, batch.targets, rules).unsqueeze(1))  # [B, 1, *grid]
+
+    return explain

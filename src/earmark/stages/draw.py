@@ -1,0 +1,293 @@
+"""Stage ``draw``: the figures of a data set, from its tables and heatmaps."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from earmark.data.dataset import ClassInfo
+from earmark.explainers import explanation
+from earmark.explainers.explanation import TOP
+from earmark.figures import matrices, scores
+from earmark.figures.cards import Affinity, Card, cards, text
+from earmark.figures.curves import flipping_curves, learning_curves, training_curves
+from earmark.figures.heatmaps import explanation_grid, objects
+from earmark.figures.style import Bar, Bars, save, unwritable
+from earmark.job import Job
+from earmark.plan.methods import named
+from earmark.sound.logmel import LogMel
+from earmark.statistics import Interval
+from earmark.store import artifacts
+from earmark.tables import composites_curves, recovery, stability
+from earmark.tables.cross_class import advantage
+from earmark.tables.labels import STANDARD, At, Label
+from earmark.tables.model import confusion
+from earmark.tables.study import Study
+from earmark.tables.written import BAR, Tables, bars, numbers
+
+log = logging.getLogger(__name__)
+
+GALLERY = 3
+"""Clips in a figure of concepts, as in Fig. 4.3."""
+
+UNKNOWN = (math.nan, math.nan, math.nan)
+
+REPLACED = {"zero": "patches replaced by 0", "floor": "patches replaced by the minimum"}
+
+Drawn = Iterator[tuple[str, Figure | None]]
+
+
+def run(job: Job) -> None:
+    """Write ``figures/``: one of everything whose results exist.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``grid``, ``evaluate.cross``, ``frontend``, ``cross_validation``.
+    """
+    study = Study.of(job)
+    warn_of_boxes([cls.name for cls in study.source.classes])
+    with artifacts.replacing_directory(job.layout.figures) as folder:
+        for name, figure in draw(study, LogMel.from_config(job.config)):
+            if figure is not None:
+                save(figure, folder / name)
+
+
+def warn_of_boxes(names: Sequence[str]) -> None:
+    """Say which classes' names figures cannot write."""
+    lacking = {name: unwritable(name) for name in names}
+    boxed = [name for name, characters in lacking.items() if characters]
+    if boxed:
+        log.warning(
+            "figures show boxes in the names of classes (%s): no font of this machine has the characters %s; "
+            "with one that has, such as Noto Sans, they show the names",
+            *(", ".join(boxed), "".join(dict.fromkeys("".join(lacking.values())))),
+        )
+
+
+def draw(study: Study, front: LogMel) -> Drawn:
+    """Yield name and figure of everything; None where its results are missing."""
+    tables = Tables(study.layout.tables)
+    first, middle = study.shown[0], study.middle
+    for cls in study.source.classes:
+        yield f"objects_{cls.slug}", _objects(study, front, cls)
+    for k in study.ks:
+        for cls in study.source.classes:
+            for method in study.shown:
+                figure = _concepts(study, front, At(middle, method, k), cls)
+                yield f"concepts_{middle}_{method}_K{k}_{cls.slug}", figure
+            yield f"layers_{first}_K{k}_{cls.slug}", _layers(study, front, first, k, cls)
+            yield f"cards_{middle}_{first}_K{k}_{cls.slug}", _cards(study, front, tables, At(middle, first, k), cls)
+        for method in study.methods:
+            yield f"learning_{method}_K{k}", _learning(study, method, k)
+        yield f"cross_class_K{k}", _cross_class(study, tables.bars("cross_class"), k)
+        yield (
+            f"flipping_K{k}",
+            scores.flipping(
+                tables.bars("flipping"),
+                study.layers,
+                study.methods,
+                k,
+                [at.method for at in study.levels],
+                study.controls,
+            ),
+        )
+        for method in (name for name in study.methods if name == first or _is_bound(name)):
+            yield f"recovery_{method}_K{k}", _recovery(study, tables, method, k)
+        yield (
+            f"ground_truth_K{k}",
+            scores.recovered(tables.bars("ground_truth"), study.layers, study.methods, k, study.controls),
+        )
+    yield "composites", _composites(study, tables)
+    yield "choice", _choice(study, tables)
+    yield from _training(study)
+
+
+def _is_bound(method: str) -> bool:
+    """Tell whether a method shows what could be had: at least, by chance, or at most, by someone who knows."""
+    return named(method).control or named(method).fitted_to == "stems"
+
+
+def _objects(study: Study, front: LogMel, cls: ClassInfo) -> Figure | None:
+    """Draw a clip with all objects, and each object at its level in it (Fig. 4.1, 4.2, 4.4, C.2)."""
+    clips = study.source.held_out("all-test")
+    clips = clips[study.source.targets(clips).numpy() == cls.index][:1]
+    stems = study.source.stems(clips) if len(clips) else None
+    if stems is None:
+        return None
+    sounds = torch.cat([study.source.waveforms(clips), stems[0]])  # [1 + O, S]
+    # Scaled by the clip's peak, all of them, so that objects keep their level in the clip.
+    logmels = front(sounds, like=sounds[0])[:, 0]
+    names = study.source.object_names(cls)
+    return objects(front, logmels[0], logmels[1:], names, f"{cls.name}: a clip and the sound objects in it")
+
+
+def _concepts(study: Study, front: LogMel, at: At, cls: ClassInfo) -> Figure | None:
+    """Draw concepts of some clips (Fig. 4.3, 4.5, C.1)."""
+    standard, concepts = (_gallery(study, place, cls) for place in (STANDARD, at))
+    clips = [clip for clip in standard if clip in concepts][:GALLERY]
+    if not clips:
+        return None
+    return explanation_grid(
+        front,
+        study.source.logmel(clips)[:, 0],
+        torch.stack([standard[clip][0] for clip in clips]),
+        torch.stack([concepts[clip] for clip in clips]),
+        f"{cls.name}: {at.method} at {at.layer}, K = {at.k}",
+    )
+
+
+def _layers(study: Study, front: LogMel, method: str, k: int, cls: ClassInfo) -> Figure | None:
+    """Draw concepts of one clip at every layer (Fig. C.3)."""
+    standard = _gallery(study, STANDARD, cls)
+    of_layers = {layer: _gallery(study, At(layer, method, k), cls) for layer in study.layers}
+    known = {layer: maps for layer, maps in of_layers.items() if maps}
+    common = [clip for clip in standard if all(clip in maps for maps in known.values())]
+    if not (common and known):
+        return None
+    clip = common[0]
+    return explanation_grid(
+        front,
+        study.source.logmel([clip] * len(known))[:, 0],
+        standard[clip].expand(len(known), -1, -1),
+        torch.stack([maps[clip] for maps in known.values()]),
+        f"{cls.name}: {method} at every layer, K = {k}, one clip",
+        rows=list(known),
+    )
+
+
+def _gallery(study: Study, at: At, cls: ClassInfo) -> dict[int, Tensor]:
+    path = study.heatmaps(at, cls.slug)
+    if not study.has(path):
+        return {}
+    found = explanation.read(path)
+    found = found.only(found.gallery)
+    return dict(zip(found.clips.tolist(), found.heatmaps[:, :, 0], strict=True))
+
+
+def _cards(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) -> Figure | None:
+    """Draw what each concept of a class is: its profile and the clips in which it weighs most."""
+    path = study.heatmaps(at, cls.slug)
+    if not study.has(path):
+        return None
+    found = explanation.read(path)
+    found = found.only(found.scored)
+    clips, heatmaps, relevance = found.clips.tolist(), found.heatmaps, found.relevance  # [n, K]
+    if not clips:
+        return None
+    inputs = study.source.logmel(clips)[:, 0]  # [n, F, T]
+    shares = [Interval(*share) for share in numbers(tables.rows("concepts", at, cls.slug), BAR)]
+    stable = stability.affinities(tables.rows("stability", at, cls.slug))
+    affinities = {concept: {kind: Affinity(*known) for kind, known in of.items()} for concept, of in stable.items()}
+    drawn = [
+        Card(
+            text(concept + 1, share, affinities.get(str(concept + 1), {})),
+            profile,
+            inputs[places],
+            heatmaps[places, concept, 0],
+            [
+                f"clip {clips[place]}\nΣᵢ Rᵢ = {relevance[place, concept]:.2f} of {relevance[place].sum():.2f}"
+                for place in places.tolist()
+            ],
+        )
+        for concept, (share, profile, places) in enumerate(
+            zip(shares, found.profiles()[:, 0], found.strongest(TOP), strict=True)
+        )
+    ]
+    return cards(front, drawn, f"{cls.name}: the concepts of {at.method} at {at.layer}, K = {at.k}")
+
+
+def _learning(study: Study, method: str, k: int) -> Figure | None:
+    """Draw the objective of every start over the iterations (Fig. B.2)."""
+    histories: dict[tuple[str, str], list[tuple[str, Sequence[float]]]] = {}
+    for cls in study.source.classes if named(method).maximises else ():
+        for layer in study.layers:
+            fit = study.read_json(study.layout.concept(study.split, layer, method, k, cls.slug) / "fit.json")
+            starts = fit.get("restarts")
+            if starts:
+                histories[cls.name, layer] = [(str(start["start"]), start["history"]) for start in starts]
+    if not histories:
+        return None
+    return learning_curves(histories, f"Learning curves of {method}, K = {k}", named(method).maximises)
+
+
+def _cross_class(study: Study, gains: Bars, k: int) -> Figure | None:
+    """Draw the gain over the standard heatmap by attributed class and class of the subspaces (Fig. 4.10)."""
+    shown: dict[str, dict[str, NDArray[np.float64]]] = {}
+    bars_of: dict[tuple[str, str], list[Bar]] = {}
+    for at in (at for at in study.crossed if at.k == k):
+        keys = [(*at, cls, advantage(at).text) for cls in (*study.slugs, scores.ALL)]
+        matrix = study.read_csv(study.method(at) / "cross_class.csv") if keys[-1] in gains else None
+        if matrix is not None:
+            # By place: a class may bear the name of the first column.
+            shown.setdefault(at.layer, {})[at.method] = matrix.iloc[:, 1:].to_numpy(float)
+            bars_of[at.layer, at.method] = [gains.get(key, UNKNOWN) for key in keys]
+    if not shown:
+        return None
+    names = [cls.name for cls in study.source.classes]
+    return matrices.cross_class(shown, bars_of, names, f"Cross-class ΔAUPC, K = {k}: higher is better")
+
+
+def _recovery(study: Study, tables: Tables, method: str, k: int) -> Figure | None:
+    """Draw which concept holds which sound object."""
+    panels, names = {}, {}
+    for cls in study.slugs:
+        for at in (At(layer, method, k) for layer in study.layers):
+            rows = tables.rows("recovery", at, cls)
+            if len(rows):
+                names[cls], shares = recovery.matrix(rows)
+                nmi, _, _ = tables.bars("ground_truth").get((*at, cls, Label(at, "nmi").text), UNKNOWN)
+                panels[cls, at.layer] = shares, nmi
+    if not panels:
+        return None
+    return matrices.recovery(panels, names, f"Where each object's relevance lies: {method}, K = {k}")
+
+
+def _composites(study: Study, tables: Tables) -> Figure | None:
+    """Draw flipping curves of LRP rules (Fig. B.1)."""
+    panels: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for (kind, name), curve in composites_curves.curves(tables.frame("composites_curves")):
+        panels.setdefault(REPLACED[kind], {})[name] = curve
+    if not panels:
+        return None
+    title = f"LRP rules on validation clips of {study.layout.dataset}: lower is better; bands: 95 % intervals"
+    return flipping_curves(panels, title)
+
+
+def _choice(study: Study, tables: Tables) -> Figure | None:
+    """Draw what K and layer of the first method may be chosen by, and, to be looked at afterwards, a test score."""
+    method, stable = study.methods[0], tables.frame("stability")
+    random = stable.assign(estimate=stable["random"])[stable["concept"] == ""]
+    panels = scores.choice_panels(
+        tables.bars("flipping"),
+        tables.bars("ground_truth"),
+        tables.bars("stability"),
+        bars(random),
+        *(study.layers, study.ks, method),
+    )
+    if not any(panel.lines for panel in panels):
+        return None
+    return scores.choice(panels, study.layers, f"Which K and which layer? {method}; bars: 95 % intervals")
+
+
+def _training(study: Study) -> Drawn:
+    """Draw learning curves and confusion matrix, over the folds where there are any (Fig. A.1, A.2)."""
+    trained = {split: counts for split in study.splits if (counts := confusion(study, split)) is not None}
+    folds = [split for split in trained if split != "main"]
+    chosen = folds or list(trained)
+    if not chosen:
+        return
+    of = f"over {len(folds)} folds" if folds else "in main"
+    paths = [study.layout.split(split) / "history.csv" for split in chosen]
+    histories = [artifacts.read_csv(path).astype(float).to_dict("list") for path in paths if study.has(path)]
+    yield "training", training_curves(histories, f"Training curves {of}") if histories else None
+    names = [cls.name for cls in study.source.classes]
+    counts = np.sum([trained[split] for split in chosen], axis=0)
+    yield "confusion", matrices.confusion(counts, names, f"Test clips {of}, % of the true class")

@@ -1,0 +1,33 @@
+"""Stage ``picture``: the heatmaps of the gallery's clips as a picture."""
+
+from __future__ import annotations
+
+from earmark.data.dataset import open_dataset
+from earmark.explainers import explanation
+from earmark.figures.heatmaps import explanation_grid
+from earmark.figures.style import save
+from earmark.job import Job
+from earmark.sound.logmel import LogMel
+
+
+def run(job: Job) -> None:
+    """Write ``heatmaps.png`` for every class.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``frontend``.
+    """
+    source = open_dataset(job.layout)
+    frontend = LogMel.from_config(job.config)
+    progress = job.progress(len(source.classes))
+    for done, cls in enumerate(source.classes, start=1):
+        folder = job.of_class(cls.slug)
+        found = explanation.of(job, cls.slug)
+        found = found.only(found.gallery)
+        clips, heatmaps = found.clips.tolist(), found.heatmaps[:, :, 0]  # [n, K, F, T]
+        standard = explanation.standard(job, cls.slug).of(clips).heatmaps[:, 0, 0]  # [n, F, T]
+        title = f"{job.dataset}, {cls.name}: {job.method} at {job.layer}, K = {job.k}"
+        figure = explanation_grid(frontend, source.logmel(clips)[:, 0], standard, heatmaps, title)
+        save(figure, folder / "heatmaps.png")
+        progress(done, cls.slug)

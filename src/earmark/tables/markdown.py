@@ -1,0 +1,63 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from earmark.metrics.scores import METRICS
+from earmark.statistics import Interval
+from earmark.tables.labels import Label
+from earmark.tables.summary import Clips, Summaries
+
+WIDTH = 120
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    """Write the lines of a Markdown table, and an empty one after it."""
+    return [
+        f"| {' | '.join(head)} |",
+        f"| {' | '.join('---' for _ in head)} |",
+        *(f"| {' | '.join(line)} |" for line in body),
+        "",
+    ]
+
+
+def notes(names: Iterable[str]) -> str:
+    """List what metrics can and cannot show, those of the same words together."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        source = f" ({METRICS[name].source})" if METRICS[name].source else ""
+        alike.setdefault(METRICS[name].shows, []).append(f"`{name}`{source}")
+    return "\n".join(
+        textwrap.fill(f"- {', '.join(named)}: {shows}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        for shows, named in alike.items()
+    )
+
+
+def counted(clips: Clips, cls: str) -> str:
+    """Say how many clips of a class are scored and left out."""
+    inside = clips.of(cls)
+    left_out = clips.left_out[cls]
+    unknown = "" if left_out is None else f", {left_out} left out"
+    return f"{cls} {inside.sum()} scored in {len(set(clips.group[inside]))} groups{unknown}"
+
+
+def cell(summaries: Summaries, label: Label, cls: str, missing: str = "–") -> str:
+    """Write an estimate with its interval and p-value; `missing` where there is none."""
+    summary = summaries.get((label, cls))
+    if summary is None:
+        return missing
+    p = f", p {_p(summary.p)}" if math.isfinite(summary.p) else ""
+    return f"{bounded(summary.interval)}{p}"
+
+
+def bounded(interval: Interval) -> str:
+    """Write an estimate with its bounds, where it has any."""
+    bounds = f" [{interval.low:.3f}, {interval.high:.3f}]" if math.isfinite(interval.low) else ""
+    return f"{interval.estimate:.3f}{bounds}"
+
+
+def _p(p: float) -> str:
+    return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".")

@@ -1,0 +1,63 @@
+"""What the figure for choosing K and layer shows of known tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from earmark.figures.scores import choice, choice_panels, flipping
+
+LAYERS = ["conv4", "conv5"]
+FAIR = {
+    ("conv4", "drsa", 2, "all", "fair_zero"): (0.3, 0.2, 0.4),
+    ("conv5", "drsa", 4, "all", "fair_zero"): (0.5, 0.4, 0.6),
+}
+STABLE = {
+    ("conv4", "drsa", 2, "all", "objective_training"): (1.0, float("nan"), float("nan")),
+    ("conv4", "drsa", 2, "all", "objective_held_out"): (0.8, 0.7, 0.9),
+    ("conv4", "drsa", 2, "all", "affinity_seed"): (0.9, 0.8, 1.0),
+    ("conv4", "drsa", 2, "all", "affinity_split"): (0.6, float("nan"), float("nan")),
+}
+RANDOM = {key: (0.55, 0.0, 0.0) for key in STABLE if key[-1].startswith("affinity")}
+
+
+def test_the_figure_shows_what_is_known_and_names_what_is_not() -> None:
+    figure = choice(choice_panels(FAIR, {}, STABLE, RANDOM, LAYERS, [2, 4], "drsa"), LAYERS, "title")
+    shown = {axis.get_title().split("\n")[0]: [text.get_text() for text in axis.texts] for axis in figure.axes}
+    assert shown == {
+        "objective on validation pairs": [],
+        "fair score, test clips (not to choose by)": [],
+        "information on objects, validation clips": ["not computed"],
+        "affinity over seeds": [],
+        "affinity over resampled clips": ["not computed"],
+        "affinity over splits": [],
+    }
+    objects = {("conv4", "drsa", 2, "all", "nmi, validation"): (0.1, 0.0, 0.2)}
+    known = choice(choice_panels(FAIR, objects, STABLE, RANDOM, LAYERS, [2, 4], "drsa"), LAYERS, "")
+    assert not known.axes[2].texts
+    heights = [float(line.get_ydata()[0]) for line in figure.axes[1].lines if line.get_marker() == "o"]
+    assert heights == [0.3, 0.5]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["K = 2", "K = 4"]
+    for place, level in ((0, 1.0), (3, 0.55)):  # on the training pairs; of random subspaces
+        levels = [float(line.get_ydata()[0]) for line in figure.axes[place].lines if line.get_linestyle() == ":"]
+        assert levels == [level]
+
+
+def test_noise_stands_beside_every_score_but_the_one_that_knows_k() -> None:
+    bars = {
+        (layer, method, k, "all", metric): (value, value - 0.1, value + 0.1)
+        for metric in ("thesis", "fair_zero")
+        for layer, method, k, value in (
+            ("conv4", "drsa", 4, 0.3),
+            ("input", "standard", 1, 0.5),
+            ("input", "noise", 1, 0.9),
+        )
+    }
+    figure = flipping(bars, ["conv4"], ["drsa"], 4, ["standard", "noise"], {"noise"})
+    assert figure is not None
+    across = [
+        [float(line.get_ydata()[0]) for line in axis.lines if line.get_linestyle() == "--"] for axis in figure.axes
+    ]
+    assert across == [[0.5], [0.5, 0.9], [], []]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["drsa", "standard (K = 1)", "noise (K = 1)"]
+    assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(0.3)
+    assert flipping({}, ["conv4"], ["drsa"], 4, ["standard", "noise"], {"noise"}) is None
