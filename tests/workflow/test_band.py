@@ -23,8 +23,10 @@ SMALL = {
             "model": {"filters": [8, 16, 16, 16, 16], "dense": [32], "dropout": 0.0},
             "train": {"epochs": 100, "learning_rate": 3e-3, "time_mask": 8, "mel_mask": 4},
             "pairs": {"clips": 6, "positions": 8},
-            "fit": {"restarts": 0, "max_iterations": 20},
-            "oracle": {"clips": 5, "units": 500, "starts": 1, "iterations": 5},
+            "explainers": {
+                "drsa": {"restarts": 0, "max_iterations": 20},
+                "oracle": {"clips": 5, "units": 500, "starts": 1, "iterations": 5},
+            },
             "grid": {"layers": ["conv3"], "methods": ["drsa", "oracle", "random~0"], "k": [2]},
             "explain": {"clips": 24, "gallery": 1},
             "objects": {"clips": 24, "sounds": 1},

@@ -156,15 +156,14 @@ def test_another_layer_trains_nothing_again(finished):
     assert jobs == {"collect_synthetic": 1, "fit_synthetic": 1, "explain_synthetic": 1, "score": 1}
 
 
-AFTER_FIT = {
+AFTER_FIT = {  # of DRSA, and of the oracle that starts from it
     "fit_synthetic": 8,
-    "oracle_synthetic": 4,
-    "explain_synthetic": 12,
+    "explain_synthetic": 8,
     "picture_synthetic": 4,
     "sonify_synthetic": 4,
-    "score": 12,
+    "score": 8,
     "cross": 4,
-    "objects": 12,
+    "objects": 8,
     "compare": 1,
     "draw": 1,
 }
@@ -179,7 +178,7 @@ def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
 @pytest.mark.parametrize(
     ("section", "change", "jobs"),
     [
-        ("fit", {"restarts": 2}, AFTER_FIT),
+        ("explainers", {"drsa": {"restarts": 2}}, AFTER_FIT),
         ("evaluate", {"bootstrap": 60}, {"compare": 1, "draw": 1}),
         ("composites", {"clips": 4}, {"composites": 1, "compare": 1, "draw": 1}),
         ("sonify", {"percentile": 80}, {"sonify_synthetic": 4, "objects": 13, "compare": 1, "draw": 1}),

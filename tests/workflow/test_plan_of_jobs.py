@@ -15,8 +15,7 @@ def test_a_plain_call_builds_the_grid(project):
     assert project.plan() == {
         **CHOICE,
         "collect_synthetic": 2,
-        "fit_synthetic": 2 * 2 * 2,
-        "oracle_synthetic": 2 * 2,
+        "fit_synthetic": 2 * 3 * 2,
         "explain_synthetic": 2 * 3 * 2 + 2,
         "picture_synthetic": 2 * 2 + 1,
         "sonify_synthetic": 2 * 2,
@@ -38,7 +37,7 @@ def test_the_configuration_as_it_comes(project):
     combinations = len(grid["layers"]) * len(grid["methods"]) * len(grid["k"])
     jobs = project.plan()
     assert jobs["collect_synthetic"] == len(grid["layers"])
-    assert jobs["fit_synthetic"] + jobs["oracle_synthetic"] == combinations
+    assert jobs["fit_synthetic"] == combinations
     assert jobs["score"] == jobs["objects"] + 1 == combinations + 2
     assert jobs["cross"] == len(grid["layers"]) * len(crossed) * len(grid["k"])
     assert "composites" not in jobs
@@ -74,7 +73,7 @@ def test_the_configuration_as_it_comes(project):
         ),
         (
             "main/conv1/oracle/K~2/objects.csv",
-            {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 2, "oracle_synthetic": 1, "objects": 1},
+            {**CHOICE, "collect_synthetic": 1, "fit_synthetic": 3, "objects": 1},
         ),
         ("main/ablation.csv", {**CHOICE, "ablate": 1}),
     ],
@@ -84,7 +83,7 @@ def test_a_path_pulls_its_chain_only(project, target, jobs):
 
 
 def test_what_is_fitted_does_not_depend_on_the_clips_that_are_chosen(project):
-    fitted = {"collect_synthetic": 2, "fit_synthetic": 2 * 2 * 2, "oracle_synthetic": 2 * 2}
+    fitted = {"collect_synthetic": 2, "fit_synthetic": 2 * 3 * 2}
     assert project.plan("--omit-from", "choose") == {**CHAIN, **fitted}
 
 
@@ -95,7 +94,7 @@ def test_stability_is_made_where_it_is_asked_for(project):
     assert jobs["stability"] == 2 * 2  # layers, K
     assert jobs["train"] == 1 + 2
     assert jobs["collect_synthetic"] == 2 * (1 + 2)
-    assert jobs["fit_synthetic"] == 2 * 2 * 2 + 2 * 2 * 2  # the grid; and DRSA in both of the other splits
+    assert jobs["fit_synthetic"] == 2 * 3 * 2 + 2 * 2 * 2  # the grid; and DRSA in both of the other splits
     assert project.plan("results/synthetic/cv0/conv4/drsa/K~4/stability.csv")["train"] == 2  # cv0 itself and cv1
 
 

@@ -52,6 +52,8 @@ def test_the_number_of_jobs_does_not_grow_with_the_classes(project, classes):
     assert called.jobs == {
         "ingest": 1,
         "train": 1 + 10,
+        "predict": 1 + 10,
+        "choose": 1,
         "collect_large": 5,
         "fit_large": combinations,
         "explain_large": combinations + 2,
