@@ -61,7 +61,7 @@ def concept_heatmaps(
     Parameters
     ----------
     model, inputs, targets, layer, subspaces, rules
-        As in :func:`earmark.explain.concept_heatmaps`.
+        As in :func:`earmark.explainers.subspaces.decompose.concept_heatmaps`.
 
     Returns
     -------

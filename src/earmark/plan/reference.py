@@ -10,8 +10,9 @@ from earmark.plan.config import load_schema
 
 HEAD = """# Every key of the configuration
 
-Made from `src/earmark/plan/config.schema.yaml` by `make lock`: change it there. `config.yaml` holds the values in use,
-and a file given with `--configfile` is merged over it: mappings merge, lists replace.
+Made by `make lock` from `src/earmark/plan/config.schema.yaml` and, for `explainers`, from the YAML files in
+`src/earmark/explainers`: change it there. `config.yaml` holds the values in use, and a file given with `--configfile`
+is merged over it: mappings merge, lists replace.
 """
 
 

@@ -43,7 +43,7 @@ def concept_heatmaps(
         Where the subspaces lie.
     subspaces : Subspaces
         ``K`` subspaces of the layer's ``D`` channels.
-    rules : earmark.lrp.Rules
+    rules : Rules
         Rule of each layer.
 
     Returns

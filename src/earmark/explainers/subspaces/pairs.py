@@ -53,15 +53,15 @@ def pairs_of(
     ----------
     model : Model
         On the device to compute on.
-    source : data.DataSet
+    source : DataSet
         What the clips are of.
     clips : numpy.ndarray
         Rows of the clip index.
-    cls : data.ClassInfo
+    cls : ClassInfo
         The class.
     layer : str
         Where.
-    rules : lrp.Rules
+    rules : Rules
         Rule of each layer.
     config : dict
         ``pairs``, ``seed``.

@@ -1,0 +1,80 @@
+"""What the documentation names is there."""
+
+import ast
+import importlib
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from earmark.plan import methods
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "results/README.md", *(ROOT / "docs").rglob("*.md")])
+CODE = sorted(path for folder in ("src", "benchmarks", "workflow") for path in (ROOT / folder).rglob("*.*"))
+TEXTS = [*PAGES, ROOT / "config.yaml", *(path for path in CODE if path.suffix in (".py", ".smk", ".yaml"))]
+MADE = {"envs/earmark.sif"}
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def there_is(name: str) -> bool:
+    """Tell whether a dotted name is a module or something in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            if is_dataclass(found) and part in {field.name for field in fields(found)}:
+                return True
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=named)
+def test_names_of_files_and_of_the_package_are_there(text):
+    content = text.read_text(encoding="utf-8")
+    files = set(re.findall(r"\b(?:src/earmark|docs|benchmarks|workflow|examples|profiles|envs)/[\w./-]*\w", content))
+    assert {name for name in files - MADE if not (ROOT / name).exists() and not examples(text, name)} == set()
+    names = re.findall(r"(?<![\w/.])earmark(?:\.[A-Za-z_]\w*)+", content)
+    assert {name for name in names if not name.endswith((".yaml", ".def", ".sif")) and not there_is(name)} == set()
+
+
+def examples(text: Path, name: str) -> bool:
+    """Tell whether a page tells how a file is added."""
+    return text.name == "add-an-explainer.md" and name.startswith("src/earmark/explainers/gradients.")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_python_in_pages_imports_what_there_is(page):
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("earmark"):
+                assert all(there_is(f"{node.module}.{alias.name}") for alias in node.names), ast.unparse(node)
+
+
+def test_the_explainer_that_is_added_is_described_by_the_rules_of_such_files():
+    page = ROOT / "docs/how-to/add-an-explainer.md"
+    assert not list(Draft202012Validator(methods.SCHEMA).iter_errors(yaml.safe_load(blocks(page, "yaml")[0])))
+    listed = re.findall(r"^\| `(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(listed) == set(methods.SCHEMA["properties"]["methods"]["additionalProperties"]["properties"])
