@@ -25,7 +25,7 @@ from earmark.models.base import Model
 def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: None, seed: int) -> Explainer:
     """Make ``loudness``: cells to a power."""
     power = settings["explainers"]["loudness"]["power"]
-    return lambda batch: Parts(batch.inputs.double().pow(power).to(batch.inputs))
+    return lambda batch: Parts(batch.inputs.double().pow(power).to(batch.inputs)[:, None])
 '''
 
 RECORD = """

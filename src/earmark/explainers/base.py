@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earmark.data.dataset import ClassInfo, DataSet
+from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models.base import Model
 from earmark.plan.methods import PACKAGE, method_of
@@ -99,8 +100,33 @@ def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], st
         What was fitted: see :func:`state_of`.
     seed : int
         Of everything that it draws, clip by clip.
+
+    Raises
+    ------
+    EarmarkError
+        When clips are explained, if the parts' maps are not ``[B, K, *grid]``.
     """
-    return family(method).build(method, model, layer, settings, state, seed)
+    made = family(method).build(method, model, layer, settings, state, seed)
+
+    def explain(batch: Batch) -> Parts:
+        parts = made(batch)
+        _check(method, parts, (len(batch.inputs), *model.frontend.grid))
+        return parts
+
+    return explain
+
+
+def _check(method: str, parts: Parts, shape: tuple[int, ...]) -> None:
+    """Refuse maps that do not lie on the front end's grid, clip by clip and part by part."""
+    if parts.maps is None:
+        return
+    count, *grid = shape
+    found = list(parts.maps.shape)
+    if len(found) != len(grid) + 2 or [found[0], *found[2:]] != [count, *grid] or not found[1]:
+        raise EarmarkError(
+            f"{method} gave maps {found} of {count} clips, where [B, K, *grid] must be [{count}, K, "
+            f"{', '.join(map(str, grid))}]"
+        )
 
 
 def across(

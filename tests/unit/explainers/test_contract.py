@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from earmark.data.dataset import ClassInfo
+from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
 from earmark.explainers.base import Batch, Parts
 from earmark.explainers.subspaces.affinity import affinity, matched
@@ -153,6 +155,15 @@ def test_what_is_fitted_to_pairs_is_an_ordered_basis_that_the_named_causes_alone
         assert torch.equal(found(seed=1).basis, first.basis)
     if "pairs" not in method_of(name).depends_on:  # they decide the order alone
         assert matched(affinity(first, found(pairs=1))).tolist() == pytest.approx([1] * K, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 32, 32), (2, 0, 1, 32, 32), (1, 1, 1, 32, 32), (2, 1, 1, 32, 31)])
+def test_maps_that_do_not_lie_on_the_grid_are_refused(trained, monkeypatch, shape) -> None:
+    made = SimpleNamespace(build=lambda *arguments: lambda batch: Parts(torch.zeros(shape)))
+    monkeypatch.setattr(explainers, "family", lambda method: made)
+    explainer = explainers.build("noise~0", trained.model, INPUT_LAYER, SETTINGS, None, 0)
+    with pytest.raises(EarmarkError, match=r"noise~0 gave maps .* must be \[2, K, 1, 32, 32\]"):
+        explainer(batch_of(trained, slice(0, 2)))
 
 
 def test_noise_differs_from_clip_to_clip_and_from_seed_to_seed(trained) -> None:
