@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from earmark.plan.stages import STAGES
+
 HEAD = """# Benchmarks
 
 Made by `make bench` from `benchmarks/latest.json`; edit neither by hand. `make bench ARGS=--full` also runs the
@@ -18,6 +20,16 @@ A row is met only if the results agree too. *Floor*: the operations that the met
 machine, or the bytes that it must move over the measured bandwidth, whichever takes longer; the last column says how
 many times longer Earmark takes. The inputs are clips of simulated patterns and networks trained on them a little
 (`benchmarks/inputs.py`), of the sizes in the thesis.
+"""
+WORKFLOW = """
+## The default run, stage by stage
+
+A plain call of Snakemake from scratch after installing, on two cores, before and after the package was given its rooms;
+one after the other on the same machine, which did nothing else: `python -m benchmarks.workflow BEFORE AFTER`, from the
+two folders. Seconds are those of all jobs of a stage, of which two run at a time, starting Python included. *Before*,
+`train` also predicted all clips, the oracle was a stage of its own, `explain` drew its heatmaps and `compare` all
+figures.
+
 """
 COLUMNS = ("case", "published", "Earmark", "ratio", "asked for", "met", "results", "floor", "x floor")
 
@@ -79,7 +91,35 @@ def page(figures: dict[str, Any]) -> str:
         parts += [_machine(measured["machine"]), "\n", table(_rows(measured))]
         if device == "cpu" and "growth" in measured["rows"]:
             parts.append("\n![How time grows; dashed: the arithmetic](img/benchmark-growth.png)\n")
+    if "workflow" in figures:
+        parts += [WORKFLOW, stages(*figures["workflow"])]
     return "".join(parts)
+
+
+def stages(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Render what each stage cost in two runs, see :func:`benchmarks.workflow.costs`, as Markdown."""
+    runs = [run["stages"] for run in (before, after)]
+    lines = ["| stage | jobs | | seconds | | most MB | |", "|---|---|---|---|---|---|---|"]
+    lines.append("| | before | after | before | after | before | after |")
+    for stage in [stage for stage in dict.fromkeys([*STAGES, *runs[0]]) if any(stage in run for run in runs)]:
+        lines.append(_pairs(stage, *(run.get(stage) for run in runs)))
+    totals = [
+        {
+            "jobs": sum(cost["jobs"] for cost in run.values()),
+            "seconds": sum(cost["seconds"] for cost in run.values()),
+            "memory_mb": max(cost["memory_mb"] for cost in run.values()),
+        }
+        for run in runs
+    ]
+    lines.append(_pairs("**all**", *totals))
+    walls = " | ".join(f"**{run['wall_s']:.0f}**" for run in (before, after))
+    lines.append(f"| **on the clock** | | | {walls} | | |")
+    return "\n".join(lines) + "\n"
+
+
+def _pairs(name: str, *costs: dict[str, float] | None) -> str:
+    values = ["" if cost is None else f"{cost[key]:.0f}" for key in ("jobs", "seconds", "memory_mb") for cost in costs]
+    return f"| {name} | {' | '.join(values)} |"
 
 
 def _rows(measured: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -31,8 +31,7 @@ def main() -> None:
         print("Small sizes, where fixed costs rule: what is asked for is asked at full size. Nothing was written.")
         return
     figures.setdefault("gpu", None)
-    _replace(LATEST, json.dumps(figures, indent=1) + "\n")
-    _replace(ROOT / "docs" / "benchmarks.md", report.page(figures))
+    write(figures)
     if "growth" in figures["cpu"]["rows"]:
         report.plot_growth(figures["cpu"]["rows"]["growth"], ROOT / "docs" / "img" / "benchmark-growth.png")
 
@@ -76,6 +75,12 @@ def _stored(figures: dict[str, Any]) -> dict[str, float]:
     """Objectives of published runs made to their end, by the fingerprint of their pairs."""
     rows = [row for name in ("cpu", "gpu") for row in ((figures.get(name) or {}).get("rows", {}).get("drsa", []))]
     return {row["published_key"]: row["published_objective"] for row in rows if row["published_objective"] is not None}
+
+
+def write(figures: dict[str, Any]) -> None:
+    """Write ``latest.json``, and the page that is made from it."""
+    _replace(LATEST, json.dumps(figures, indent=1) + "\n")
+    _replace(ROOT / "docs" / "benchmarks.md", report.page(figures))
 
 
 def _replace(path: Path, text: str) -> None:

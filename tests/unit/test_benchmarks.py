@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from benchmarks import baselines, cases, measure, report
+from benchmarks import baselines, cases, measure, report, workflow
 
 from earmark.explainers.subspaces import drsa
 from earmark.explainers.subspaces.baselines import random
@@ -99,3 +99,29 @@ def test_growth_is_drawn(tmp_path) -> None:
     assert [x for x, _ in row["points"]] == [10, 100]
     report.plot_growth([row], tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 1000
+
+
+def test_the_cost_of_a_run_is_summed_stage_by_stage(tmp_path) -> None:
+    (tmp_path / ".snakemake/log").mkdir(parents=True)
+    (tmp_path / ".snakemake/log/run.log").write_text("2 of 2 steps (100%) done\nElapsed time: 1:02:03.5\n")
+    for k, seconds, memory in ((2, 1.5, "600"), (4, 2.5, "700.6"), (8, 0.1, "NA")):
+        path = tmp_path / f"logs/data/main/conv1/drsa/K~{k}/fit.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"s\tmax_rss\n{seconds}\t{memory}\n")
+    found = workflow.costs(tmp_path)
+    assert found == {"wall_s": 3723.5, "stages": {"fit": {"jobs": 3, "seconds": 4.1, "memory_mb": 700.6}}}
+    before = {"wall_s": 4000, "stages": {"oracle": {"jobs": 1, "seconds": 9, "memory_mb": 5}}}
+    rows = report.stages(before, found).splitlines()[3:]
+    assert rows == [
+        "| fit |  | 3 |  | 4 |  | 701 |",
+        "| oracle | 1 |  | 9 |  | 5 |  |",
+        "| **all** | 1 | 3 | 9 | 4 | 5 | 701 |",
+        "| **on the clock** | | | **4000** | **3724** | | |",
+    ]
+
+
+def test_a_run_that_did_not_end_is_no_benchmark(tmp_path) -> None:
+    (tmp_path / ".snakemake/log").mkdir(parents=True)
+    (tmp_path / ".snakemake/log/run.log").write_text("killed")
+    with pytest.raises(SystemExit, match="did not come to its end"):
+        workflow.costs(tmp_path)
