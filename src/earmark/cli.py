@@ -18,10 +18,11 @@ from earmark.job import Job
 from earmark.plan.methods import methods, spelled
 from earmark.plan.stages import STAGES
 from earmark.progress import terminal
+from earmark.store.layout import INPUT_LAYER
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "split": {"help": "main, or cvN"},
-    "layer": {"help": "conv1, conv2, ...; input for methods without subspaces"},
+    "layer": {"help": f"a module of the network by its name; {INPUT_LAYER} for methods that know no layer"},
     "method": {"help": ", ".join(spelled(methods()))},
     "k": {"type": int, "help": "number of concepts"},
     "starts": {

@@ -14,9 +14,11 @@ from earmark.store import artifacts
 from earmark.store.layout import Layout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """Coordinates and configuration of a job; those that its stage does not have are left as they are.
+
+    A job is itself alone, whatever another says: what was opened for it can be kept for its time.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ that a class with many clips left out does not weigh less; without classes it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 ALL = "all"
 """Stands in the column ``cls`` of tables for the mean over classes (Table 4.4: first over clips, then over classes)."""
+
+Bar = tuple[float, float, float]
+"""An estimate with the lower and upper bound of its interval, as tables hold it; bounds may be NaN."""
+
+Bars = Mapping[tuple[str, str, int, str, str], Bar]
+"""Of a table, by layer, method, K, class and metric; what is missing is not there."""
 
 CHUNK = 2**22
 """Random numbers held at once."""

@@ -124,7 +124,7 @@ def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layou
     artifacts.write_csv(layout.classes, ["slug", "name", "recordings"], [[c, c.title(), 80] for c in STRIPES], {})
     manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
     artifacts.write_csv(layout.manifest, manifest, [[*row[1:5], 1.0, 16000, "", "ok", ""] for row in rows], {})
-    artifacts.write_array(layout.clips, np.zeros(len(rows), np.int16))
+    np.save(layout.clips, np.zeros(len(rows), np.int16))
     artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
     architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     network = build(**architecture)

@@ -10,6 +10,7 @@ import pytest
 from earmark.plan import code
 from earmark.plan.stages import STAGES
 from earmark.plan.targets import TABLES
+from earmark.store.layout import STANDARD
 
 PACKAGE = code.ROOT
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
@@ -19,6 +20,9 @@ ROOMS = """
     stages cli __main__
 """.split()
 """From the ground up: a room uses only rooms that stand before it."""
+
+SHARED = {"__init__", "labels", "markdown", "study", "summary", "written"}
+"""Files in `tables/` that are no table's own."""
 
 
 def name_of(path: Path) -> str:
@@ -36,6 +40,11 @@ def test_a_room_uses_only_rooms_below_it(path):
     used = {room_of(other) for other in code.imported(module) if "." in other}
     allowed = ROOMS[: ROOMS.index(room_of(module)) + 1]
     assert used <= set(allowed)
+
+
+def test_a_job_knows_where_files_lie_and_nothing_that_is_read_from_them():
+    used = {room_of(other) for other in code.imported(f"{code.PACKAGE}.job") if "." in other}
+    assert used - {"errors", "seeds", "progress"} == {"store"}
 
 
 def test_no_module_imports_itself_in_the_end():
@@ -64,7 +73,7 @@ def test_a_stage_and_its_module_share_their_name():
 
 
 def test_a_table_and_its_module_share_their_name():
-    assert {Path(name).stem for name in TABLES} <= {path.stem for path in (PACKAGE / "tables").glob("*.py")}
+    assert {path.stem for path in (PACKAGE / "tables").glob("*.py")} == {Path(name).stem for name in TABLES} | SHARED
 
 
 def test_every_table_is_made():
@@ -104,6 +113,17 @@ print("\\n".join(module.__file__ for name, module in list(sys.modules.items()) i
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {Path(line) for line in done.stdout.splitlines()}
     assert loaded - without_effect() <= set(code.files(f"stages.{stage}"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_builds_explainers_beside_its_own_says_so(stage):
+    """What goes through the explainers' door is imported by name, which no reader of imports follows."""
+    tree = ast.parse((PACKAGE / "stages" / f"{stage}.py").read_text())
+    doors = {f"explainers.{door}" for door in ("build", "across", "family")}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in doors]
+    beside = {"STANDARD"} if STANDARD in STAGES[stage].beside else set()
+    assert {ast.unparse(call.args[0]) for call in calls} - {"job.method"} == beside
+    assert STAGES[stage].explains or not calls
 
 
 def without_effect() -> set[Path]:

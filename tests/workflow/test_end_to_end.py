@@ -180,7 +180,11 @@ def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
     [
         ("explainers", {"drsa": {"restarts": 2}}, AFTER_FIT),
         ("evaluate", {"bootstrap": 60}, {"compare": 1, "draw": 1}),
-        ("composites", {"clips": 4}, {"composites": 1, "compare": 1, "draw": 1}),
+        (
+            "composites",
+            {"candidates": {"epsilon": [{"layers": "conv1", "rule": "flat"}, {"layers": "*", "rule": "epsilon"}]}},
+            {"composites": 1, "compare": 1, "draw": 1},
+        ),
         ("sonify", {"percentile": 80}, {"sonify_synthetic": 4, "objects": 13, "compare": 1, "draw": 1}),
     ],
 )

@@ -8,7 +8,9 @@ import tomllib
 import pytest
 import yaml
 
+from earmark.plan.methods import method_of, methods
 from earmark.plan.stages import STAGES
+from earmark.store.layout import STANDARD
 from tests.workflow.conftest import ROOT
 
 LISTING = """
@@ -18,10 +20,13 @@ import json
 from types import SimpleNamespace
 
 
-# Of a method that finds subspaces, where the code depends on the method.
+# Where the code depends on the method: of every method.
 def declared(rule):
     found = getattr(rule.input, "code", [])
-    return found(SimpleNamespace(method="drsa")) if callable(found) else found
+    if not callable(found):
+        return {"": found}
+    names = [f"{one.name}~0" if one.variants else one.name for one in methods()]
+    return {name: found(SimpleNamespace(method=name)) for name in names}
 
 
 for one in workflow.rules:
@@ -33,7 +38,7 @@ for one in workflow.rules:
         "message": bool(one.message),
         "resources": sorted(one.resources),
         "params": sorted(one.params.keys()),
-        "code": [str(path) for path in declared(one)],
+        "code": {method: [str(path) for path in files] for method, files in declared(one).items()},
         "shell": one.shellcmd,
     }))
 """
@@ -79,9 +84,19 @@ def test_rules_that_compute_on_a_gpu_ask_for_one(rules):
         assert ("--gpu {resources.gpu}" in rule["shell"]) == takes, name
 
 
+def files_of(rule, method=""):
+    """Name the files below the package that a rule declares, of a method where they depend on it."""
+    found = rule["code"]
+    return {path.removeprefix("src/earmark/") for path in found[method if method in found else ""]}
+
+
+def file_of(method):
+    return f"{method.module.replace('.', '/')}.py"
+
+
 def test_rules_declare_the_code_that_they_run(rules):
     def code(name):
-        return {path.removeprefix("src/earmark/") for path in rules[name]["code"]}
+        return files_of(rules[name], "drsa")
 
     for name in rules:
         assert f"stages/{stage_of(name)}.py" in code(name)
@@ -93,6 +108,19 @@ def test_rules_declare_the_code_that_they_run(rules):
         assert f"{subspaces}/drsa.py" not in code(stage)
     sources = {name for name in code("generate") if name.startswith("sources/")}
     assert sources == {"sources/__init__.py", "sources/base.py"}  # an edit of one source leaves the others' data alone
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
+def test_an_edit_of_a_family_concerns_its_own_jobs_and_those_that_build_its_explainers(rules, method):
+    def families(rule):
+        return files_of(rule, f"{method.name}~0" if method.variants else method.name) & {
+            file_of(one) for one in methods()
+        }
+
+    own, standard = file_of(method), file_of(method_of(STANDARD))
+    for name, rule in rules.items():
+        expected = {"objects": {own, standard}, **{key: {own} for key in ("fit", "explain", "cross", "stability")}}
+        assert families(rule) == expected.get(stage_of(name), set()), name
 
 
 def test_the_linter_is_content():

@@ -72,7 +72,7 @@ amounts.overwrite_threads = checked(last, "--set-threads", amounts.overwrite_thr
 
 CLASSES = datasets.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
-RULES = stages.rules_of(config, CLASSES)  # {stage: names}
+RULES = stages.rules_of(CLASSES)  # {stage: names}
 
 
 def check_targets(asked):
@@ -169,8 +169,12 @@ def code(*modules):
 
 
 def code_of(stage):
-    """Return an input function: the files that a stage and the method that it explains by run."""
-    return lambda wildcards: code(f"stages.{stage}", method_of(wildcards.method).module)
+    """Return an input function: the files that a stage runs, and the methods that it explains by."""
+
+    def run(wildcards):
+        return code(f"stages.{stage}", *(one.module for one in stages.STAGES[stage].methods(wildcards.method)))
+
+    return run
 
 
 def config_of(stage, dataset=None):

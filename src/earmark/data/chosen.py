@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from earmark.data.dataset import ClassInfo
+from earmark.data.dataset import TEST, VALIDATION, ClassInfo
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.store import artifacts
 from earmark.store.layout import Layout
 
 COLUMNS = ("clip", "cls", "logit", "use", "reason")
-
-VALIDATION, TEST = "validation", "test"
 
 SETS = (VALIDATION, TEST)
 """Choices are made on the first, reported is the second."""

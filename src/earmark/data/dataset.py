@@ -1,10 +1,4 @@
-"""A data set as the stages after `ingest` see it: clips, recordings, classes and splits.
-
-What is known of a clip's sound objects, and how well concepts recover them.
-
-A cell of the spectrogram belongs to the object that dominates it there. Concepts of any origin are compared
-with the objects by where their positive relevance lies; nothing here knows how the concepts came about.
-"""
+"""A data set as the stages after `ingest` see it: clips, recordings, classes and splits."""
 
 from __future__ import annotations
 
@@ -20,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from earmark.errors import EarmarkError
+from earmark.job import Job
 from earmark.store import artifacts
 from earmark.store.layout import Layout
 
@@ -28,6 +23,9 @@ if TYPE_CHECKING:
 
 FULL_SCALE = 32768.0
 """16-bit samples are divided by it."""
+
+TRAINING, VALIDATION, TEST = "training", "validation", "test"
+"""What files call the sets of clips of a split."""
 
 HELD_OUT = ("all-validation", "all-test")
 """Sets of synthetic clips with all objects; they belong to no split."""
@@ -250,6 +248,11 @@ class DataSet:
     @functools.cached_property
     def _stems(self) -> np.ndarray | None:
         return np.load(self.layout.stems, mmap_mode="r") if self.has_stems else None
+
+
+def of(job: Job) -> DataSet:
+    """Open the data set of a job; errors as :func:`open_dataset`."""
+    return open_dataset(job.layout)
 
 
 def open_dataset(layout: Layout) -> DataSet:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from earmark.data.dataset import ClassInfo, DataSet
+from earmark.data.dataset import ClassInfo, DataSet, Split
+from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.store import artifacts
 
@@ -40,6 +41,20 @@ class Predictions:
         """Select those of some clips that are of a class and recognised, in their order."""
         own = source.of_class(_rows(clips), cls)
         return own[self.recognised(own, cls.index)]
+
+    def training(self, source: DataSet, split: Split, cls: ClassInfo) -> NDArray[np.int64]:
+        """Select the training clips of a split that are of a class and recognised.
+
+        Raises
+        ------
+        EarmarkError
+            If there is none.
+        """
+        known = self.known(source, split.train, cls)
+        if not len(known):
+            model = f"{source.layout.dataset}/{split.name}"
+            raise EarmarkError(f"the model of {model} recognises no training clip of {cls.name}: nothing to explain")
+        return known
 
 
 def of(job: Job) -> Predictions:

@@ -130,16 +130,16 @@ def _check(method: str, parts: Parts, shape: tuple[int, ...]) -> None:
 
 
 def across(
-    method: str, model: Model, layer: str, settings: Mapping[str, Any], states: Sequence[Any], seed: int
+    method: str, model: Model, layer: str, settings: Mapping[str, Any], states: Sequence[Any], seeds: Sequence[int]
 ) -> Callable[[Batch], list[Parts]]:
-    """Make a function that explains clips by several states, such as those of every class.
+    """Make a function that explains clips by several states, such as those of every class, each with its own seed.
 
     A family whose states have work in common says so by a function of this name; else one explainer follows another.
     """
     shared = getattr(family(method), "across", None)
     if shared is not None:
-        return shared(method, model, layer, settings, states, seed)
-    explainers = [build(method, model, layer, settings, state, seed) for state in states]
+        return shared(method, model, layer, settings, states, seeds)
+    explainers = [build(method, model, layer, settings, state, seed) for state, seed in zip(states, seeds, strict=True)]
     return lambda batch: [explainer(batch) for explainer in explainers]
 
 

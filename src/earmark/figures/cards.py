@@ -15,8 +15,9 @@ from matplotlib.gridspec import SubplotSpec
 from numpy.typing import ArrayLike, NDArray
 
 from earmark.figures.heatmaps import spectrogram
-from earmark.figures.style import AMOUNT, BLUE, LARGE, MEDIUM, SMALL, VERMILION, Bar, limit_of, new
+from earmark.figures.style import AMOUNT, BLUE, LARGE, MEDIUM, SMALL, VERMILION, limit_of, new
 from earmark.sound.logmel import LogMel
+from earmark.statistics import Bar
 
 
 @dataclass(frozen=True)

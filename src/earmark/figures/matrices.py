@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from earmark.figures.style import AMOUNT, MEDIUM, SMALL, VERMILION, Bar, new, range_of, style_bar, wrap, written
+from earmark.figures.style import AMOUNT, MEDIUM, SMALL, VERMILION, new, range_of, style_bar, wrap
+from earmark.statistics import Bar
 
 
 def recovery(
@@ -54,6 +56,12 @@ def recovery(
     figure.supxlabel("concept", fontsize=MEDIUM)
     style_bar(figure.colorbar(image, ax=list(axes.flat), pad=0.01, aspect=30), "% of the object's relevance")
     return figure
+
+
+def written(bar: Bar) -> str:
+    """Write an estimate and its interval."""
+    estimate, low, high = bar
+    return f"{estimate:+.2f}" + (f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else "")
 
 
 def cross_class(

@@ -5,36 +5,51 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from earmark.figures.style import BLACK, GREY, MARKERS, MEDIUM, OTHERS, SKY, Bar, Bars, new, style_lines
+from earmark.figures.style import BLACK, GREY, MARKERS, MEDIUM, OTHERS, SKY, new, style_lines
+from earmark.statistics import ALL, Bar, Bars
 from earmark.store.layout import INPUT_LAYER, STANDARD
 
 FLIPPING = {
-    "thesis": "thesis score [logit]\nconcepts distinct and relevant?",
-    "fair_zero": "fair score, replaced by 0\njoint order faithful?",
-    "fair_floor": "fair score, replaced by the minimum\njoint order faithful?",
-    "overlap": "overlap [mean cosine]\nconcepts on the same cells?",
+    "thesis": ("thesis score", "concepts distinct and relevant?"),
+    "fair_zero": ("fair score, replaced by 0", "joint order faithful?"),
+    "fair_floor": ("fair score, replaced by the minimum", "joint order faithful?"),
+    "overlap": ("overlap", "concepts on the same cells?"),
 }
+"""What a panel shows and asks, by metric."""
 
 OBJECTS = {
-    "nmi": "mutual information / log O\nconcepts tell objects apart?",
-    "capture": "matched capture\nobjects in their own concept?",
-    "rank_accuracy": "rank accuracy\nconcepts on the object's cells?",
-    "si_sdr": "SI-SDR [dB]\nconcepts sound like the object?",
+    "nmi": ("mutual information / log O", "concepts tell objects apart?"),
+    "capture": ("matched capture", "objects in their own concept?"),
+    "rank_accuracy": ("rank accuracy", "concepts on the object's cells?"),
+    "si_sdr": ("SI-SDR", "concepts sound like the object?"),
 }
 
-ALL = "all"
-"""Stands for all classes together in tables."""
+COLOURS = tuple(colour for colour in OTHERS if colour not in (GREY, SKY, BLACK))
+"""Of methods: those that mean neither a control nor a reference."""
+
+DASHES = ("--", "-.", (0, (6, 2)), (0, (4, 1, 1, 1, 1, 1)))
+"""Of levels, one after the other as the colours run out."""
+
+Line = Mapping[str, Bar]
+"""What is known of a method, by layer."""
 
 
 def _over_layers(bars: Bars, layers: Sequence[str], method: str, k: int, metric: str) -> dict[str, Bar]:
     keys = {layer: (layer, method, k, ALL, metric) for layer in layers}
     return {layer: bars[key] for layer, key in keys.items() if key in bars}
+
+
+def _title(metric: str, texts: tuple[str, str], units: Mapping[str, str]) -> str:
+    """Say in two lines what a panel shows, in which unit, and what it asks."""
+    what, question = texts
+    return f"{what} [{units[metric]}]\n{question}" if units.get(metric) else f"{what}\n{question}"
 
 
 def flipping(
@@ -44,6 +59,7 @@ def flipping(
     k: int,
     across: Sequence[str],
     controls: Collection[str],
+    units: Mapping[str, str],
 ) -> Figure | None:
     """Draw the scores of patch flipping over the layers (Table 4.4); None where there are none.
 
@@ -61,27 +77,36 @@ def flipping(
         Methods that know no layer.
     controls : collection of str
         Methods of both kinds that explain nothing.
+    units : mapping of metric to str
+        Empty for pure numbers.
     """
-    panels: dict[str, dict[str, dict[str, Bar]]] = {}
+    panels: dict[str, dict[str, Line]] = {}
+    references: dict[str, dict[str, Line]] = {}
     levels: dict[str, dict[str, Bar]] = {}
-    for metric, title in FLIPPING.items():
+    for metric, texts in FLIPPING.items():
+        title = _title(metric, texts, units)
         lines = {method: _over_layers(bars, layers, method, k, metric) for method in methods}
         if metric == "thesis":
-            control = _over_layers(bars, layers, methods[0], k, "matched_budget")
-            lines[f"standard, budget of {methods[0]}"] = control
+            budget = _over_layers(bars, layers, methods[0], k, "matched_budget")
+            references[title] = {f"standard, budget of {methods[0]}": budget} if budget else {}
         panels[title] = {method: line for method, line in lines.items() if line}
         # A control of K = 1 says nothing about the thesis score at another K, and would flatten the rest.
         shown = [method for method in across if metric != "thesis" or method not in controls]
         keys = {method: (INPUT_LAYER, method, 1, ALL, metric) for method in shown}
         levels[title] = {method: bars[key] for method, key in keys.items() if key in bars}
-    if not any(panels.values()):
+    if not any((*panels.values(), *references.values())):
         return None
     text = f"Patch flipping, K = {k}: lower is better; bars: 95 % intervals"
-    return scores_over_layers(panels, layers, levels, controls, text)
+    return scores_over_layers(panels, layers, references, levels, controls, text)
 
 
 def recovered(
-    bars: Bars, layers: Sequence[str], methods: Sequence[str], k: int, controls: Collection[str]
+    bars: Bars,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    k: int,
+    controls: Collection[str],
+    units: Mapping[str, str],
 ) -> Figure | None:
     """Draw how well concepts recover known sound objects over the layers; None where that is not known.
 
@@ -89,21 +114,22 @@ def recovered(
     ----------
     bars : Bars
         The table ``ground_truth``.
-    layers, methods, k, controls
+    layers, methods, k, controls, units
         As in :func:`flipping`.
     """
     panels = {
-        title: {method: _over_layers(bars, layers, method, k, metric) for method in methods}
-        for metric, title in OBJECTS.items()
+        _title(metric, texts, units): {method: _over_layers(bars, layers, method, k, metric) for method in methods}
+        for metric, texts in OBJECTS.items()
     }
     if not any(line for lines in panels.values() for line in lines.values()):
         return None
-    return scores_over_layers(panels, layers, {}, controls, f"Concepts and sound objects, K = {k}")
+    return scores_over_layers(panels, layers, {}, {}, controls, f"Concepts and sound objects, K = {k}")
 
 
 def scores_over_layers(
-    panels: Mapping[str, Mapping[str, Mapping[str, Bar]]],
+    panels: Mapping[str, Mapping[str, Line]],
     layers: Sequence[str],
+    references: Mapping[str, Mapping[str, Line]],
     levels: Mapping[str, Mapping[str, Bar]],
     controls: Collection[str],
     title: str,
@@ -116,6 +142,8 @@ def scores_over_layers(
         What is drawn; a method's missing layers are skipped.
     layers : sequence of str
         From the input upwards.
+    references : mapping of score to mapping of description to mapping of layer to Bar
+        What methods are compared with, in black.
     levels : mapping of score to mapping of method to Bar
         Methods that know no layer, drawn across, all of K = 1.
     controls : collection of str
@@ -126,15 +154,20 @@ def scores_over_layers(
     figure = new(3.1 * len(panels) + 0.3, 3.5, title)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     handles: dict[str, Any] = {}
+    looks = _lines(dict.fromkeys(name for methods in panels.values() for name in methods), controls)
+    strokes = _levels(dict.fromkeys(name for of_score in levels.values() for name in of_score), controls)
     for axis, (score, methods) in zip(axes, panels.items(), strict=True):
-        drawn = _lines(methods, controls)
-        for place, (method, by_layer) in enumerate(methods.items()):
-            shift = 0.5 * ((place + 0.5) / len(methods) - 0.5)
-            handles[method] = _errorbars(axis, by_layer, layers, shift, *drawn[method])
-        colors = _levels(levels.get(score, {}), controls)
+        beside = references.get(score, {})
+        drawn = [
+            *((name, by_layer, looks[name]) for name, by_layer in methods.items()),
+            *((name, by_layer, (BLACK, "X", ":")) for name, by_layer in beside.items()),
+        ]
+        for place, (name, by_layer, look) in enumerate(drawn):
+            shift = 0.5 * ((place + 0.5) / len(drawn) - 0.5)
+            handles[name] = _errorbars(axis, by_layer, layers, shift, *look)
         for method, (estimate, low, high) in levels.get(score, {}).items():
-            color = colors[method]
-            handles[f"{method} (K = 1)"] = axis.axhline(estimate, color=color, linestyle="--", linewidth=1.2)
+            color, dashes = strokes[method]
+            handles[f"{method} (K = 1)"] = axis.axhline(estimate, color=color, linestyle=dashes, linewidth=1.2)
             if math.isfinite(low):
                 axis.axhspan(low, high, color=color, alpha=0.12, linewidth=0)
         axis.set_title(score, fontsize=MEDIUM)
@@ -171,7 +204,14 @@ AFFINITIES = {"affinity_seed": "seeds", "affinity_bootstrap": "resampled clips",
 
 
 def choice_panels(
-    flipped: Bars, objects: Bars, stable: Bars, random: Bars, layers: Sequence[str], ks: Sequence[int], method: str
+    flipped: Bars,
+    objects: Bars,
+    stable: Bars,
+    random: Bars,
+    chosen_by: str,
+    layers: Sequence[str],
+    ks: Sequence[int],
+    method: str,
 ) -> list[Panel]:
     """Collect what the choice of K and layer is made by, and the score on test clips, which must not decide it.
 
@@ -181,6 +221,8 @@ def choice_panels(
         The tables ``flipping``, ``ground_truth`` and ``stability``.
     random : Bars
         What random subspaces come to in the last one.
+    chosen_by : str
+        How ``ground_truth`` names the information on validation clips.
     layers, ks, method
         The grid of one method.
     """
@@ -200,7 +242,7 @@ def choice_panels(
             *(stable, "objective_held_out", stable, "objective_training"),
         ),
         panel("fair score, test clips (not to choose by)\nlower: joint order faithful", flipped, "fair_zero"),
-        panel("information on objects, validation clips\nhigher: concepts are objects", objects, "nmi, validation"),
+        panel("information on objects, validation clips\nhigher: concepts are objects", objects, chosen_by),
         *(
             panel(f"affinity over {name}\ndotted: random subspaces", stable, metric, random)
             for metric, name in AFFINITIES.items()
@@ -269,20 +311,22 @@ def _errorbars(
 
 
 def _lines(names: Iterable[str], controls: Collection[str]) -> dict[str, tuple[str, str, str]]:
-    """Give every line its colour, marker and style: controls in grey, what stands beside the methods in black."""
-    methods = iter(zip(OTHERS, MARKERS, strict=True))
+    """Give every method its colour, marker and style, controls in grey; 40 methods differ in one of the two."""
     looks: dict[str, tuple[str, str, str]] = {}
+    methods = zip(cycle(COLOURS), cycle(MARKERS), strict=False)  # 5 and 8 of them: they run out of step
     for name in names:
-        if name in controls:
-            looks[name] = (GREY, "D", "-")
-        elif " " in name:  # no method: a reference, described in words
-            looks[name] = (BLACK, "X", ":")
-        else:
-            looks[name] = (*next(methods), "-")
+        looks[name] = (GREY, "D", "-") if name in controls else (*next(methods), "-")
     return looks
 
 
-def _levels(names: Iterable[str], controls: Collection[str]) -> dict[str, str]:
-    """Give every level its colour: the standard explanation's is black, a control's sky blue."""
-    others = iter(OTHERS)
-    return {name: BLACK if name == STANDARD else SKY if name in controls else next(others) for name in names}
+def _levels(names: Iterable[str], controls: Collection[str]) -> dict[str, tuple[str, Any]]:
+    """Give every level its colour and dashes: the standard explanation's is black, a control's sky blue."""
+    others = cycle(product(DASHES, COLOURS))
+    looks: dict[str, tuple[str, Any]] = {}
+    for name in names:
+        if name == STANDARD or name in controls:
+            looks[name] = (BLACK if name == STANDARD else SKY, "--")
+        else:
+            dashes, color = next(others)
+            looks[name] = (color, dashes)
+    return looks

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-import math
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +33,6 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (
     "#CC79A7",
     "#8C8C8C",
 )
-
-Bar = tuple[float, float, float]
-"""An estimate with the lower and upper bound of its interval; bounds may be NaN."""
-
-Bars = Mapping[tuple[str, str, int, str, str], Bar]
-"""Of a table, by layer, method, K, class and metric; what is missing is not there."""
 
 OTHERS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY, BLACK)
 """Colours of lines of one kind, in their order, and their markers."""
@@ -152,12 +144,6 @@ def range_of(values: NDArray[Any]) -> tuple[float, float]:
     """Smallest and largest of the values that are numbers."""
     known = values[np.isfinite(values)]
     return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-
-
-def written(bar: Bar) -> str:
-    """Write an estimate and its interval."""
-    estimate, low, high = bar
-    return f"{estimate:+.2f}" + (f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else "")
 
 
 def style_bar(bar: Any, label: str) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -256,11 +257,15 @@ def _seeds(seeds: Seeds, n_clips: int) -> Sequence[int]:
     Raises
     ------
     EarmarkError
-        If there are as many as something else.
+        If there are as many as something else, or one is negative.
     """
-    several = range(seeds, seeds + n_clips) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if isinstance(seeds, int | Integral):  # NumPy's too
+        seeds = range(int(seeds), int(seeds) + n_clips)
+    several = [int(seed) for seed in seeds]
     if len(several) != n_clips:
         raise EarmarkError(f"{n_clips} clips need as many seeds for the order of their ties, not {len(several)}")
+    if min(several, default=0) < 0:
+        raise EarmarkError(f"seeds for the order of ties are at least 0, not {min(several)}")
     return several
 
 

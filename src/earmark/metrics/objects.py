@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from earmark.errors import EarmarkError
+from earmark.sound.base import Frontend
 from earmark.sound.logmel import LogMel
 
 DOMINANT = 0.3
@@ -21,7 +23,11 @@ DOMINANT = 0.3
 TINY = 1e-30
 
 
-def object_cells(frontend: LogMel, mixtures: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
+BACKGROUND = 0
+"""Number of the cells that belong to no object; objects count from 1."""
+
+
+def object_cells(frontend: Frontend, mixtures: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
     """Say which cells belong to which sound object.
 
     Parameters
@@ -37,7 +43,14 @@ def object_cells(frontend: LogMel, mixtures: torch.Tensor, stems: torch.Tensor) 
     -------
     torch.Tensor
         bool ``[B, O, F, T]``; no cell belongs to two objects.
+
+    Raises
+    ------
+    EarmarkError
+        If the front end has no mel bank.
     """
+    if not isinstance(frontend, LogMel):
+        raise EarmarkError("sound objects are told apart on mel spectrograms, which this front end does not make")
     energies = frontend.mel(stems.flatten(0, 1)).square().unflatten(0, stems.shape[:2])  # [B, O, F, T]
     loudest, owner = energies.max(dim=1)  # [B, F, T]
     owned = (loudest > DOMINANT * frontend.mel(mixtures).square()) & (loudest > 0)

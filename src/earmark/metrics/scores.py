@@ -26,7 +26,7 @@ class Metric:
     direction : {"lower", "higher", "none"}
         Which is better; ``none`` for what describes or controls.
     unit : str
-        Of its values; empty for pure numbers.
+        Of its values, or what they are shares of; as titles of figures write it, empty for pure numbers.
     comparable_across_k : bool
         Whether values of different K may be compared, and with those of heatmaps without concepts.
     shows : str
@@ -78,13 +78,14 @@ METRICS = {
             "held. `thesis - matched_budget` is what is left of an advantage over the standard heatmap once both flip "
             "equally much. It is a control, no score of the concepts.",
         ),
-        Metric("fair_zero", "lower", "the clip's own logit", True, JOINT_ORDER),
-        Metric("fair_floor", "lower", "the clip's own logit", True, JOINT_ORDER),
-        Metric("fair_zero_median", "lower", "the clip's own logit", True, of="fair_zero", statistic="median"),
-        Metric("fair_floor_median", "lower", "the clip's own logit", True, of="fair_floor", statistic="median"),
+        Metric("fair_zero", "lower", "own logit", True, JOINT_ORDER),
+        Metric("fair_floor", "lower", "own logit", True, JOINT_ORDER),
+        Metric("fair_zero_median", "lower", "own logit", True, of="fair_zero", statistic="median"),
+        Metric("fair_floor_median", "lower", "own logit", True, of="fair_floor", statistic="median"),
         Metric(
             "overlap",
             "lower",
+            "mean cosine",
             shows="mean cosine between the concepts' positive relevance, 0 for concepts that share no cell. It knows "
             "nothing of the model: distinct concepts may still be meaningless.",
         ),
@@ -102,7 +103,7 @@ METRICS = {
         Metric(
             "nmi / best",
             "higher",
-            shows="the same as a part of the best basis seen at that layer and K, as a rule the `oracle`, which was "
+            shows="the same as a part of the best basis seen at that layer and K, as a rule one that was "
             "searched for on training clips with the stems in hand. A low `nmi` at a ratio near 1 is the layer's "
             "fault, not the method's.",
             of="nmi",
@@ -131,12 +132,20 @@ METRICS = {
         Metric("logit lost without", "none", "logit", True),
         Metric("share", "none", "the relevance of all", True),
         Metric("sum_error", "lower", "the largest relevance", True),
-        Metric("absorbed_share", "none", "the clip's own logit", True),
+        Metric("absorbed_share", "none", "own logit", True),
         Metric("objective_training", "higher", source="eq. 2.19"),
         Metric("objective_held_out", "higher", source="eq. 2.19"),
         Metric("affinity_seed", "higher"),
         Metric("affinity_bootstrap", "higher"),
         Metric("affinity_split", "higher"),
+        Metric("test_accuracy", "higher", "", True),
+        Metric("test_recording_accuracy", "higher", "", True),
+        Metric("test_loss", "lower", "nat", True),
+        Metric("test_clips", "none", "clips", True),
+        Metric("validation_accuracy", "higher", "", True),
+        Metric("validation_loss", "lower", "nat", True),
+        Metric("best_epoch", "none", "epochs", True),
+        Metric("epochs", "none", "epochs", True),
     )
 }
 """By name."""

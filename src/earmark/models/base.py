@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,6 +71,7 @@ class Network:
     classes: tuple[str, ...]
     layers: Mapping[str, int]
     multi_label: bool = False
+    _copy: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def around(cls, network: nn.Module, frontend: Frontend, classes: Sequence[str] = ()) -> Network:
@@ -80,9 +80,15 @@ class Network:
         graph = probed(copy.deepcopy(network).eval(), torch.empty(0, *frontend.shape).to(like))
         return cls(network, frontend, tuple(classes), graph.layers)
 
-    @functools.cached_property
+    @property
     def _evaluated(self) -> nn.Module:
-        return evaluated(self.network)
+        """A copy for evaluation, made anew once a module or a weight is another than it was at the last call."""
+        modules, weights = list(self.network.modules()), [*self.network.parameters(), *self.network.buffers()]
+        state = [*map(id, modules), *map(_state, weights)]
+        if self._copy.get("of") != state:
+            # Who is named by identity is kept, lest another takes its place in memory.
+            self._copy.update(of=state, kept=(modules, weights), network=evaluated(self.network))
+        return self._copy["network"]
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Answer inputs ``[B, *I]``: ``[B, C]``."""
@@ -104,6 +110,13 @@ class Network:
         return replace(self, network=self.network.to(device))
 
 
+def _state(weight: torch.Tensor) -> tuple[Any, ...]:
+    """Name a tensor and what it holds; what is written to its ``.data`` in place is not told."""
+    version = -1 if weight.is_inference() else weight._version  # tensors of inference mode have none
+    return id(weight), version, weight.data_ptr(), weight.dtype, weight.device
+
+
+@torch.inference_mode(False)
 def evaluated(model: nn.Module) -> nn.Module:
     """Copy a network for evaluation, laid out as convolutions and poolings are quickest on a CPU."""
     copied = copy.deepcopy(model).eval()
@@ -146,7 +159,15 @@ def save(
 
 
 def load(path: Path) -> Network:
-    """Read a network written by :func:`save`, on the CPU and in evaluation mode."""
+    """Read a network written by :func:`save`, on the CPU and in evaluation mode.
+
+    Raises
+    ------
+    EarmarkError
+        If it is not there.
+    """
+    if not Path(path).exists():
+        raise EarmarkError(f"The network has not been trained: '{path}' is missing; the stage `train` makes it.")
     weights, meta = artifacts.read_tensors(Path(path))
     network = build(**meta["architecture"])
     network.load_state_dict(weights)

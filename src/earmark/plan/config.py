@@ -18,7 +18,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
-from earmark.plan.methods import Method, channels, check_k, check_method, families
+from earmark.plan.methods import Method, channels, check_k, check_method, families, methods, spelled
 from earmark.plan.sentences import choices, sentence, shown
 
 SHARED = ("seed", "torch_threads")
@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
     "evaluate.cross": (lambda method: method.has_basis, "has no subspaces of every class"),
     "stability.methods": (lambda method: method.fitted_to == "pairs", "is not fitted to pairs of clips"),
 }
-"""Keys that list methods: which may stand there, and why not another."""
+"""Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""
 
 
 @functools.cache
@@ -52,6 +52,10 @@ def load_schema() -> dict[str, Any]:
         for family in families().values()
         if family.settings
     }
+    for key, (which, _) in KINDS.items():
+        section, name = key.split(".")
+        properties = schema["$defs"]["dataset"]["properties"][section]["properties"]
+        properties[name]["examples"] = spelled(methods(which))
     return schema
 
 
@@ -176,10 +180,9 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def _check_block(where: str, block: Mapping[str, Any]) -> None:
     """Check what a schema cannot say about one data set."""
-    filters = block["model"]["filters"]
     grid = f"config: {where}.grid"
     for layer in block["grid"]["layers"]:
-        width = channels(f"{grid}.layers", layer, filters)
+        width = channels(f"{grid}.layers", layer, block)
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
     for key, (which, what) in KINDS.items():
@@ -192,7 +195,7 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
                 raise EarmarkError(
                     f"config: {where}.{section}.methods names {method}, which {where}.grid.methods lacks"
                 )
-    _check_sizes(where, block, len(filters))
+    _check_sizes(where, block, len(block["model"]["filters"]))
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():
         if name in (CONFIGURED, CHANCE):

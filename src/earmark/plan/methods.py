@@ -287,15 +287,20 @@ def check_method(
         raise EarmarkError(f"{where}: the method {name} needs every recording's stems, which only generated data have")
 
 
-def channels(where: str, layer: str, filters: list[int]) -> int:
-    """Return the number of channels of a layer.
+def layers_of(block: Mapping[str, Any]) -> dict[str, int]:
+    """Map the layers of a data set's model to their numbers of channels."""
+    return {f"conv{number}": width for number, width in enumerate(block["model"]["filters"], start=1)}
+
+
+def channels(where: str, layer: str, block: Mapping[str, Any]) -> int:
+    """Return the number of channels of a layer of a data set's model.
 
     Raises
     ------
     EarmarkError
         If the model has no such layer; `where` says where it was named.
     """
-    layers = {f"conv{number}": width for number, width in enumerate(filters, start=1)}
+    layers = layers_of(block)
     if layer not in layers:
         raise EarmarkError(f"{where}: the model has no layer {layer}; allowed: {', '.join(layers)}")
     return layers[layer]

@@ -12,8 +12,9 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.plan.config import SHARED
-from earmark.plan.methods import families, method_of
+from earmark.plan.methods import Method, families, method_of
 from earmark.plan.sentences import choices
+from earmark.store.layout import STANDARD
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Stage:
         Whether it needs torch; the others are spared the import.
     explains : bool
         Whether it runs the method's own code: then it gets the settings of the method's family too.
+    beside : tuple of str
+        Methods whose explainers it builds beside the job's own; their code and their families' settings are its too.
     """
 
     what: str
@@ -47,6 +50,12 @@ class Stage:
     side_by_side: bool = False
     torch: bool = True
     explains: bool = False
+    beside: tuple[str, ...] = ()
+
+    def methods(self, own: str | None) -> list[Method]:
+        """List the methods whose code it runs in a job of the method `own`, if it has one."""
+        names = ([own] if self.explains and own is not None else []) + list(self.beside)
+        return [method_of(name) for name in names]
 
 
 CONCEPTS = ("split", "layer", "method", "k")
@@ -78,9 +87,7 @@ STAGES = {
         torch=False,
     ),
     "collect": Stage("collect activation and context vectors at a layer", ("lrp", "pairs"), ("split", "layer", "gpu")),
-    "fit": Stage(
-        "fit a method to every class at a layer", ("lrp", "frontend"), (*CONCEPTS, "starts", "gpu"), explains=True
-    ),
+    "fit": Stage("fit a method to every class at a layer", ("lrp",), (*CONCEPTS, "starts", "gpu"), explains=True),
     "explain": Stage("compute a heatmap per clip and part", ("lrp",), (*CONCEPTS, "gpu"), explains=True),
     "picture": Stage("draw the heatmaps of the gallery's clips", ("frontend",), CONCEPTS),
     "sonify": Stage("render the concepts of the gallery's clips as sound", ("sonify", "frontend"), CONCEPTS),
@@ -94,9 +101,10 @@ STAGES = {
     "ablate": Stage("measure the logit without each known sound object", (), ("split", "gpu")),
     "objects": Stage(
         "measure where concepts lie among the known sound objects",
-        ("lrp", "frontend", "sonify.percentile", "sonify.inverse", "objects.sounds"),
+        ("lrp", "sonify.percentile", "sonify.inverse", "objects.sounds"),
         (*CONCEPTS, "gpu"),
         explains=True,
+        beside=(STANDARD,),
     ),
     "composites": Stage(
         "compare LRP rules on validation clips",
@@ -149,9 +157,8 @@ def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str, method:
     names = list(STAGES[stage].sections)
     if stage == "generate":
         names.append(block["source"])
-    if method is not None and STAGES[stage].explains:
-        family = method_of(method).family
-        names += [f"explainers.{family}"] if families()[family].settings else []
+    used_families = dict.fromkeys(one.family for one in STAGES[stage].methods(method))
+    names += [f"explainers.{family}" for family in used_families if families()[family].settings]
     used: dict[str, Any] = {}
     for name in names:
         section, _, key = name.partition(".")
@@ -159,7 +166,7 @@ def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str, method:
     return {**shared, **used}
 
 
-def rules_of(config: Mapping[str, Any], datasets: Iterable[str]) -> dict[str, list[str]]:
+def rules_of(datasets: Iterable[str]) -> dict[str, list[str]]:
     """Map each stage to its rules: one of its name, or one per data set."""
     datasets = list(datasets)
     return {stage: [f"{stage}_{name}" for name in datasets] if stage in PER_DATASET else [stage] for stage in STAGES}

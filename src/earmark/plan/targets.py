@@ -12,7 +12,7 @@ from earmark.errors import EarmarkError
 from earmark.plan.config import require_root
 from earmark.plan.datasets import class_slugs, folds, splits
 from earmark.plan.generated import has_stems
-from earmark.plan.methods import channels, check_k, check_method, divisors, method_of
+from earmark.plan.methods import channels, check_k, check_method, divisors, layers_of, method_of
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
 from earmark.store.layout import INPUT_LAYER
@@ -149,15 +149,14 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
     if rest in [[name] for name in allowed]:
         return
     if len(rest) < 2:
-        layers = [f"conv{number}" for number, _ in enumerate(block["model"]["filters"], start=1)]
-        _reject(path, rest, allowed, (INPUT_LAYER, *layers))
+        _reject(path, rest, allowed, (INPUT_LAYER, *layers_of(block)))
     classes = class_slugs(block)
     layer, method, *below = rest
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
         _check_method_folder(path, below, classes, [1], (scores[0], *scores[len(METHOD_FILES) :]), HEATMAP_FILES)
         return
-    width = channels(path, layer, block["model"]["filters"])
+    width = channels(path, layer, block)
     if method == "pairs":
         files = [f"{cls}.safetensors" for cls in classes]
         if below not in [[name] for name in files]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from earmark.errors import EarmarkError
+from earmark.sound.base import Frontend
 from earmark.sound.logmel import LogMel
 
 PERCENTILE = 90.0
@@ -34,9 +36,9 @@ def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PE
     Parameters
     ----------
     standard : torch.Tensor
-        ``[F, T]``.
+        ``[1, F, T]`` or ``[F, T]``.
     heatmaps : torch.Tensor
-        ``[K, F, T]``.
+        ``[K, 1, F, T]`` or ``[K, F, T]``.
     percentile : float
         Of the standard heatmap's positive cells; what lies below is not rendered.
 
@@ -44,8 +46,16 @@ def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PE
     -------
     torch.Tensor
         ``[K, F, T]``, non-negative, at most 1; all 0 where the standard heatmap has no positive cell.
+
+    Raises
+    ------
+    EarmarkError
+        If the heatmaps have other dimensions, or are not of one size.
     """
+    standard, heatmaps = _cells(standard, 2), _cells(heatmaps, 3)
     positive = standard.clamp_min(0)
+    if heatmaps.shape[1:] != standard.shape:
+        raise EarmarkError(f"heatmaps of {list(heatmaps.shape[1:])} cells are no parts of {list(standard.shape)} cells")
     if not (positive > 0).any():
         return torch.zeros_like(heatmaps)
     threshold = torch.quantile(positive[positive > 0], percentile / 100)
@@ -55,8 +65,23 @@ def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PE
     return shape / shape.max() * torch.where(total > 0, shares / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
 
 
+def _cells(maps: torch.Tensor, n_dims: int) -> torch.Tensor:
+    """Drop the channel of maps ``[..., 1, F, T]``, where they have it.
+
+    Raises
+    ------
+    EarmarkError
+        If they do not have `n_dims` dimensions then.
+    """
+    cells = maps.squeeze(-3) if maps.dim() == n_dims + 1 else maps
+    if cells.dim() != n_dims:
+        wanted = "[F, T] or [1, F, T]" if n_dims == 2 else "[K, F, T] or [K, 1, F, T]"
+        raise EarmarkError(f"heatmaps {list(maps.shape)} cannot be rendered as sound: they must be {wanted}")
+    return cells
+
+
 def render(
-    frontend: LogMel,
+    frontend: Frontend,
     waveform: torch.Tensor,
     standard: torch.Tensor,
     heatmaps: torch.Tensor,
@@ -72,9 +97,9 @@ def render(
     waveform : torch.Tensor
         The clip ``[S]``.
     standard : torch.Tensor
-        Its standard heatmap ``[F, T]``.
+        Its standard heatmap, ``[1, F, T]`` or ``[F, T]``.
     heatmaps : torch.Tensor
-        Its concept heatmaps ``[K, F, T]``.
+        Its concept heatmaps, ``[K, 1, F, T]`` or ``[K, F, T]``.
     percentile : float
         See :func:`masks`.
     inverse : {"additive", "mel-nnls"}
@@ -85,17 +110,30 @@ def render(
     -------
     torch.Tensor
         ``[K, S]``, at the clip's level.
+
+    Raises
+    ------
+    EarmarkError
+        If the heatmaps have other dimensions, or there is no mel spectrogram to invert.
     """
     mel_masks = masks(standard, heatmaps, percentile)
     return apply_masks(frontend, waveform, mel_masks, inverse)
 
 
 def apply_masks(
-    frontend: LogMel, waveform: torch.Tensor, mel_masks: torch.Tensor, inverse: str = "additive"
+    frontend: Frontend, waveform: torch.Tensor, mel_masks: torch.Tensor, inverse: str = "additive"
 ) -> torch.Tensor:
-    """Filter a clip ``[S]`` by masks ``[K, F, T]`` on the mel grid; sounds ``[K, S]``."""
+    """Filter a clip ``[S]`` by masks ``[K, F, T]`` on the mel grid; sounds ``[K, S]``.
+
+    Raises
+    ------
+    EarmarkError
+        If there is no mel spectrogram to invert.
+    """
     spectrum = frontend.stft(waveform.unsqueeze(0))  # [1, n_bins, T]
     if inverse == "mel-nnls":
+        if not isinstance(frontend, LogMel):
+            raise EarmarkError("mel-nnls inverts mel spectrograms, which this front end does not make; use additive")
         magnitudes = _nnls(frontend, mel_masks * frontend.mel(waveform.unsqueeze(0)))
         return frontend.istft(torch.polar(magnitudes, spectrum.angle().expand_as(magnitudes)))
     return frontend.istft(frontend.lift(mel_masks) * spectrum)

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from earmark.data import chosen
+from earmark.data import chosen, dataset
 from earmark.data.chosen import SETS, truth
-from earmark.data.dataset import open_dataset, require_stems, stems_of
+from earmark.data.dataset import require_stems, stems_of
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.models.base import logits_of
@@ -33,7 +33,7 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source, choice = open_dataset(job.layout), chosen.of(job)
+    source, choice = dataset.of(job), chosen.of(job)
     require_stems(source)
     progress = job.progress(len(source.classes) * len(SETS))
     rows: list[tuple[Any, ...]] = []

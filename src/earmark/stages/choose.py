@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from earmark.data import predictions
+from earmark.data import dataset, predictions
 from earmark.data.chosen import COLUMNS, GALLERY, RULES, SCORED, SETS, Chosen, Row, truth
-from earmark.data.dataset import ClassInfo, DataSet, open_dataset
+from earmark.data.dataset import ClassInfo, DataSet
 from earmark.data.predictions import Predictions
 from earmark.data.selection import spread
 from earmark.job import Job
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
         If no test clip of a class is recognised: no table could hold it. Whoever looks at validation clips says so
         of those.
     """
-    choice = Choice(job, open_dataset(job.layout), predictions.of(job))
+    choice = Choice(job, dataset.of(job), predictions.of(job))
     classes = choice.source.classes
     rows = [row for cls in classes for row in choice.rows(cls)]
     chosen = Chosen(f"{job.dataset}/{job.split}", pd.DataFrame(rows, columns=list(COLUMNS)))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from earmark.data import predictions
-from earmark.data.dataset import open_dataset
-from earmark.errors import EarmarkError
+from earmark.data import dataset, predictions
 from earmark.explainers.subspaces.pairs import pairs_of
 from earmark.job import Job
 from earmark.lrp.rules import from_config
@@ -31,16 +29,12 @@ def run(job: Job) -> None:
     """
     model = models.of(job)
     rules = from_config(job.config)
-    source = open_dataset(job.layout)
-    training, answered = source.split(job.split).train, predictions.of(job)
+    source = dataset.of(job)
+    split, answered = source.split(job.split), predictions.of(job)
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
-        known = answered.known(source, training, cls)
-        log.info("%s: %d of %d clips are recognised", cls.slug, len(known), len(source.of_class(training, cls)))
-        if not len(known):
-            raise EarmarkError(
-                f"the model of {job.dataset}/{job.split} recognises no training clip of {cls.name}: nothing to explain"
-            )
+        known = answered.training(source, split, cls)
+        log.info("%s: %d of %d clips are recognised", cls.slug, len(known), len(source.of_class(split.train, cls)))
         tensors = pairs_of(model, source, known, cls, job.layer, rules, job.config)
         artifacts.write_tensors(job.layout.pairs(job.split, job.layer, cls.slug), tensors, job.made)
         progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")

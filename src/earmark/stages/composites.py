@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from earmark.data import chosen
+from earmark.data import chosen, dataset
 from earmark.data.chosen import RULES
-from earmark.data.dataset import open_dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.lrp import attributor
@@ -70,7 +69,7 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source, choice = open_dataset(job.layout), chosen.of(job)
+    source, choice = dataset.of(job), chosen.of(job)
     candidates = read_candidates(model, job.config)
     progress = job.progress(len(source.classes))
     rows: list[tuple[Any, ...]] = []

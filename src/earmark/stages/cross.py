@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from earmark.data.dataset import open_dataset
+from earmark.data import dataset
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.job import Job
@@ -35,10 +35,10 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source = open_dataset(job.layout)
+    source = dataset.of(job)
     slugs = [cls.slug for cls in source.classes]
-    states = [explainers.state_of(job, slug) for slug in slugs]
-    explain = explainers.across(job.method, model, job.layer, job.config, states, explainers.seed_of(job, ""))
+    states, seeds = ([found(job, slug) for slug in slugs] for found in (explainers.state_of, explainers.seed_of))
+    explain = explainers.across(job.method, model, job.layer, job.config, states, seeds)
 
     progress = job.progress(len(slugs))
     matrix: list[list[Any]] = []

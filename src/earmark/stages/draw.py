@@ -19,14 +19,16 @@ from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
 from earmark.figures.heatmaps import explanation_grid, objects
-from earmark.figures.style import Bar, Bars, save, unwritable
+from earmark.figures.style import save, unwritable
 from earmark.job import Job
+from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
 from earmark.sound.logmel import LogMel
-from earmark.statistics import Interval
+from earmark.statistics import ALL, Bar, Bars, Interval
 from earmark.store import artifacts
 from earmark.tables import composites_curves, recovery, stability
 from earmark.tables.cross_class import advantage
+from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
 from earmark.tables.model import confusion
 from earmark.tables.study import Study
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 GALLERY = 3
 """Clips in a figure of concepts, as in Fig. 4.3."""
+
+UNITS = {name: metric.unit for name, metric in METRICS.items()}
 
 UNKNOWN = (math.nan, math.nan, math.nan)
 
@@ -75,7 +79,7 @@ def warn_of_boxes(names: Sequence[str]) -> None:
 def draw(study: Study, front: LogMel) -> Drawn:
     """Yield name and figure of everything; None where its results are missing."""
     tables = Tables(study.layout.tables)
-    first, middle = study.shown[0], study.middle
+    first, middle = study.shown[:1], study.middle
     for cls in study.source.classes:
         yield f"objects_{cls.slug}", _objects(study, front, cls)
     for k in study.ks:
@@ -83,8 +87,10 @@ def draw(study: Study, front: LogMel) -> Drawn:
             for method in study.shown:
                 figure = _concepts(study, front, At(middle, method, k), cls)
                 yield f"concepts_{middle}_{method}_K{k}_{cls.slug}", figure
-            yield f"layers_{first}_K{k}_{cls.slug}", _layers(study, front, first, k, cls)
-            yield f"cards_{middle}_{first}_K{k}_{cls.slug}", _cards(study, front, tables, At(middle, first, k), cls)
+            for method in first:
+                yield f"layers_{method}_K{k}_{cls.slug}", _layers(study, front, method, k, cls)
+                figure = _cards(study, front, tables, At(middle, method, k), cls)
+                yield f"cards_{middle}_{method}_K{k}_{cls.slug}", figure
         for method in study.methods:
             yield f"learning_{method}_K{k}", _learning(study, method, k)
         yield f"cross_class_K{k}", _cross_class(study, tables.bars("cross_class"), k)
@@ -97,16 +103,18 @@ def draw(study: Study, front: LogMel) -> Drawn:
                 k,
                 [at.method for at in study.levels],
                 study.controls,
+                UNITS,
             ),
         )
-        for method in (name for name in study.methods if name == first or _is_bound(name)):
+        for method in (name for name in study.methods if name in first or _is_bound(name)):
             yield f"recovery_{method}_K{k}", _recovery(study, tables, method, k)
         yield (
             f"ground_truth_K{k}",
-            scores.recovered(tables.bars("ground_truth"), study.layers, study.methods, k, study.controls),
+            scores.recovered(tables.bars("ground_truth"), study.layers, study.methods, k, study.controls, UNITS),
         )
     yield "composites", _composites(study, tables)
-    yield "choice", _choice(study, tables)
+    for method in study.methods[:1]:
+        yield "choice", _choice(study, tables, method)
     yield from _training(study)
 
 
@@ -223,7 +231,7 @@ def _cross_class(study: Study, gains: Bars, k: int) -> Figure | None:
     shown: dict[str, dict[str, NDArray[np.float64]]] = {}
     bars_of: dict[tuple[str, str], list[Bar]] = {}
     for at in (at for at in study.crossed if at.k == k):
-        keys = [(*at, cls, advantage(at).text) for cls in (*study.slugs, scores.ALL)]
+        keys = [(*at, cls, advantage(at).text) for cls in (*study.slugs, ALL)]
         matrix = study.read_csv(study.method(at) / "cross_class.csv") if keys[-1] in gains else None
         if matrix is not None:
             # By place: a class may bear the name of the first column.
@@ -261,15 +269,16 @@ def _composites(study: Study, tables: Tables) -> Figure | None:
     return flipping_curves(panels, title)
 
 
-def _choice(study: Study, tables: Tables) -> Figure | None:
-    """Draw what K and layer of the first method may be chosen by, and, to be looked at afterwards, a test score."""
-    method, stable = study.methods[0], tables.frame("stability")
+def _choice(study: Study, tables: Tables, method: str) -> Figure | None:
+    """Draw what K and layer of a method may be chosen by, and, to be looked at afterwards, a test score."""
+    stable = tables.frame("stability")
     random = stable.assign(estimate=stable["random"])[stable["concept"] == ""]
     panels = scores.choice_panels(
         tables.bars("flipping"),
         tables.bars("ground_truth"),
         tables.bars("stability"),
         bars(random),
+        chosen_by(STANDARD).text,
         *(study.layers, study.ks, method),
     )
     if not any(panel.lines for panel in panels):

@@ -6,9 +6,8 @@ import logging
 
 import torch
 
-from earmark.data import chosen
+from earmark.data import chosen, dataset
 from earmark.data.chosen import SCORED
-from earmark.data.dataset import open_dataset
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
@@ -26,11 +25,11 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``explainers``, ``frontend``, ``seed``.
+        Of its configuration: ``lrp``, ``explainers``, ``seed``.
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source, choice = open_dataset(job.layout), chosen.of(job)
+    source, choice = dataset.of(job), chosen.of(job)
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
         clips, logits, gallery, scored = choice.explained(cls.slug)

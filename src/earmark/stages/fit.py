@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from earmark.data.dataset import open_dataset
+from earmark.data import dataset
 from earmark.explainers import base as explainers
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.basis import Subspaces
@@ -26,10 +26,10 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``frontend``, ``explainers``, ``seed``.
+        Of its configuration: ``lrp``, ``explainers``, ``seed``.
     """
     device = models.device(job.gpu)
-    classes = open_dataset(job.layout).classes
+    classes = dataset.of(job).classes
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
         pairs, _ = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))

@@ -13,22 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from earmark.data import chosen
-from earmark.data.chosen import SETS, TEST, truth
-from earmark.data.dataset import DataSet, open_dataset, require_stems, stems_of
+from earmark.data import chosen, dataset
+from earmark.data.chosen import SETS, truth
+from earmark.data.dataset import TEST, DataSet, require_stems, stems_of
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.job import Job
-from earmark.metrics.objects import object_cells, rank_accuracy, relevance_on
+from earmark.metrics.objects import BACKGROUND, object_cells, rank_accuracy, relevance_on
 from earmark.metrics.sound import si_sdr
 from earmark.models import base as models
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
 from earmark.sound.masks import render
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, STANDARD
-
-BACKGROUND = 0
-"""Number of the cells that belong to no object; objects count from 1."""
 
 COLUMNS = (
     "set",
@@ -52,7 +49,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``explainers``, ``frontend``, ``sonify``, ``objects.sounds``, ``seed``.
+        Of its configuration: ``lrp``, ``explainers``, ``sonify``, ``objects.sounds``, ``seed``.
 
     Raises
     ------
@@ -61,9 +58,8 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source, choice = open_dataset(job.layout), chosen.of(job)
+    source, choice = dataset.of(job), chosen.of(job)
     require_stems(source)
-    frontend = LogMel.from_config(job.config)
     progress = job.progress(len(source.classes) * len(SETS))
     whole = explainers.build(STANDARD, model, INPUT_LAYER, job.config, None, 0)
     rows: list[tuple[Any, ...]] = []
@@ -80,7 +76,7 @@ def run(job: Job) -> None:
             standard = explanation.maps_of(whole(rendered))  # [R, 1, 1, F, T]
             sounds -= len(rendered.clips)
             measured = measure(
-                source, frontend, batch.clips, standard[:, 0, 0], heatmaps[:, :, 0], job.config, which == TEST
+                source, model.frontend, batch.clips, standard[:, 0], heatmaps[:, :, 0], job.config, which == TEST
             )
             index = source.clips.iloc[batch.clips]
             about = zip(batch.clips.tolist(), index["path"], index["group"], measured, strict=True)
@@ -92,7 +88,7 @@ def run(job: Job) -> None:
 
 def measure(
     source: DataSet,
-    frontend: LogMel,
+    frontend: Frontend,
     clips: np.ndarray,
     standard: torch.Tensor,
     heatmaps: torch.Tensor,
@@ -108,7 +104,7 @@ def measure(
     clips : array of int [B]
         Rows of the clip index.
     standard : torch.Tensor
-        ``[R, F, T]`` of the first R clips, which are rendered as sound.
+        ``[R, 1, F, T]`` of the first R clips, which are rendered as sound.
     heatmaps : torch.Tensor
         ``[B, K, F, T]``.
     config : dict

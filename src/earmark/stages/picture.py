@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from earmark.data.dataset import open_dataset
+from earmark.data import dataset
 from earmark.explainers import explanation
 from earmark.figures.heatmaps import explanation_grid
 from earmark.figures.style import save
@@ -18,7 +18,7 @@ def run(job: Job) -> None:
     job : Job
         Of its configuration: ``frontend``.
     """
-    source = open_dataset(job.layout)
+    source = dataset.of(job)
     frontend = LogMel.from_config(job.config)
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):

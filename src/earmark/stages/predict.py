@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from earmark.data.dataset import DataSet, open_dataset
+from earmark.data import dataset
+from earmark.data.dataset import DataSet
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.models.base import logits_of
@@ -34,7 +35,7 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source = open_dataset(job.layout)
+    source = dataset.of(job)
     clips = np.arange(len(source.clips))
     progress = job.progress(len(clips))
     parts = []

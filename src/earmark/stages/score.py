@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from earmark.data.dataset import open_dataset
+from earmark.data import dataset
 from earmark.explainers import explanation
 from earmark.job import Job
 from earmark.metrics.scores import SCORES, batches, score, ties_seeds
@@ -29,7 +29,7 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source = open_dataset(job.layout)
+    source = dataset.of(job)
     progress = job.progress(len(source.classes))
     rows: list[tuple[Any, ...]] = []
     for done, cls in enumerate(source.classes, start=1):

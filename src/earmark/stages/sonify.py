@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from earmark.data.dataset import DataSet, open_dataset
+from earmark.data import dataset
+from earmark.data.dataset import DataSet
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP, Explanation
 from earmark.job import Job
+from earmark.sound.base import Frontend
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks, masks, matched, render
 from earmark.store import artifacts
@@ -28,7 +30,7 @@ def run(job: Job) -> None:
     job : Job
         Of its configuration: ``sonify``, ``frontend``, ``seed``.
     """
-    source = open_dataset(job.layout)
+    source = dataset.of(job)
     frontend = LogMel.from_config(job.config)
     settings = job.config["sonify"]
     progress = job.progress(len(source.classes))
@@ -49,7 +51,7 @@ def write_gallery(
     found: Explanation,
     whole: Explanation,
     source: DataSet,
-    frontend: LogMel,
+    frontend: Frontend,
     settings: dict[str, Any],
 ) -> list[list[Any]]:
     """Write a folder ``000``, ``001``, ... per clip of the gallery; the rows of ``clips.csv``."""
@@ -57,11 +59,11 @@ def write_gallery(
     standard = whole.of(found.clips.tolist()).heatmaps  # [n, 1, 1, F, T]
     for row, clip in enumerate(found.clips.tolist()):
         waveform = source.waveforms([clip])[0]
-        maps = found.heatmaps[row, :, 0]  # [K, F, T]
-        sounds = explanation_sounds(frontend, waveform, standard[row, 0, 0], maps, settings)
+        maps = found.heatmaps[row]  # [K, 1, F, T]
+        sounds = explanation_sounds(frontend, waveform, standard[row, 0], maps, settings)
         write_sounds(target / f"{row:03d}", sounds, frontend.sample_rate)
         path, logit = source.clips["path"].iloc[clip], float(found.logits[row])
-        listed.append([f"{row:03d}", clip, path, logit, *maps.sum(dim=(1, 2)).tolist()])
+        listed.append([f"{row:03d}", clip, path, logit, *maps.sum(dim=(1, 2, 3)).tolist()])
     return listed
 
 
@@ -70,7 +72,7 @@ def write_cards(
     found: Explanation,
     whole: Explanation,
     source: DataSet,
-    frontend: LogMel,
+    frontend: Frontend,
     settings: dict[str, Any],
 ) -> list[list[Any]]:
     """Write each concept in the scored clips in which it weighs most, as ``concept{n}/{rank}``.
@@ -87,7 +89,7 @@ def write_cards(
         for rank, place in enumerate(places, start=1):
             clip, folder = clips[place], target / f"concept{concept + 1}" / str(rank)
             waveform = source.waveforms([clip])[0]
-            mask = masks(standard[place, 0, 0], found.heatmaps[place, :, 0], settings["percentile"])[concept]
+            mask = masks(standard[place, 0], found.heatmaps[place], settings["percentile"])[concept]
             sound = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
             folder.mkdir(parents=True)
             for name, samples in {"input": waveform, "concept": sound}.items():
@@ -100,7 +102,7 @@ def write_cards(
 
 
 def explanation_sounds(
-    frontend: LogMel,
+    frontend: Frontend,
     waveform: torch.Tensor,
     standard: torch.Tensor,
     heatmaps: torch.Tensor,

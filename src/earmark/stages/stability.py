@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from earmark.data import predictions
-from earmark.data.dataset import open_dataset
+from earmark.data import dataset, predictions
+from earmark.data.dataset import TRAINING, VALIDATION
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.affinity import expected_affinity
 from earmark.explainers.subspaces.pairs import Material, pairs_of
@@ -34,7 +34,7 @@ def run(job: Job) -> None:
     """
     device = models.device(job.gpu)
     model = models.of(job)
-    source, answered = open_dataset(job.layout), predictions.of(job)
+    source, answered = dataset.of(job), predictions.of(job)
     rules = from_config({"lrp": job.config["lrp"]})
     names = [name for name in job.config["stability"]["splits"] if name != job.split and "split" in kinds(job.method)]
     others = [
@@ -56,7 +56,7 @@ def run(job: Job) -> None:
         rows += compared(fitted, level)
         known = answered.known(source, source.split(job.split).validation, cls)
         held_out = pairs_of(model, source, known, cls, job.layer, rules, job.config)
-        for which, part in (("training", pairs), ("validation", held_out)):  # of validation there may be none
+        for which, part in ((TRAINING, pairs), (VALIDATION, held_out)):  # of validation there may be none
             if part:
                 clips = part["clip"].numpy()
                 terms = sums(fitted.found, part["activations"], part["contexts"], clips, names_of_groups[clips])

@@ -11,7 +11,7 @@ import json
 import logging
 from typing import Any
 
-from earmark.data.dataset import open_dataset
+from earmark.data import dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models import base as models
@@ -38,7 +38,7 @@ def run(job: Job) -> None:
         If the data set has another number of folds.
     """
     device = models.device(job.gpu)
-    source = open_dataset(job.layout)
+    source = dataset.of(job)
     if job.folds not in (0, source.n_folds):
         raise EarmarkError(
             f"The recordings of '{job.dataset}' that can be used make {source.n_folds} folds, where the "

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import torch
 
@@ -267,14 +266,6 @@ def read_csv(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFram
         texts = frame[column].replace("", "nan") if kind is float else frame[column]
         frame[column] = texts.astype("int64" if kind is int else float)
     return frame
-
-
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Write a NumPy array to a ``.npy`` file, whole or not at all."""
-    import numpy as np
-
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
 
 
 def allocate_array(path: Path, dtype: str, shape: Sequence[int]) -> None:

@@ -31,7 +31,7 @@ class Shares:
 
 
 def measure(study: Study) -> dict[tuple[At, str], Shares | None]:
-    """Read the heatmaps of every place, the seeds of ``random`` apart, and class; None where they are missing."""
+    """Read the heatmaps of every place, the seeds of a method apart, and class; None where they are missing."""
     return {
         (place, cls): _measured(study, place, cls)
         for at in study.grid

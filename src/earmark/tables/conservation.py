@@ -17,7 +17,7 @@ from earmark.tables.summary import Row, number
 METRICS = ("sum_error", "absorbed_share")
 
 Measured = dict[tuple[At, str], dict[str, Any]]
-"""By place, the seeds of ``random`` apart, and class."""
+"""By place, the seeds of a method apart, and class."""
 
 
 def measure(study: Study) -> Measured:

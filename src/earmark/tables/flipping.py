@@ -75,7 +75,7 @@ def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
     clips : Clips
         The n clips that any of them scores.
     values : dict
-        Per quantity an array [n]; NaN where it lacks a clip. The seeds of ``random`` are averaged clip by clip.
+        Per quantity an array [n]; NaN where it lacks a clip. The seeds of a method are averaged clip by clip.
     """
     files = {
         at: [_scores(study, at._replace(method=name)) for name in study.folders(at)]
@@ -111,7 +111,7 @@ def comparisons(grid: Sequence[At], levels: Sequence[At] = LEVELS) -> dict[Label
     Returns
     -------
     dict
-        Maps a difference, such as ``thesis - random`` at the coordinates of DRSA, to its two terms.
+        Maps a difference, such as a method's score less a control's, to its two terms.
     """
     found: dict[Label, tuple[Label, Label]] = {}
 
@@ -179,7 +179,7 @@ def report(study: Study, scored: Scored) -> str:
 def write(title: str, grid: Sequence[At], levels: Sequence[At], scored: Scored) -> str:
     """Write the table of a grid of concept heatmaps, and of heatmaps without subspaces (`levels`)."""
     clips, found, compared = scored.clips, scored.found, scored.compared
-    lines = [f"# {title}", NOTES]
+    lines = [f"# {title}", notes(grid)]
     lines += ["Clips, by class: " + "; ".join(markdown.counted(clips, cls) for cls in clips.left_out) + ".", ""]
     pairs = comparisons(grid, levels)
     for k in sorted({at.k for at in grid}):
@@ -199,21 +199,26 @@ def write(title: str, grid: Sequence[At], levels: Sequence[At], scored: Scored) 
     return "\n".join(lines).rstrip() + "\n"
 
 
-NOTES = f"""
+def notes(grid: Iterable[At]) -> str:
+    """Say what the numbers of a grid are, and what they can and cannot show."""
+    levels = " and ".join(f"`{at.method}`" for at in LEVELS)
+    controls = [named(at.method) for at in LEVELS if named(at.method).control]
+    beaten = "".join(f"; `{one.name}` is {one.says}, which every explanation must beat" for one in controls)
+    return f"""
 Patches of the input are replaced from most to least relevant, and the logit of the clip's class is followed. Every
 score is better the lower it is. Scored are test clips that the model classifies correctly with a positive logit; means
 are taken over clips, then over classes. Brackets hold 95 % intervals (groups of clips resampled), `p` is the sign-flip
 test over groups, corrected by Holm over the whole of `flipping.csv`, which also holds the differences class by class.
-`random` is the mean over its seeds, clip by clip. A dash: not defined.
+{markdown.averaged(grid, after=", clip by clip. ")}A dash: not defined.
 
 **Bold** is the best score of a layer and K, where the interval of its paired difference to every rival excludes 0.
-Rivals are the other methods there; for `fair` also `standard` and `noise`, whose own rivals are the methods of all
+Rivals are the other methods there; for `fair` also {levels}, whose own rivals are the methods of all
 layers. No bold: no clear winner.
 
 What the scores can and cannot show:
 
 {markdown.notes(("thesis", BUDGET, *JOINT, "overlap"))}
-- `standard` has one map per clip (K = 1); `noise` is a random map, which every explanation must beat.
+- `{STANDARD.method}` has one map per clip (K = 1){beaten}.
 """
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from earmark.data.dataset import TEST, VALIDATION
 from earmark.metrics.objects import captured, information, match
 from earmark.plan.methods import named
 from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
@@ -28,9 +29,6 @@ from earmark.tables.summary import Clips, Row, Summaries, Summary, Values, numbe
 
 COLUMNS = (*summary.COLUMNS, "nmi")
 
-VALIDATION, TEST = "validation", "test"
-"""Sets of clips: on which concepts are assigned to objects, and on which all that is reported is measured."""
-
 NMI, RATIO, SHARE, LOST = "nmi", "nmi / best", "share", "logit lost without"
 
 MATCHED = ("capture", "rank_accuracy", "si_sdr")
@@ -39,7 +37,8 @@ MATCHED = ("capture", "rank_accuracy", "si_sdr")
 SILENT_DB = -60.0
 """SI-SDR that a silent sound counts as, and any below."""
 
-BACKGROUND = "background"
+REST = "background"
+"""What tables call the cells that belong to no object."""
 
 
 def numbered(place: int) -> str:
@@ -201,7 +200,7 @@ def measure(study: Study) -> Recovery | None:
 
 
 def read_all(study: Study, places: Sequence[At]) -> dict[At, list[dict[str, Measured]]]:
-    """Read what every place stands for, the seeds of ``random`` one by one; without places that lack any of it."""
+    """Read what every place stands for, the seeds of a method one by one; without places that lack any of it."""
     read_of = {at: [read(study, at._replace(method=name)) for name in study.folders(at)] for at in places}
     return {
         at: [each for each in found if each is not None] for at, found in read_of.items() if found and None not in found
@@ -222,7 +221,7 @@ def _shares(standard: Measured) -> dict[Label, Values]:
     """Share of the standard heatmap's positive relevance on every object and on the background ``[n]``."""
     whole = standard.relevance[:, 0]  # [n, 1 + O]
     parts = whole / np.nansum(whole, axis=1, keepdims=True)
-    names = [BACKGROUND, *(numbered(place) for place in range(whole.shape[1] - 1))]
+    names = [REST, *(numbered(place) for place in range(whole.shape[1] - 1))]
     return {Label(STANDARD, SHARE, part=name): parts[:, place] for place, name in enumerate(names)}
 
 
@@ -262,7 +261,7 @@ def labels(grid: Sequence[At], n_objects: int) -> list[Label]:
     return [
         Label(STANDARD, "logit"),
         *(Label(STANDARD, LOST, part=name) for name in names),
-        *(Label(STANDARD, SHARE, part=name) for name in (BACKGROUND, *names)),
+        *(Label(STANDARD, SHARE, part=name) for name in (REST, *names)),
         *(label for at in grid for label in _of_method(at, names)),
         *(Label(first, NMI).less(second.method) for first, second in rivals(grid)),
         *comparisons(grid),
@@ -367,7 +366,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
         return f"# {title}\n\nNot computed: there is no `ablation.csv`. Only data with stems have one.\n"
     found = recovery.summaries
     spoken = "; ".join(markdown.counted(recovery.clips, slug) for slug in recovery.names)
-    lines = [f"# {title}", NOTES, f"Clips, by class: {spoken}.", ""]
+    lines = [f"# {title}", notes(study.grid), f"Clips, by class: {spoken}.", ""]
     for slug, names in recovery.names.items():
         lines += [f"## What the model uses: {slug}", ""]
         objects = [
@@ -379,7 +378,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
             ]
             for place, name in enumerate(names)
         ]
-        rest = ["background", "no object's", "", cell(found, Label(STANDARD, SHARE, part=BACKGROUND), slug)]
+        rest = [REST, "no object's", "", cell(found, Label(STANDARD, SHARE, part=REST), slug)]
         logit = cell(found, Label(STANDARD, "logit"), slug)
         head = ["", "sound", f"logit lost without it (of {logit})", "share of the standard heatmap"]
         lines += markdown.table(head, [*objects, rest])
@@ -398,11 +397,13 @@ def report(study: Study, recovery: Recovery | None) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-NOTES = f"""
+def notes(grid: Sequence[At]) -> str:
+    """Say what the numbers of a grid are, and what they can and cannot show."""
+    return f"""
 A cell of the spectrogram belongs to the sound object that dominates it. Compared are the cells of each object with the
 positive relevance of each concept, on test clips that the model classifies correctly and that hold all objects, where
 the data set has such clips. Which concept stands for which object was decided on other (validation) clips. Brackets
-hold 95 % intervals (groups of clips resampled, and pooled anew); `random` is the mean over its seeds. A dash: not
+hold 95 % intervals (groups of clips resampled, and pooled anew){markdown.averaged(grid, before="; ")}. A dash: not
 computed, or not defined.
 
 {markdown.notes((NMI, RATIO, *MATCHED))}

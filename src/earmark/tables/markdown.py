@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from earmark.metrics.scores import METRICS
+from earmark.plan.methods import named
 from earmark.statistics import Interval
-from earmark.tables.labels import Label
+from earmark.tables.labels import At, Label
 from earmark.tables.summary import Clips, Summaries
 
 WIDTH = 120
@@ -31,9 +32,18 @@ def notes(names: Iterable[str]) -> str:
         source = f" ({METRICS[name].source})" if METRICS[name].source else ""
         alike.setdefault(METRICS[name].shows, []).append(f"`{name}`{source}")
     return "\n".join(
-        textwrap.fill(f"- {', '.join(named)}: {shows}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        for shows, named in alike.items()
+        textwrap.fill(f"- {', '.join(of_same)}: {shows}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        for shows, of_same in alike.items()
     )
+
+
+def averaged(grid: Iterable[At], before: str = "", after: str = "") -> str:
+    """Say which methods of a grid are means over their seeds, between two texts; nothing where none is."""
+    names = list(dict.fromkeys(f"`{at.method}`" for at in grid if named(at.method).variants))
+    if not names:
+        return ""
+    said = "are means over their seeds" if names[1:] else "is the mean over its seeds"
+    return f"{before}{' and '.join(names)} {said}{after}"
 
 
 def counted(clips: Clips, cls: str) -> str:

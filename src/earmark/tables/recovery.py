@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from earmark.tables.ground_truth import TEST, Measured, read_all
+from earmark.data.dataset import TEST
+from earmark.tables.ground_truth import Measured, read_all
 from earmark.tables.labels import At
 from earmark.tables.study import Study
 from earmark.tables.summary import Row, Values, number
@@ -16,7 +17,7 @@ COLUMNS = ("layer", "method", "k", "cls", "concept", "object", "name", "share")
 
 
 def measure(study: Study) -> dict[tuple[At, str], Values]:
-    """Pool the test clips of every method, of ``random`` the first seed, and class: parts ``[K, O]``."""
+    """Pool the test clips of every method, of several seeds the first, and class: parts ``[K, O]``."""
     if not study.has(study.layout.split(study.split) / "ablation.csv"):
         return {}
     found = read_all(study, study.grid)

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
+from earmark.data import dataset
 from earmark.explainers.subspaces.objective import RELATIVE_EPSILON
 from earmark.plan.methods import method_of
 from earmark.seeds import derive
@@ -45,8 +46,11 @@ AFFINITIES = {f"affinity_{kind}": kind for kind in ("seed", "bootstrap", "split"
 
 METRICS = (TRAINING, HELD_OUT, *AFFINITIES)
 
+OF_WHAT = ("cls", "set", "group", "clips")
+"""Columns of ``held_out.csv`` that say what the sums in the others are of."""
+
 TERMS = ("pairs", "activations", "contexts", "products")
-"""Columns of ``held_out.csv`` before those of the concepts."""
+"""Sums that stand before those of the concepts."""
 
 
 class Key(NamedTuple):
@@ -125,9 +129,9 @@ def objectives(frame: pd.DataFrame, classes: Sequence[str], draws: int, seed: in
     dict
         By class, or ``all``, and metric. The average is over classes with validation pairs, of both objectives.
     """
-    columns = [*TERMS, *(column for column in frame if column.startswith("relevance"))]
+    columns = [*TERMS, *frame.columns.drop([*OF_WHAT, *TERMS])]
     frame = frame.astype({"clips": int, **dict.fromkeys(columns, float)})
-    training, validation = (frame[frame["set"] == which] for which in ("training", "validation"))
+    training, validation = (frame[frame["set"] == which] for which in (dataset.TRAINING, dataset.VALIDATION))
     known = [cls for cls in classes if (validation["cls"] == cls).any()]
     unknown = Interval(math.nan, math.nan, math.nan)
     found: dict[tuple[str, str], Measured] = {}
@@ -283,8 +287,8 @@ in the pairing that suits all best. Random subspaces have the affinity in the la
 
 Brackets hold 95 % intervals of the mean over draws (Student's). A concept is **unstable** where this interval does
 not lie above the random level by {MARGIN:.0%} of the way from there to 1: do not give it a name. Where there is only
-one draw, nothing is said. A column is missing where the change cannot affect the method, as clips cannot `random`, nor
-seeds `pca`. Of `random` subspaces, the control, all should be unstable; the warning leaves them out.
+one draw, nothing is said. A column is missing where the change cannot affect the method. Of a control's concepts all
+should be unstable; the warning leaves them out.
 
 The objective (eq. 2.19, on normalised pairs) is what the search maximises. Validation clips were not fitted: how much
 lower it is there is what the fit owes to chance. Its brackets resample groups of clips. It falls as K grows whatever

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from earmark.data import chosen
-from earmark.data.dataset import DataSet, open_dataset
+from earmark.data import chosen, dataset
+from earmark.data.dataset import DataSet
+from earmark.explainers import explanation
 from earmark.job import Job
 from earmark.plan.config import CHANCE, CONFIGURED
 from earmark.plan.methods import always, base_of, method_of, named, shown
@@ -37,7 +38,7 @@ class Study:
     @classmethod
     def of(cls, job: Job) -> Study:
         """Open what a job works on."""
-        return cls(job.layout, open_dataset(job.layout), job.config, job.split)
+        return cls(job.layout, dataset.of(job), job.config, job.split)
 
     @property
     def name(self) -> str:
@@ -137,7 +138,7 @@ class Study:
 
     def heatmaps(self, at: At, cls: str) -> Path:
         """Path of the heatmaps of one class."""
-        return self.layout.concept(self.split, *at, cls) / "heatmaps.safetensors"
+        return self.layout.concept(self.split, *at, cls) / explanation.NAME
 
     def left_out(self, use: str) -> dict[str, int | None]:
         """Count, class by class, the clips that a use left out because they are not recognised; None: unknown."""

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from earmark.statistics import Bars
 from earmark.store import artifacts
 from earmark.tables.labels import At
 
 Numbers = tuple[float, ...]
-
-Bars = dict[tuple[str, str, int, str, str], tuple[float, float, float]]
-"""Estimates with their bounds, by layer, method, K, class and metric."""
 
 BAR = ("estimate", "low", "high")
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 
+from earmark.data import dataset
 from earmark.data.dataset import DataSet, open_dataset, split_folds
 from earmark.errors import EarmarkError
 from earmark.job import Job
@@ -187,3 +188,5 @@ def test_a_data_set_that_was_not_ingested_is_named(tmp_path):
         EarmarkError, match=r"^The data set 'none' has not been ingested: '.*manifest.csv' is missing\.$"
     ):
         open_dataset(Layout(tmp_path, "none"))
+    with pytest.raises(EarmarkError, match="data set 'none' has not been ingested"):
+        dataset.of(Job("train", tmp_path, "none", {}))

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
@@ -40,6 +41,9 @@ SETTINGS = fill(
         }
     }
 ) | {"seed": 0}
+
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def batch_of(trained: Trained, places: slice = slice(None)) -> Batch:
@@ -85,22 +89,26 @@ def test_it_is_the_same_however_clips_are_batched(trained, name) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_one_seed_gives_one_explanation(trained, name) -> None:
     first, again = (explain(trained, name, batch_of(trained)) for _ in range(2))
-    for one, other in ((first.maps, again.maps), (first.sounds, again.sounds)):
+    for one, other in ((first.maps, again.maps), (first.samples, again.samples), (first.sounds, again.sounds)):
         assert one is None or torch.equal(one, other)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_model_is_as_it_was(trained, name) -> None:
-    network = trained.network.train()
+def test_the_model_is_as_it_was(trained, name, monkeypatch) -> None:
+    network, copies = trained.network.train(), []
     before, gradients = copy.deepcopy(network.state_dict()), [one.grad for one in network.parameters()]
+    copied = copy.deepcopy
+    monkeypatch.setattr(copy, "deepcopy", lambda one, memo=None: copies.append(copied(one, memo)) or copies[-1])
     try:
         explain(trained, name, batch_of(trained, slice(4)))
+        monkeypatch.undo()
         assert network.training
         assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
         assert all(one.requires_grad for one in network.parameters())
         assert all(one.grad is before for one, before in zip(network.parameters(), gradients, strict=True))
-        for module in network.modules():
-            assert not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+        watched = [network, trained.model._evaluated, *(one for one in copies if isinstance(one, nn.Module))]
+        for module in (module for one in watched for module in one.modules()):
+            assert not any(getattr(module, hooks) for hooks in HOOKS)
     finally:
         network.eval()
 
@@ -127,7 +135,7 @@ def test_several_states_at_once_equal_one_after_the_other(trained, name) -> None
         Subspaces(random_orthogonal(SIZE, torch.Generator().manual_seed(seed)), count)
         for seed, count in ((1, 2), (2, 4))
     ]
-    several = explainers.across(name, trained.model, LAYER, SETTINGS, states, 1)(batch_of(trained, slice(3)))
+    several = explainers.across(name, trained.model, LAYER, SETTINGS, states, [1, 1])(batch_of(trained, slice(3)))
     for state, parts in zip(states, several, strict=True):
         alone = explainers.build(name, trained.model, LAYER, SETTINGS, state, 1)(batch_of(trained, slice(3)))
         assert torch.allclose(parts.maps, alone.maps, atol=1e-12)
@@ -155,6 +163,14 @@ def test_what_is_fitted_to_pairs_is_an_ordered_basis_that_the_named_causes_alone
         assert torch.equal(found(seed=1).basis, first.basis)
     if "pairs" not in method_of(name).depends_on:  # they decide the order alone
         assert matched(affinity(first, found(pairs=1))).tolist() == pytest.approx([1] * K, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not method_of(name).has_basis])
+def test_several_states_have_a_seed_each(trained, name) -> None:
+    layer = LAYER if method_of(name).layered else INPUT_LAYER
+    several = explainers.across(name, trained.model, layer, SETTINGS, [None, None], [1, 2])(batch_of(trained))
+    for seed, parts in zip((1, 2), several, strict=True):
+        assert torch.equal(parts.maps, explain(trained, name, batch_of(trained), seed=seed).maps)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 32, 32), (2, 0, 1, 32, 32), (1, 1, 1, 32, 32), (2, 1, 1, 32, 31)])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from earmark.figures.scores import choice, choice_panels, flipping
+from earmark.figures.scores import choice, choice_panels, flipping, recovered
+from earmark.figures.style import BLACK, GREY, SKY
 
 LAYERS = ["conv4", "conv5"]
 FAIR = {
@@ -17,11 +18,13 @@ STABLE = {
     ("conv4", "drsa", 2, "all", "affinity_seed"): (0.9, 0.8, 1.0),
     ("conv4", "drsa", 2, "all", "affinity_split"): (0.6, float("nan"), float("nan")),
 }
+CHOSEN_BY = "nmi of a kind"
+UNITS = {"thesis": "logit", "si_sdr": "dB", "overlap": ""}
 RANDOM = {key: (0.55, 0.0, 0.0) for key in STABLE if key[-1].startswith("affinity")}
 
 
 def test_the_figure_shows_what_is_known_and_names_what_is_not() -> None:
-    figure = choice(choice_panels(FAIR, {}, STABLE, RANDOM, LAYERS, [2, 4], "drsa"), LAYERS, "title")
+    figure = choice(choice_panels(FAIR, {}, STABLE, RANDOM, CHOSEN_BY, LAYERS, [2, 4], "drsa"), LAYERS, "title")
     shown = {axis.get_title().split("\n")[0]: [text.get_text() for text in axis.texts] for axis in figure.axes}
     assert shown == {
         "objective on validation pairs": [],
@@ -31,8 +34,8 @@ def test_the_figure_shows_what_is_known_and_names_what_is_not() -> None:
         "affinity over resampled clips": ["not computed"],
         "affinity over splits": [],
     }
-    objects = {("conv4", "drsa", 2, "all", "nmi, validation"): (0.1, 0.0, 0.2)}
-    known = choice(choice_panels(FAIR, objects, STABLE, RANDOM, LAYERS, [2, 4], "drsa"), LAYERS, "")
+    objects = {("conv4", "drsa", 2, "all", CHOSEN_BY): (0.1, 0.0, 0.2)}
+    known = choice(choice_panels(FAIR, objects, STABLE, RANDOM, CHOSEN_BY, LAYERS, [2, 4], "drsa"), LAYERS, "")
     assert not known.axes[2].texts
     heights = [float(line.get_ydata()[0]) for line in figure.axes[1].lines if line.get_marker() == "o"]
     assert heights == [0.3, 0.5]
@@ -52,7 +55,7 @@ def test_noise_stands_beside_every_score_but_the_one_that_knows_k() -> None:
             ("input", "noise", 1, 0.9),
         )
     }
-    figure = flipping(bars, ["conv4"], ["drsa"], 4, ["standard", "noise"], {"noise"})
+    figure = flipping(bars, ["conv4"], ["drsa"], 4, ["standard", "noise"], {"noise"}, UNITS)
     assert figure is not None
     across = [
         [float(line.get_ydata()[0]) for line in axis.lines if line.get_linestyle() == "--"] for axis in figure.axes
@@ -60,4 +63,45 @@ def test_noise_stands_beside_every_score_but_the_one_that_knows_k() -> None:
     assert across == [[0.5], [0.5, 0.9], [], []]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["drsa", "standard (K = 1)", "noise (K = 1)"]
     assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(0.3)
-    assert flipping({}, ["conv4"], ["drsa"], 4, ["standard", "noise"], {"noise"}) is None
+    assert flipping({}, ["conv4"], ["drsa"], 4, ["standard", "noise"], {"noise"}, UNITS) is None
+
+
+def test_any_number_of_methods_can_be_told_apart_from_each_other_from_controls_and_from_references() -> None:
+    methods, across = [f"method {number}" for number in range(20)], [f"level {number}" for number in range(20)]
+    bars = {("conv4", method, 4, "all", "thesis"): (0.3, 0.2, 0.4) for method in (*methods, "random")}
+    bars |= {("conv4", methods[0], 4, "all", "matched_budget"): (0.5, 0.4, 0.6)}
+    bars |= {("input", level, 1, "all", "thesis"): (0.7, 0.6, 0.8) for level in (*across, "standard")}
+    figure = flipping(bars, ["conv4"], [*methods, "random"], 4, [*across, "standard"], {"random"}, UNITS)
+    assert figure is not None
+    lines = [line for line in figure.axes[0].lines if line.get_marker() not in ("", "None", "_")]
+    looks = [(line.get_color(), line.get_marker()) for line in lines]
+    assert len(set(looks)) == 22 and looks[20:] == [(GREY, "D"), (BLACK, "X")]
+    strokes = [(line.get_color(), str(line._unscaled_dash_pattern)) for line in figure.axes[0].lines][-21:]
+    assert len(set(strokes)) == 21 and strokes[20][0] == BLACK
+    for color, _ in (*looks[:20], *strokes[:20]):
+        assert color not in (GREY, BLACK, SKY)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:22] == [*methods, "random", "standard, budget of method 0"]
+
+
+def test_a_method_looks_the_same_where_another_is_missing() -> None:
+    bars = {("conv4", "dsa", 4, "all", "thesis"): (0.3, 0.2, 0.4)}
+    bars |= {("conv4", method, 4, "all", "fair_zero"): (0.3, 0.2, 0.4) for method in ("drsa", "dsa")}
+    figure = flipping(bars, ["conv4"], ["drsa", "dsa"], 4, [], set(), UNITS)
+    assert figure is not None
+    looks = [
+        [(line.get_color(), line.get_marker()) for line in axis.lines if line.get_linestyle() == "-"]
+        for axis in figure.axes
+    ]
+    assert looks[0][0] in looks[1] and len(set(looks[1])) == 2
+
+
+def test_titles_bear_the_units_of_what_they_show() -> None:
+    bars = {("conv4", "drsa", 4, "all", metric): (0.3, 0.2, 0.4) for metric in ("thesis", "si_sdr")}
+    for draw, titles in (
+        (lambda *given: flipping(*given[:4], [], *given[4:]), ["thesis score [logit]", "overlap"]),
+        (recovered, ["mutual information / log O", "SI-SDR [dB]"]),
+    ):
+        figure = draw(bars, ["conv4"], ["drsa"], 4, set(), UNITS)
+        shown = [axis.get_title().split("\n")[0] for axis in figure.axes]
+        assert [shown[0], shown[-1]] == titles

@@ -306,6 +306,17 @@ def test_what_does_not_fit_is_an_error(network, change, message):
         patch_flipping(model_of(network, 1, SIDE, SIDE), **arguments)
 
 
+def test_a_seed_may_be_numpys_and_none_is_negative(network):
+    inputs, targets, heatmaps = clips()
+    model, ties = model_of(network, 1, SIDE, SIDE), torch.zeros_like(heatmaps)
+    expected = patch_flipping(model, inputs, targets, ties, PATCH, seeds=3)
+    found = patch_flipping(model, inputs, targets, ties, PATCH, seeds=np.int64(3))
+    assert torch.equal(found.fair, expected.fair)
+    for seeds in (-1, [0, 1, -2, 3, 4], np.arange(5) - 1):
+        with pytest.raises(EarmarkError, match="at least 0, not -"):
+            patch_flipping(model, inputs, targets, heatmaps, PATCH, seeds=seeds)
+
+
 def test_matched_budget_needs_one_map_and_fitting_counts(network):
     inputs, targets, heatmaps = clips()
     counts = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs, targets, heatmaps, PATCH).union_counts

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from earmark.errors import EarmarkError
 from earmark.metrics.objects import (
     captured,
     information,
@@ -18,6 +19,7 @@ from earmark.metrics.objects import (
 )
 from earmark.metrics.sound import si_sdr
 from earmark.sound.logmel import LogMel
+from tests.unit.conftest import Cells
 
 FRONTEND = LogMel(sample_rate=16000, n_fft=256, hop=64, n_mels=16, n_frames=16, offset=1e-7, floor=-4.0)
 
@@ -52,6 +54,11 @@ def test_a_cell_belongs_to_the_object_that_dominates_it() -> None:
         assert bool(cells[0, number, band].all())
         assert not bool(cells[0, 1 - number, band].any())
     assert not bool(cells[0, 2].any())
+
+
+def test_objects_need_a_mel_bank() -> None:
+    with pytest.raises(EarmarkError, match="mel spectrograms"):
+        object_cells(Cells((1, 16, 16)), torch.zeros(1, 8), torch.zeros(1, 2, 8))
 
 
 def test_an_object_below_its_share_of_the_energy_owns_nothing() -> None:

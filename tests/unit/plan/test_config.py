@@ -9,6 +9,7 @@ import yaml
 
 from earmark.errors import EarmarkError
 from earmark.plan import config
+from earmark.plan.methods import methods, spelled
 from earmark.plan.reference import reference
 
 ROOT = Path(__file__).parents[3]
@@ -283,6 +284,15 @@ def test_comments_of_config_yaml_are_the_descriptions_of_the_schema():
             assert found[3] == described[key], ".".join(path)
             compared += 1
     assert compared > 30
+
+
+def test_every_method_is_listed_where_it_may_stand():
+    listed = {".".join(path[-2:]): key["examples"] for path, key in every_key() if "examples" in key}
+    assert set(listed) == set(config.KINDS)
+    assert listed["grid.methods"] == spelled(methods())
+    assert listed["evaluate.cross"] == spelled(methods(lambda method: method.has_basis))
+    for names in listed.values():
+        assert f": {' | '.join(names)} |".replace(" | ", " \\| ", len(names) - 1) in reference()
 
 
 def test_the_reference_is_made_from_the_schema():

@@ -12,6 +12,7 @@ import torch
 from scipy.io import wavfile
 from scipy.ndimage import gaussian_filter
 
+from earmark.errors import EarmarkError
 from earmark.explainers.explanation import Explanation
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks, masks, matched, render
@@ -88,6 +89,37 @@ def test_concept_sounds_sum_to_the_sound_of_the_standard_heatmap() -> None:
     sounds = render(FRONTEND, clip, maps.sum(dim=0), maps)
     whole = render(FRONTEND, clip, maps.sum(dim=0), maps.sum(dim=0).unsqueeze(0))[0]
     assert si_sdr(sounds.sum(dim=0), whole) > 60
+
+
+@pytest.mark.parametrize("inverse", ["additive", "mel-nnls"])
+def test_heatmaps_are_rendered_as_they_are_returned(scene, inverse: str) -> None:
+    """``attributor.heatmaps`` gives ``[B, 1, F, T]``, ``concept_heatmaps`` ``[B, K, 1, F, T]``."""
+    standard, maps = scene["standard"].unsqueeze(0), scene["maps"].unsqueeze(1)
+    expected = render(FRONTEND, scene["clip"], scene["standard"], scene["maps"], inverse=inverse)
+    assert torch.equal(render(FRONTEND, scene["clip"], standard, maps, inverse=inverse), expected)
+
+
+def test_what_cannot_be_rendered_is_an_error(scene) -> None:
+    clip, standard, maps = scene["clip"], scene["standard"], scene["maps"]
+    with pytest.raises(EarmarkError, match=r"must be \[K, F, T\] or \[K, 1, F, T\]"):
+        render(FRONTEND, clip, standard, standard)
+    with pytest.raises(EarmarkError, match=r"must be \[F, T\] or \[1, F, T\]"):
+        render(FRONTEND, clip, maps, maps)
+    with pytest.raises(EarmarkError, match="are no parts of"):
+        render(FRONTEND, clip, standard, maps[:, :32])
+    with pytest.raises(EarmarkError, match="mel-nnls"):
+        render(Other(), clip, standard, maps, inverse="mel-nnls")
+
+
+class Other:
+    """A front end without a mel bank."""
+
+    stft, istft, lift = FRONTEND.stft, FRONTEND.istft, FRONTEND.lift
+
+
+def test_a_front_end_without_a_mel_bank_filters_too(scene) -> None:
+    arguments = scene["clip"], scene["standard"], scene["maps"]
+    assert torch.equal(render(Other(), *arguments), render(FRONTEND, *arguments))
 
 
 @pytest.mark.parametrize("inverse", ["additive", "mel-nnls"])

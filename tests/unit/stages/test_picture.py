@@ -19,9 +19,12 @@ def heatmaps(layout, layer, method, k, clips):
         content = {
             "heatmaps": torch.randn(len(clips), k, 1, 32, 32, generator=torch.Generator().manual_seed(k)),
             "clips": torch.tensor(clips),
+            "logits": torch.ones(len(clips)),
             "gallery": torch.arange(len(clips)) < 2,
+            "scored": torch.arange(len(clips)) >= 2,
         }
-        artifacts.write_tensors(layout.concept("main", layer, method, k, cls) / "heatmaps.safetensors", content, {})
+        path = layout.concept("main", layer, method, k, cls) / "heatmaps.safetensors"
+        artifacts.write_tensors(path, content, {}, left_out=0)
 
 
 @pytest.mark.parametrize(("layer", "method", "k"), [("conv2", "drsa", 2), ("input", "standard", 1)])

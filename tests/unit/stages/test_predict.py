@@ -14,6 +14,7 @@ from earmark.data import predictions
 from earmark.data.dataset import open_dataset
 from earmark.data.predictions import Predictions
 from earmark.job import Job
+from earmark.metrics.scores import METRICS
 from earmark.models import base as models
 from earmark.models.base import logits_of
 from earmark.stages import predict
@@ -106,3 +107,8 @@ def test_known_are_the_recognised_clips_of_a_class_in_the_order_given(stripes, l
         ]
         assert len(wanted) > 60
         assert read(stripes).known(source, given, cls).tolist() == wanted
+
+
+def test_every_metric_that_is_written_is_declared(stripes):
+    written = json.loads((stripes.split("main") / "metrics.json").read_text())
+    assert set(written) - {"provenance"} <= set(METRICS)

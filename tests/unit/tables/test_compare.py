@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ from earmark.data.chosen import COLUMNS as CHOSEN_COLUMNS
 from earmark.data.chosen import RULES, SCORED
 from earmark.data.dataset import open_dataset
 from earmark.job import Job
-from earmark.metrics.scores import SCORES
+from earmark.metrics.scores import METRICS, SCORES
 from earmark.stages import compare, draw
 from earmark.stages import composites as rules
 from earmark.stages.score import COLUMNS
@@ -78,7 +79,7 @@ def ingested(layout):
     write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls.title(), PER_CLASS] for cls in CLASSES])
     manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
     write_csv(layout.manifest, manifest, [[row[1], row[2], row[3], 0, 1.0, 16000, "", "ok", ""] for row in rows])
-    artifacts.write_array(layout.clips, np.zeros(len(rows) * samples, np.int16))
+    np.save(layout.clips, np.zeros(len(rows) * samples, np.int16))
     logmel = torch.randn(len(rows), 1, 16, 16, generator=torch.Generator().manual_seed(0))
     artifacts.write_tensors(layout.logmel, {"logmel": logmel}, {}, clip_samples=samples)
 
@@ -364,6 +365,16 @@ def test_markdown_says_what_the_scores_can_show(tree):
         len(line.split("|")) for line in text.split("\n## K = 2, nan")[1].split("\n## ")[0].splitlines()[2:] if line
     }
     assert len(widths) == 1  # one table, all rows equally wide
+
+
+def test_every_metric_of_every_table_is_declared(tree):
+    """A label begins with its metric: what is subtracted, the part of the clip and the clips come behind it."""
+    written = {path.stem: {line.get("metric") for line in read_csv(path)} for path in tree.tables.glob("*.csv")}
+    named = {label for labels in written.values() for label in labels if label is not None}
+    assert {"thesis", "fair_zero - noise", "own - others", "test_accuracy", "best_epoch"} <= named
+    for label in named:
+        first = label.lstrip("(").split(" - ")[0]
+        assert re.split(", | object ", first)[0] in METRICS, label
 
 
 def test_model_table_averages_the_folds(tree):

@@ -8,6 +8,7 @@ from earmark.explainers.subspaces.basis import Subspaces, check_size, load, rand
 from earmark.explainers.subspaces.decompose import across, build
 from earmark.explainers.subspaces.pairs import Material
 
+# `build`, `across`, `load` and `find` are the doors of a family that earmark.explainers.base opens.
 __all__ = ["across", "build", "find", "load", "pca", "prca", "random"]
 
 

@@ -104,12 +104,17 @@ def decomposed(
 
 def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: Subspaces, seed: int) -> Explainer:
     """Make the explainer of any subspaces; see :func:`earmark.explainers.base.build`."""
-    several = across(method, model, layer, settings, [state], seed)
+    several = across(method, model, layer, settings, [state], [seed])
     return lambda batch: several(batch)[0]
 
 
 def across(
-    method: str, model: Model, layer: str, settings: Mapping[str, Any], states: Sequence[Subspaces], seed: int
+    method: str,
+    model: Model,
+    layer: str,
+    settings: Mapping[str, Any],
+    states: Sequence[Subspaces],
+    seeds: Sequence[int],
 ) -> Callable[[Batch], list[Parts]]:
     """Explain by several sets of subspaces at once; see :func:`decomposed`."""
     rules = from_config({"lrp": settings["lrp"]})

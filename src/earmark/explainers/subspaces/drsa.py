@@ -21,6 +21,7 @@ from earmark.explainers.subspaces.objective import check, epsilon, normalise, ob
 from earmark.explainers.subspaces.pairs import Material
 from earmark.seeds import derive
 
+# `build`, `across`, `load` and `find` are the doors of a family that earmark.explainers.base opens.
 __all__ = ["across", "build", "find", "fit", "load", "normalise", "objective", "polar"]
 
 MEMORY = 5

@@ -7,6 +7,7 @@ nothing; it says how much there is to find.
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass, replace
 
@@ -14,11 +15,10 @@ import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
 
-from earmark.data import predictions
-from earmark.data.dataset import ClassInfo, DataSet, open_dataset, stems_of
+from earmark.data import dataset, predictions
+from earmark.data.dataset import ClassInfo, DataSet, require_stems, stems_of
 from earmark.data.predictions import Predictions
 from earmark.data.selection import spread
-from earmark.errors import EarmarkError
 from earmark.explainers.subspaces.basis import Subspaces, check_size, load, random_orthogonal
 from earmark.explainers.subspaces.decompose import across, build
 from earmark.explainers.subspaces.pairs import Material
@@ -27,10 +27,11 @@ from earmark.lrp import attributor
 from earmark.lrp.rules import from_config
 from earmark.metrics.objects import information, object_cells
 from earmark.models import base as models
-from earmark.sound.logmel import LogMel
+from earmark.models.base import Model, Network
 
 log = logging.getLogger(__name__)
 
+# `build`, `across`, `load` and `find` are the doors of a family that earmark.explainers.base opens.
 __all__ = ["across", "build", "find", "load"]
 
 CLIPS = 64
@@ -63,6 +64,12 @@ class Units:
         return information(self.relevance(basis, n_subspaces))
 
 
+@functools.lru_cache(maxsize=1)
+def opened(job: Job) -> tuple[DataSet, Predictions, Network]:
+    """Open what a job's classes are all searched on: data set, predictions and model."""
+    return dataset.of(job), predictions.of(job), models.of(job)
+
+
 def find(method: str, material: Material) -> Subspaces:
     """Search the best subspaces of a class, from every other method's that the job names and from random ones.
 
@@ -73,10 +80,10 @@ def find(method: str, material: Material) -> Subspaces:
     """
     job, cls = material.job, material.cls
     settings = job.config["explainers"]["oracle"]
-    source = open_dataset(job.layout)
-    clips = training_clips(source, predictions.of(job), job, cls)
+    source, answered, model = opened(job)
+    clips = training_clips(source, answered, job, cls)
     generator = torch.Generator().manual_seed(job.seed("oracle", cls.slug))
-    units = collect(source, clips, material, settings["units"], generator)
+    units = collect(model, source, clips, material, settings["units"], generator)
     bases = [load(job.layout.concept(job.split, job.layer, name, job.k, cls.slug)).basis for name in job.starts]
     bases += [random_orthogonal(units.activations.shape[1], generator) for _ in range(settings["starts"])]
     found = search(units, bases, job.k, settings["iterations"])
@@ -93,17 +100,16 @@ def training_clips(source: DataSet, predictions: Predictions, job: Job, cls: Cla
     EarmarkError
         If the data set has no stems, or no training clip of the class is recognised.
     """
-    if not source.has_stems:
-        raise EarmarkError(f"{job.dataset} has no stems: only data with known sound objects have an oracle")
-    usable = predictions.known(source, source.split(job.split).train, cls)
-    if not len(usable):
-        raise EarmarkError(f"the model of {job.dataset}/{job.split} recognises no training clip of {cls.name}")
+    require_stems(source)
+    usable = predictions.training(source, source.split(job.split), cls)
     recordings = source.clips["recording"].to_numpy()[usable]
     count = job.config["explainers"]["oracle"]["clips"]
     return usable[spread(recordings, count, job.seed("oracle clips", cls.slug))]
 
 
-def collect(source: DataSet, clips: np.ndarray, material: Material, n_units: int, generator: torch.Generator) -> Units:
+def collect(
+    model: Model, source: DataSet, clips: np.ndarray, material: Material, n_units: int, generator: torch.Generator
+) -> Units:
     """Collect the positions of a layer's grid at which any object sounds, a random part of them if they are many.
 
     Objects' cells are pooled to the grid: a position's share of an object is the part of its input cells that are
@@ -111,11 +117,10 @@ def collect(source: DataSet, clips: np.ndarray, material: Material, n_units: int
     """
     parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     job, cls = material.job, material.cls
-    model, rules = models.of(job), from_config({"lrp": job.config["lrp"]})
-    frontend = LogMel.from_config(job.config)
+    rules = from_config({"lrp": job.config["lrp"]})
     device = next(model.network.parameters()).device
     for chosen in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
-        cells = object_cells(frontend, source.waveforms(chosen), stems_of(source, chosen))  # [B, O, F, T]
+        cells = object_cells(model.frontend, source.waveforms(chosen), stems_of(source, chosen))  # [B, O, F, T]
         inputs = source.logmel(chosen).to(device)
         targets = torch.full((len(chosen),), cls.index, device=device)
         pairs = attributor.pairs_at(model, inputs, targets, job.layer, rules)  # [B, D, h, w] each

@@ -228,7 +228,7 @@ def results(tmp_path_factory, trained) -> Path:
     artifacts.write_csv(
         layout.manifest, manifest, [[row[1], row[2], "", 0, 1.0, 16000, "", "", ""] for row in rows], {}
     )
-    artifacts.write_array(layout.clips, np.zeros(1, np.int16))
+    np.save(layout.clips, np.zeros(1, np.int16))
     artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
     architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     for split, network in (("main", trained.network), ("cv0", with_channels_permuted(trained.network, 2, ORDER))):
