@@ -189,7 +189,8 @@ def test_gpu_rules_and_only_they_ask_for_a_gpu_and_its_partition(story):
 def test_every_job_asks_for_memory_and_time_in_the_account_that_is_set(story):
     for job in story.jobs:
         assert job["Account"] == "lab"
-        assert job["MinMemoryNode"] in ("4000M", "6000M")
+        side_by_side = stages(job) == {"picture", "sonify"}
+        assert job["MinMemoryNode"] in (("8000M",) if side_by_side else ("4000M", "6000M"))
     for job in of_stage(story.jobs, "train"):
         limited = "cv0" in job["Comment"]
         assert (job["MinMemoryNode"], job["TimeLimit"]) == ("6000M", "00:01:00" if limited else "04:00:00")
@@ -235,7 +236,7 @@ def test_nothing_else_failed(story):
 def test_a_second_call_completes_the_rest_and_no_more(story):
     assert story.second.status == 0, story.second.output
     sent = sorted(job["Comment"] for job in story.resumed)
-    splits = [f"rule_train_wildcards_endless_{split}" for split in ("cv0", "cv1")]
+    splits = [f"rule_{stage}_wildcards_endless_{split}" for stage in ("predict", "train") for split in ("cv0", "cv1")]
     assert sent == ["rule_ingest_wildcards_unreadable", *splits]
     assert all((story.project.folder / target).exists() for target in TARGETS[1:])
 

@@ -177,7 +177,7 @@ def measure(study: Study) -> Recovery | None:
     ablation = study.read_csv(study.layout.split(study.split) / "ablation.csv", types)
     if ablation is None:
         return None
-    parts = read_all(study, [STANDARD, *study.grid])
+    parts = read_all(study, [STANDARD, *study.judged])
     ablation = ablation[ablation["set"] == TEST]
     groups = ablation.drop_duplicates(["cls", "clip"]).set_index(["cls", "clip"])["group"].sort_index()
     cls = groups.index.get_level_values("cls").to_numpy(str)
@@ -193,7 +193,7 @@ def measure(study: Study) -> Recovery | None:
         for label in by_seed[0][1]:
             values[label] = np.mean([test.of(groups.index, found[label]) for test, found in by_seed], axis=0)
     summaries = summarise(values, clips, study.draws, study.seed)
-    summaries |= summarise(subtract(comparisons(study.grid), values), clips, study.draws, study.seed, test=True)
+    summaries |= summarise(subtract(comparisons(study.judged), values), clips, study.draws, study.seed, test=True)
     summaries |= _information({at: [each[TEST] for each in seeds] for at, seeds in parts.items()}, clips, study)
     summaries |= _validated({at: [each[VALIDATION] for each in seeds] for at, seeds in parts.items()}, clips, study)
     return Recovery(clips, summaries, {cls.slug: study.source.object_names(cls) for cls in study.source.classes})
@@ -238,7 +238,7 @@ def _information(parts: Mapping[At, Sequence[Measured]], clips: Clips, study: St
             if any(named(other.method).fitted_to == "stems" for other in peers) and best.estimate > 0:
                 ratio = _interval(interval.estimate / best.estimate, resampled / drawn, interval)
                 found[Label(at, RATIO), cls] = Summary(ratio, n)
-        for first, second in rivals(study.grid):
+        for first, second in rivals(study.judged):
             if first in draws and second in draws:
                 (ours, drawn), (theirs, others) = draws[first], draws[second]
                 difference = _interval(ours.estimate - theirs.estimate, drawn - others, ours)
@@ -352,7 +352,7 @@ def rows(study: Study, recovery: Recovery | None) -> list[Row]:
     found, clips = recovery.summaries, recovery.clips
     n_objects = max(map(len, recovery.names.values()))
     written = []
-    for label in labels(study.grid, n_objects):
+    for label in labels(study.judged, n_objects):
         for cls, row in zip(clips.names, summary.rows([label], found, clips), strict=True):
             pooled = found.get((Label(label.at, NMI), cls))
             written.append((*row, "" if pooled is None else number(pooled.interval.estimate)))
@@ -366,7 +366,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
         return f"# {title}\n\nNot computed: there is no `ablation.csv`. Only data with stems have one.\n"
     found = recovery.summaries
     spoken = "; ".join(markdown.counted(recovery.clips, slug) for slug in recovery.names)
-    lines = [f"# {title}", notes(study.grid), f"Clips, by class: {spoken}.", ""]
+    lines = [f"# {title}", notes(study.judged), f"Clips, by class: {spoken}.", ""]
     for slug, names in recovery.names.items():
         lines += [f"## What the model uses: {slug}", ""]
         objects = [
@@ -382,7 +382,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
         logit = cell(found, Label(STANDARD, "logit"), slug)
         head = ["", "sound", f"logit lost without it (of {logit})", "share of the standard heatmap"]
         lines += markdown.table(head, [*objects, rest])
-    for k in study.ks:
+    for k in dict.fromkeys(at.k for at in study.judged):
         for cls in recovery.clips.names:
             lines += [f"## K = {k}, {'all classes' if cls == ALL else cls}", ""]
             metrics = (NMI, RATIO, *MATCHED)
@@ -390,7 +390,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
                 ["layer", "method", *metrics],
                 [
                     [at.layer, at.method, *(cell(found, Label(at, metric), cls) for metric in metrics)]
-                    for at in study.grid
+                    for at in study.judged
                     if at.k == k
                 ],
             )

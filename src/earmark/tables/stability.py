@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from earmark.data import dataset
-from earmark.explainers.subspaces.objective import RELATIVE_EPSILON
+from earmark.explainers.subspaces.objective import RELATIVE_EPSILON, soft_min
 from earmark.plan.methods import method_of
 from earmark.seeds import derive
 from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
@@ -164,8 +164,7 @@ def pooled(sums: ArrayLike) -> NDArray[np.float64]:
         means = table[..., 1:] / counts
         scale = means[..., :2].prod(axis=-1, keepdims=True)  # of eq. 3.4, both squared
         epsilon = RELATIVE_EPSILON * means[..., 2:3] / scale  # what the search adds inside both roots
-        quadratic = np.sqrt(means[..., 3:] / scale + epsilon)  # [..., K]
-        return np.sqrt(quadratic + np.sqrt(epsilon)).mean(axis=-1) ** 2
+        return soft_min(means[..., 3:] / scale, epsilon)[0]
 
 
 def _bounded(table: NDArray[np.float64], clusters: Clusters, draws: int, seed: int) -> list[Interval]:

@@ -82,6 +82,11 @@ class Study:
         return self.over_grid(self.methods)
 
     @property
+    def judged(self) -> list[At]:
+        """All of the grid, first what knows no layer."""
+        return [*(at for at in self.levels if at not in LEVELS), *self.grid]
+
+    @property
     def crossed(self) -> list[At]:
         """Where there are cross-class matrices."""
         return self.over_grid(self.config["evaluate"]["cross"])

@@ -143,7 +143,9 @@ class _Problem:
             columns += torch.matmul(by_start.permute(1, 2, 0), products.view(-1, n_starts, size).transpose(0, 1))
             gradient += theirs.mul_(slopes).T @ activations
             gradient += ours.mul_(slopes).T @ contexts
-        values, weights = soft_min(squares, self.n_pairs, self.epsilon)  # [S], [S, K]
+        values, quadratic, rooted = soft_min(squares / self.n_pairs, self.epsilon)  # [S], [S, K], [S, K]
+        # dJ / dR_nk = weight_k R_nk+
+        weights = rooted.mean(dim=-1, keepdim=True) / (self.n_subspaces * self.n_pairs) / (rooted * quadratic)
         by_column = weights.repeat_interleave(size // self.n_subspaces, dim=1)  # [S, D]
         gradient = gradient.view_as(bases).transpose(1, 2) * by_column.unsqueeze(1)
         return values, gradient, columns * weights.unsqueeze(2)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 
 from earmark.errors import EarmarkError
 from earmark.explainers.subspaces.basis import Subspaces, check_size
+
+Values = TypeVar("Values", torch.Tensor, NDArray[Any])
 
 OBJECTIVES = ("drsa", "dsa")
 
@@ -44,17 +47,14 @@ def epsilon(activations: torch.Tensor, contexts: torch.Tensor) -> float:
     return RELATIVE_EPSILON * float(scale) + ABSOLUTE_EPSILON
 
 
-def soft_min(squares: torch.Tensor, n_pairs: int, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pool squared positive relevances, summed over the pairs, ``[S, K]`` to the objective ``[S]``.
+def soft_min(squares: Values, epsilon: Any) -> tuple[Values, Values, Values]:
+    """Pool mean squared positive relevances ``[..., K]`` to the objective ``[...]`` (eq. 2.19 with q = 0.5).
 
-    Beside it weights ``[S, K]`` for its gradient: ``dJ / dR_nk = weight_k R_nk+``.
+    Beside it both roots ``[..., K]``, for its gradient: over the pairs, and of these again. Epsilon keeps them from zero.
     """
-    n_subspaces = squares.shape[-1]
-    quadratic = (squares / n_pairs + epsilon).sqrt()  # [S, K], M^2 over the pairs
-    rooted = (quadratic + math.sqrt(epsilon)).sqrt()  # [S, K]
-    mean = rooted.mean(dim=-1)  # [S]
-    weights = mean.unsqueeze(-1) / (n_subspaces * n_pairs) / (rooted * quadratic)
-    return mean.square(), weights  # M^0.5 over the subspaces
+    quadratic = (squares + epsilon) ** 0.5  # M^2 over the pairs
+    rooted = (quadratic + epsilon**0.5) ** 0.5
+    return rooted.mean(-1) ** 2, quadratic, rooted  # M^0.5 over the subspaces
 
 
 def objective(
@@ -91,8 +91,8 @@ def objective(
     if objective == "dsa":
         contexts = activations
     relevance = Subspaces(basis, n_subspaces).relevance(activations, contexts)  # [N, K]
-    squares = relevance.clamp_min(0).square().sum(dim=0, keepdim=True)  # [1, K]
-    return soft_min(squares, len(relevance), epsilon(activations, contexts))[0].squeeze(0)
+    squares = relevance.clamp_min(0).square().sum(dim=0)  # [K]
+    return soft_min(squares / len(relevance), epsilon(activations, contexts))[0]
 
 
 def normalise(vectors: torch.Tensor) -> torch.Tensor:
