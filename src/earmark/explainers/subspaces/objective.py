@@ -50,7 +50,8 @@ def epsilon(activations: torch.Tensor, contexts: torch.Tensor) -> float:
 def soft_min(squares: Values, epsilon: Any) -> tuple[Values, Values, Values]:
     """Pool mean squared positive relevances ``[..., K]`` to the objective ``[...]`` (eq. 2.19 with q = 0.5).
 
-    Beside it both roots ``[..., K]``, for its gradient: over the pairs, and of these again. Epsilon keeps them from zero.
+    Beside it both roots ``[..., K]``, for its gradient: over the pairs, and of these again. Epsilon keeps them from
+    zero.
     """
     quadratic = (squares + epsilon) ** 0.5  # M^2 over the pairs
     rooted = (quadratic + epsilon**0.5) ** 0.5
