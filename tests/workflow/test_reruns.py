@@ -143,7 +143,7 @@ def edited(project, name):
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize(("module", "expected"), edits())
+@pytest.mark.parametrize(("module", "expected"), list(edits()))
 def test_an_edited_module(dry_run, copied, module, expected):
     with edited(copied, module):
         assert stale(dry_run(copied)) == expected
