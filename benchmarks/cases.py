@@ -120,7 +120,7 @@ def _row(
 
 def _fit(activations: torch.Tensor, contexts: torch.Tensor) -> Subspaces:
     """Fit as the workflow does."""
-    settings = config.fill({})["fit"]
+    settings = config.fill({})["explainers"]["drsa"]
     return drsa.fit(
         activations,
         contexts,

@@ -14,6 +14,7 @@ from earmark.explainers.subspaces.basis import random_orthogonal
 from earmark.explainers.subspaces.decompose import concept_heatmaps
 from earmark.lrp import attributor
 from earmark.metrics.flipping import _tie_order, schedule, thesis_table
+from earmark.plan import config
 
 CPU = torch.device("cpu")
 
@@ -70,6 +71,15 @@ def test_published_step_climbs_the_librarys_objective() -> None:
     assert torch.allclose(stepped, drsa.polar(basis + gradient), atol=1e-8)
     reached = cases.published_objective(activations, contexts, runs=2, steps=100)
     assert drsa.fit(activations, contexts, 4).objective >= reached * (1 - 1e-6)
+
+
+def test_the_benchmark_fits_by_the_configurations_settings() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pairs = [torch.randn(200, 8, generator=generator) for _ in range(2)]
+    settings = config.fill({})["explainers"]["drsa"]
+    options = {"max_iterations": settings["max_iterations"], "tolerance": settings["tolerance"]}
+    expected = drsa.fit(*pairs, cases.K, n_restarts=settings["restarts"], **options)
+    assert torch.equal(cases._fit(*pairs).basis, expected.basis)
 
 
 def test_memory_and_time_are_measured() -> None:
