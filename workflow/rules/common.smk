@@ -172,7 +172,8 @@ def code_of(stage):
     """Return an input function: the files that a stage runs, and the methods that it explains by."""
 
     def run(wildcards):
-        return code(f"stages.{stage}", *(one.module for one in stages.STAGES[stage].methods(wildcards.method)))
+        explainers = stages.STAGES[stage].methods(wildcards.get("method"))
+        return code(f"stages.{stage}", *(one.module for one in explainers))
 
     return run
 
@@ -182,25 +183,29 @@ def config_of(stage, dataset=None):
     return lambda wildcards: stages.stage_config(config, dataset or wildcards.dataset, stage, wildcards.get("method"))
 
 
-def call(stage, **known):
-    """Return a rule's command: the stage, its coordinates, known or wildcards, and its configuration.
+GIVEN = {
+    "gpu": "{resources.gpu}",
+    "folds": "{resources.folds}",
+    "processes": "{threads}",
+    "starts": "{params.starts:q}",
+}
+"""Options that are no coordinates of results, and what a rule knows them by."""
 
-    Snakemake evaluates the call anew when a job runs; what a loop over rules sets is a param, or it is the last by then.
+
+def job(stage, **known):
+    """Return a param: the stage and its coordinates, known or wildcards.
+
+    A param, because Snakemake evaluates a rule's command anew when a job runs: what a loop over rules sets would be the
+    last by then.
     """
-    given = {
-        "gpu": "{resources.gpu}",
-        "folds": "{resources.folds}",
-        "processes": "{threads}",
-        "starts": "{params.starts:q}",
-    }
-    options = {
-        name: known.get(name, given.get(name, f"{{wildcards.{name}}}")) for name in stages.STAGES[stage].coordinates
-    }
-    words = [
-        f"--{name} {value}"
-        for name, value in ({"dataset": known.get("dataset", "{wildcards.dataset}")} | options).items()
-    ]
-    return f"earmark {stage} {' '.join(words)} --config {{params.config:q}} > {{log}} 2>&1"
+    names = ("dataset", *(name for name in stages.STAGES[stage].coordinates if name not in GIVEN))
+    return " ".join([stage, *(f"--{name} {known.get(name, f'{{{name}}}')}" for name in names)])
+
+
+def call(*options):
+    """Return a rule's command: its job, some of the options in `GIVEN` and its configuration."""
+    given = "".join(f" --{name} {GIVEN[name]}" for name in options)
+    return f"earmark {{params.job}}{given} --config {{params.config:q}} > {{log}} 2>&1"
 
 
 def record(stage, ending, dataset="{dataset}"):

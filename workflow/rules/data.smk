@@ -27,11 +27,12 @@ rule generate:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        job=job("generate"),
         config=config_of("generate"),
     message:
         "Generating the recordings of {wildcards.dataset}"
     shell:
-        call("generate")
+        call("processes")
 
 
 rule ingest:
@@ -53,6 +54,7 @@ rule ingest:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        job=job("ingest"),
         # A function that takes `output` is not compared: the same recordings may lie elsewhere.
         config=lambda wildcards, output: stages.stage_config(config, wildcards.dataset, "ingest"),
         compared=lambda wildcards: stages.compared_config(config, wildcards.dataset, "ingest"),
@@ -62,4 +64,4 @@ rule ingest:
     message:
         "Reading the recordings of {wildcards.dataset}"
     shell:
-        call("ingest")
+        call()

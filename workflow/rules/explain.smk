@@ -31,73 +31,46 @@ for dataset, classes in CLASSES.items():
             runtime=growing(60),
             gpu=1,
         params:
-            dataset=dataset,
+            job=job("explain", dataset=dataset),
             config=config_of("explain", dataset),
         message:
             f"Explaining {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
         shell:
-            call("explain", dataset="{params.dataset}")
+            call("gpu")
 
-    rule:
-        name:
-            f"picture_{dataset}"
-        input:
-            index=of(INDEX, dataset=dataset),
-            clips=f"results/{dataset}/clips.npy",
-            logmel=of(LOGMEL, dataset=dataset),
-            heatmaps=of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes),
-            standard=of(STANDARD_MAPS, dataset=dataset, cls=classes),
-            code=code("stages.picture"),
-        output:
-            of(f"{METHOD}/{{cls}}/heatmaps.png", dataset=dataset, cls=classes),
-        log:
-            record("picture", "log", dataset=dataset),
-        benchmark:
-            record("picture", "tsv", dataset=dataset)
-        group:
-            "sounds-{layer}"
-        conda:
-            "../../envs/earmark.yaml"
-        threads: stages.threads(config, "picture")
-        resources:
-            mem_mb=growing(4000),
-            runtime=growing(60),
-        params:
-            dataset=dataset,
-            config=config_of("picture", dataset),
-        message:
-            f"Drawing {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
-        shell:
-            call("picture", dataset="{params.dataset}")
+    for stage, written, doing in (
+        ("picture", of(f"{METHOD}/{{cls}}/heatmaps.png", dataset=dataset, cls=classes), "Drawing"),
+        ("sonify", directory(of(f"{METHOD}/{{cls}}/sounds", dataset=dataset, cls=classes)), "Rendering"),
+    ):
 
-    rule:
-        name:
-            f"sonify_{dataset}"
-        input:
-            index=of(INDEX, dataset=dataset),
-            clips=f"results/{dataset}/clips.npy",
-            logmel=of(LOGMEL, dataset=dataset),
-            heatmaps=of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes),
-            standard=of(STANDARD_MAPS, dataset=dataset, cls=classes),
-            code=code("stages.sonify"),
-        output:
-            directory(of(f"{METHOD}/{{cls}}/sounds", dataset=dataset, cls=classes)),
-        log:
-            record("sonify", "log", dataset=dataset),
-        benchmark:
-            record("sonify", "tsv", dataset=dataset)
-        group:
-            "sounds-{layer}"
-        conda:
-            "../../envs/earmark.yaml"
-        threads: stages.threads(config, "sonify")
-        resources:
-            mem_mb=growing(4000),
-            runtime=growing(60),
-        params:
-            dataset=dataset,
-            config=config_of("sonify", dataset),
-        message:
-            f"Rendering {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
-        shell:
-            call("sonify", dataset="{params.dataset}")
+        rule:
+            name:
+                f"{stage}_{dataset}"
+            input:
+                index=of(INDEX, dataset=dataset),
+                clips=f"results/{dataset}/clips.npy",
+                logmel=of(LOGMEL, dataset=dataset),
+                heatmaps=of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes),
+                standard=of(STANDARD_MAPS, dataset=dataset, cls=classes),
+                code=code(f"stages.{stage}"),
+            output:
+                written,
+            log:
+                record(stage, "log", dataset=dataset),
+            benchmark:
+                record(stage, "tsv", dataset=dataset)
+            group:
+                "sounds-{layer}"
+            conda:
+                "../../envs/earmark.yaml"
+            threads: stages.threads(config, stage)
+            resources:
+                mem_mb=growing(4000),
+                runtime=growing(60),
+            params:
+                job=job(stage, dataset=dataset),
+                config=config_of(stage, dataset),
+            message:
+                f"{doing} {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
+            shell:
+                call()

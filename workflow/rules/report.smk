@@ -49,11 +49,12 @@ rule compare:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        job=job("compare", split="main"),
         config=config_of("compare"),
     message:
         "Comparing the explanations of {wildcards.dataset}"
     shell:
-        call("compare", split="main")
+        call()
 
 
 rule draw:
@@ -95,8 +96,9 @@ rule draw:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        job=job("draw", split="main"),
         config=config_of("draw"),
     message:
         "Drawing the figures of {wildcards.dataset}"
     shell:
-        call("draw", split="main")
+        call()

@@ -27,12 +27,12 @@ for dataset, classes in CLASSES.items():
             runtime=growing(60),
             gpu=1,
         params:
-            dataset=dataset,
+            job=job("collect", dataset=dataset),
             config=config_of("collect", dataset),
         message:
             f"Collecting pairs at {dataset}/{{wildcards.split}}/{{wildcards.layer}}"
         shell:
-            call("collect", dataset="{params.dataset}")
+            call("gpu")
 
     rule:
         name:
@@ -73,7 +73,7 @@ for dataset, classes in CLASSES.items():
             runtime=growing(120),
             gpu=1,
         params:
-            dataset=dataset,
+            job=job("fit", dataset=dataset),
             config=config_of("fit", dataset),
             starts=lambda wildcards, dataset=dataset: (
                 starts(dataset) if method_of(wildcards.method).fitted_to == "stems" else []
@@ -81,4 +81,4 @@ for dataset, classes in CLASSES.items():
         message:
             f"Fitting {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
         shell:
-            call("fit", dataset="{params.dataset}")
+            call("starts", "gpu")

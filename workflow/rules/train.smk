@@ -29,11 +29,12 @@ rule train:
         # Told to the job as a resource: how many there are is no parameter that could make a model stale.
         folds=lambda wildcards: planned_folds(wildcards.dataset),
     params:
+        job=job("train"),
         config=config_of("train"),
     message:
         "Training the model {wildcards.dataset}/{wildcards.split}"
     shell:
-        call("train")
+        call("folds", "gpu")
 
 
 rule predict:
@@ -59,11 +60,12 @@ rule predict:
         runtime=growing(60),
         gpu=1,
     params:
+        job=job("predict"),
         config=config_of("predict"),
     message:
         "Evaluating the model {wildcards.dataset}/{wildcards.split}"
     shell:
-        call("predict")
+        call("gpu")
 
 
 rule choose:
@@ -85,8 +87,9 @@ rule choose:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        job=job("choose"),
         config=config_of("choose"),
     message:
         "Choosing clips of {wildcards.dataset}/{wildcards.split}"
     shell:
-        call("choose")
+        call()
