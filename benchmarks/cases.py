@@ -135,17 +135,17 @@ def _fit(activations: torch.Tensor, contexts: torch.Tensor) -> Subspaces:
 def _counted() -> Iterator[list[float]]:
     """Count the floating-point operations of the objective's evaluations: four products of pairs and basis."""
     counts: list[float] = []
-    original = drsa._Problem._pooled
+    original = drsa.SoftMinimum.evaluated
 
-    def pooled(problem: drsa._Problem, bases: torch.Tensor) -> Any:
+    def evaluated(problem: drsa.SoftMinimum, bases: torch.Tensor) -> Any:
         counts.append(8.0 * len(bases) * problem.n_pairs * bases.shape[-1] ** 2)
         return original(problem, bases)
 
-    drsa._Problem._pooled = pooled  # type: ignore[method-assign]
+    drsa.SoftMinimum.evaluated = evaluated  # type: ignore[method-assign]
     try:
         yield counts
     finally:
-        drsa._Problem._pooled = original  # type: ignore[method-assign]
+        drsa.SoftMinimum.evaluated = original  # type: ignore[method-assign]
 
 
 def published_objective(activations: torch.Tensor, contexts: torch.Tensor, runs: int, steps: int) -> float:
@@ -471,7 +471,7 @@ def _grown(setting: Setting, name: str, xs: list[int], call: Callable[[int], Cal
 def _evaluation_growth(setting: Setting) -> list[Row]:
     def evaluation(n_pairs: int, n_channels: int, n_subspaces: int) -> Callable[[], Any]:
         pairs = (drsa.normalise(part).to(setting.device) for part in inputs.simulated_pairs(n_pairs, n_channels))
-        problem = drsa._Problem.of(*pairs, n_subspaces)
+        problem = drsa.SoftMinimum(*pairs, n_subspaces)
         start = random_orthogonal(n_channels, torch.Generator().manual_seed(0)).to(setting.device)
         return lambda: problem.points(start.expand(4, -1, -1).contiguous())
 

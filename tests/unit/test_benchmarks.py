@@ -12,6 +12,7 @@ from earmark.explainers.subspaces import drsa
 from earmark.explainers.subspaces.baselines import random
 from earmark.explainers.subspaces.basis import random_orthogonal
 from earmark.explainers.subspaces.decompose import concept_heatmaps
+from earmark.explainers.subspaces.rotations import polar
 from earmark.lrp import attributor
 from earmark.metrics.flipping import _tie_order, schedule, thesis_table
 from earmark.plan import config
@@ -68,7 +69,7 @@ def test_published_step_climbs_the_librarys_objective() -> None:
     expected = basis.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(drsa.objective(activations, contexts, expected, 4), expected)
     stepped = baselines.drsa_step(activations, contexts, basis, 4)
-    assert torch.allclose(stepped, drsa.polar(basis + gradient), atol=1e-8)
+    assert torch.allclose(stepped, polar(basis + gradient), atol=1e-8)
     reached = cases.published_objective(activations, contexts, runs=2, steps=100)
     assert drsa.fit(activations, contexts, 4).objective >= reached * (1 - 1e-6)
 

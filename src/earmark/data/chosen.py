@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from earmark.data.dataset import TEST, VALIDATION, ClassInfo
 from earmark.errors import EarmarkError
 from earmark.job import Job
+from earmark.progress import Progress
 from earmark.store import artifacts
 from earmark.store.layout import Layout
 
@@ -68,6 +70,30 @@ class Explained(NamedTuple):
     scored: NDArray[np.bool_]
 
 
+class Truth(NamedTuple):
+    """The clips of one class and one of `SETS` on which ground truth is measured.
+
+    Attributes
+    ----------
+    which : str
+        The set.
+    cls : ClassInfo
+        The class.
+    clips : array of int [B]
+        Rows of the clip index.
+    logits : array of float32 [B]
+        Of the class.
+    left_out : int
+        Clips that were looked at but are not recognised.
+    """
+
+    which: str
+    cls: ClassInfo
+    clips: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    left_out: int
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What is looked at of one model's data set.
@@ -102,6 +128,21 @@ class Chosen:
         clips = np.concatenate([shown[alone], counted])
         logits = np.concatenate([self.logits(cls, GALLERY)[alone], self.logits(cls, SCORED)])
         return Explained(clips, logits, np.isin(clips, shown), np.isin(clips, counted))
+
+    def truths(self, classes: Sequence[ClassInfo], progress: Progress) -> Iterator[Truth]:
+        """Yield what ground truth is measured on, set by set, and tell the progress after each.
+
+        Raises
+        ------
+        EarmarkError
+            At a class of which no clip is recognised.
+        """
+        for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in classes), start=1):
+            use = truth(which)
+            self.require(cls, use)
+            slug = cls.slug
+            yield Truth(which, cls, self.clips(slug, use), self.logits(slug, use), self.left_out(slug, use))
+            progress(done, f"{slug}, {which}")
 
     def require(self, cls: ClassInfo, use: str) -> None:
         """Raise unless a use has a clip of a class.

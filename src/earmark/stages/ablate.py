@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from earmark.data import chosen, dataset
-from earmark.data.chosen import SETS, truth
+from earmark.data.chosen import SETS
 from earmark.data.dataset import require_stems, stems_of
 from earmark.job import Job
 from earmark.models import base as models
@@ -37,11 +37,7 @@ def run(job: Job) -> None:
     require_stems(source)
     progress = job.progress(len(source.classes) * len(SETS))
     rows: list[tuple[Any, ...]] = []
-    for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
-        use = truth(which)
-        choice.require(cls, use)
-        clips, logits = choice.clips(cls.slug, use), choice.logits(cls.slug, use)
-        left_out = choice.left_out(cls.slug, use)
+    for which, cls, clips, logits, left_out in choice.truths(source.classes, progress):
         index = source.clips.iloc[clips]
         for number, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             stems = stems_of(source, [clip])[0]
@@ -49,7 +45,6 @@ def run(job: Job) -> None:
             for place in torch.nonzero(stems.abs().amax(dim=1) > 0).squeeze(1).tolist():
                 values = float(logits[number]), float(reduced[place, cls.index])
                 rows.append((which, cls.slug, clip, path, group, place + 1, *values, left_out))
-        progress(done, f"{cls.slug}, {which}")
     artifacts.write_csv(job.layout.split(job.split) / "ablation.csv", COLUMNS, rows, job.made)
 
 

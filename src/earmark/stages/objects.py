@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from earmark.data import chosen, dataset
-from earmark.data.chosen import SETS, truth
+from earmark.data.chosen import SETS
 from earmark.data.dataset import TEST, DataSet, require_stems, stems_of
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
@@ -63,9 +63,7 @@ def run(job: Job) -> None:
     progress = job.progress(len(source.classes) * len(SETS))
     whole = explainers.build(STANDARD, model, INPUT_LAYER, job.config, None, 0)
     rows: list[tuple[Any, ...]] = []
-    for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in source.classes), start=1):
-        choice.require(cls, truth(which))
-        clips, logits = choice.clips(cls.slug, truth(which)), choice.logits(cls.slug, truth(which))
+    for which, cls, clips, logits, _ in choice.truths(source.classes, progress):
         state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
         explain = explainers.build(job.method, model, job.layer, job.config, state, seed)
         sounds = job.config["objects"]["sounds"] if which == TEST else 0
@@ -82,7 +80,6 @@ def run(job: Job) -> None:
             about = zip(batch.clips.tolist(), index["path"], index["group"], measured, strict=True)
             for clip, path, group, found in about:
                 rows.extend((which, cls.slug, clip, path, group, told[clip], *values) for values in found)
-        progress(done, f"{cls.slug}, {which}")
     artifacts.write_csv(job.folder / "objects.csv", COLUMNS, rows, job.made)
 
 

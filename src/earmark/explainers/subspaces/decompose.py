@@ -94,8 +94,9 @@ def decomposed(
             raise EarmarkError(
                 f"subspaces of {projections.shape[-1]} channels do not fit {layer}, which has {trace.contexts.shape[1]}"
             )
+        at_once = trace.contexts.flatten(2) if trace.contexts.dim() > 2 else trace.contexts.unsqueeze(2)  # [B, D, g]
         for number, projection in enumerate(projections):
-            contexts = torch.einsum("de,be...->bd...", projection, trace.contexts)
+            contexts = (projection @ at_once).view_as(trace.contexts)
             last = number == len(projections) - 1
             heatmaps[done : done + len(batch), number] = trace.heatmap(contexts, last)
         done += len(batch)

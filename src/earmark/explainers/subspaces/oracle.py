@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.optimize import OptimizeResult, minimize
 
 from earmark.data import dataset, predictions
 from earmark.data.dataset import ClassInfo, DataSet, require_stems, stems_of
@@ -22,6 +21,7 @@ from earmark.data.selection import spread
 from earmark.explainers.subspaces.basis import Subspaces, check_size, load, random_orthogonal
 from earmark.explainers.subspaces.decompose import across, build
 from earmark.explainers.subspaces.pairs import Material
+from earmark.explainers.subspaces.rotations import Objective, ascend, best_of
 from earmark.job import Job
 from earmark.lrp import attributor
 from earmark.lrp.rules import from_config
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 # `build`, `across`, `load` and `find` are the doors of a family that earmark.explainers.base opens.
 __all__ = ["across", "build", "find", "load"]
+
+TOLERANCE = 1e-5
+"""A search ends when it gains less than this, relatively, over ten evaluations."""
 
 CLIPS = 64
 """Clips whose stems are held at once."""
@@ -54,14 +57,26 @@ class Units:
     contexts: torch.Tensor
     shares: torch.Tensor
 
-    def relevance(self, basis: torch.Tensor, n_subspaces: int) -> torch.Tensor:
-        """Pool the positive relevance of subspaces on objects, ``[K, O]``; differentiable by the basis."""
-        found = Subspaces(basis, n_subspaces).relevance(self.activations, self.contexts)  # [N, K]
-        return found.clamp_min(0).T @ self.shares
 
-    def information(self, basis: torch.Tensor, n_subspaces: int) -> torch.Tensor:
-        """Information of the concepts on the objects, a scalar."""
-        return information(self.relevance(basis, n_subspaces))
+class Separation(Objective):
+    """Information of subspaces on the objects of units, by their positive relevance on each."""
+
+    def __init__(self, units: Units, n_subspaces: int) -> None:
+        super().__init__(units.activations, units.contexts, n_subspaces)
+        self.shares = units.shares
+
+    def on_objects(self, bases: torch.Tensor) -> torch.Tensor:
+        """Positive relevance of bases' ``[S, D, D]`` subspaces on objects, pooled over the units: ``[S, K, O]``."""
+        return torch.einsum("nsk,no->sko", self.relevance(bases).clamp_min(0), self.shares)
+
+    def evaluated(self, bases: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Evaluate bases ``[S, D, D]``: the slope of a positive relevance is the slope of what it is added to."""
+        pooled = self.on_objects(bases).double().requires_grad_()
+        values = information(pooled)
+        (rising,) = torch.autograd.grad(values.sum(), pooled)  # [S, K, O]
+        by_unit = torch.einsum("sko,no->nsk", rising.to(self.shares), self.shares)
+        sums = self.sums(bases, lambda rows, relevance: by_unit[rows] * (relevance > 0))
+        return values.detach(), *sums
 
 
 @functools.lru_cache(maxsize=1)
@@ -135,51 +150,24 @@ def collect(
 
 
 def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_iterations: int) -> Subspaces:
-    """Maximise the information over orthogonal bases, from every start (L-BFGS).
+    """Maximise the information over orthogonal bases, from every start.
 
     Parameters
     ----------
     units : Units
         Positions of one class at one layer.
     starts : list of torch.Tensor
-        Orthogonal bases ``[D, D]``; the search runs over ``U exp(W)`` with skew-symmetric ``W``, ``W = 0`` at first.
+        Orthogonal bases ``[D, D]``.
     n_subspaces : int
         ``K``; must divide ``D``.
     max_iterations : int
-        Per start.
+        Evaluations per start.
 
     Returns
     -------
     Subspaces
         The best one found, hence at least as good as every start; ``objective`` is its information.
     """
-    size = units.activations.shape[1]
-    check_size(size, n_subspaces)
-    rows, columns = torch.tril_indices(size, size, offset=-1)
-
-    def rotated(start: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-        lower = torch.zeros(size, size, dtype=torch.float64).index_put((rows, columns), angles)
-        return start @ torch.linalg.matrix_exp(lower - lower.T)
-
-    def ascend(start: torch.Tensor) -> tuple[float, torch.Tensor, list[float]]:
-        history: list[float] = []
-
-        def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-            angles = torch.tensor(values, requires_grad=True)
-            reached = units.information(rotated(start, angles).float(), n_subspaces)
-            (slope,) = torch.autograd.grad(reached, angles)
-            return -reached.item(), -slope.numpy()
-
-        def note(intermediate_result: OptimizeResult) -> None:
-            history.append(-float(intermediate_result.fun))
-
-        history.append(units.information(start.float(), n_subspaces).item())
-        options = {"maxiter": max_iterations, "ftol": 1e-6}
-        found = minimize(loss, np.zeros(len(rows)), jac=True, method="L-BFGS-B", callback=note, options=options)
-        return -float(found.fun), rotated(start, torch.from_numpy(found.x)).float(), history
-
-    reached = [ascend(start.double()) for start in starts]
-    value, basis, _ = max(reached, key=lambda result: result[0])
-    return Subspaces(
-        basis, n_subspaces, value, tuple(result[0] for result in reached), tuple(tuple(result[2]) for result in reached)
-    )
+    check_size(units.activations.shape[1], n_subspaces)
+    searches = ascend(Separation(units, n_subspaces), [start.double() for start in starts], max_iterations, TOLERANCE)
+    return best_of(searches, n_subspaces, units.activations.dtype)

@@ -49,7 +49,7 @@ def test_objective_is_equation_2_19(n_subspaces: int) -> None:
 
 def test_closed_form_gradient_is_that_of_autograd() -> None:
     activations, contexts = (drsa.normalise(part) for part in pairs(60, 8))
-    problem = drsa._Problem.of(activations, contexts, 4)
+    problem = drsa.SoftMinimum(activations, contexts, 4)
     for seed in range(3):
         basis = random_orthogonal(8, torch.Generator().manual_seed(seed)).requires_grad_()
         value = drsa.objective(activations, contexts, basis, 4)

@@ -11,10 +11,11 @@ import torch
 from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
 from earmark.explainers.subspaces import oracle
-from earmark.explainers.subspaces.basis import random_orthogonal
-from earmark.explainers.subspaces.oracle import Units
+from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
+from earmark.explainers.subspaces.oracle import Separation, Units
 from earmark.explainers.subspaces.pairs import Material
 from earmark.job import Job
+from earmark.metrics.objects import information
 
 
 def planted(size: int, n_objects: int, count: int, seed: int) -> tuple[Units, torch.Tensor]:
@@ -32,9 +33,15 @@ def planted(size: int, n_objects: int, count: int, seed: int) -> tuple[Units, to
     return Units(activations, activations.clone(), shares), basis
 
 
+def told(units: Units, basis: torch.Tensor, n_subspaces: int) -> float:
+    """Information of a basis on the objects of units, by the definition."""
+    found = Subspaces(basis.double(), n_subspaces).relevance(units.activations.double(), units.contexts.double())
+    return float(information(found.clamp_min(0).T @ units.shares.double()))
+
+
 def test_it_finds_planted_objects_from_anywhere() -> None:
     units, basis = planted(8, 4, 1000, 0)
-    assert float(units.information(basis.float(), 4)) > 0.999
+    assert told(units, basis, 4) > 0.999
     starts = [random_orthogonal(8, torch.Generator().manual_seed(seed)) for seed in range(4)]
     found = oracle.search(units, starts, 4, 200)
     assert found.objective > 0.95
@@ -51,11 +58,11 @@ def test_it_is_at_least_as_good_as_every_start() -> None:
     )
     starts = [random_orthogonal(6, generator) for _ in range(5)]
     found = oracle.search(units, starts, 3, 5)
-    reached = [float(units.information(start.float(), 3)) for start in starts]
+    reached = [told(units, start, 3) for start in starts]
     assert len(found.restarts) == len(found.history) == 5
     assert all(after >= before - 1e-6 for before, after in zip(reached, found.restarts, strict=True))
     assert found.objective == max(found.restarts)
-    assert float(units.information(found.basis, 3)) == pytest.approx(found.objective, abs=1e-4)
+    assert told(units, found.basis, 3) == pytest.approx(found.objective, abs=1e-4)
     more = oracle.search(units, [*starts, torch.eye(6)], 3, 5)
     assert more.objective >= found.objective
 
@@ -68,7 +75,22 @@ def test_relevance_on_objects_is_a_sum_over_units() -> None:
         for k in range(2):
             block = basis[:, 2 * k : 2 * k + 2]
             wanted[k] += torch.relu((a @ block) @ (c @ block)) * shares
-    assert torch.allclose(units.relevance(basis, 2), wanted, rtol=1e-4)
+    assert torch.allclose(Separation(units, 2).on_objects(basis.unsqueeze(0))[0], wanted, rtol=1e-4)
+
+
+def test_closed_form_gradient_is_that_of_autograd() -> None:
+    generator = torch.Generator().manual_seed(2)
+    parts = [torch.randn(60, 8, generator=generator, dtype=torch.float64) for _ in range(2)]
+    units = Units(*parts, torch.rand(60, 3, generator=generator, dtype=torch.float64))
+    for _ in range(3):
+        basis = random_orthogonal(8, generator).requires_grad_()
+        found = Subspaces(basis, 4).relevance(*parts)
+        value = information(found.clamp_min(0).T @ units.shares)
+        (euclidean,) = torch.autograd.grad(value, basis)
+        turned = basis.detach().T @ euclidean
+        (point,) = Separation(units, 4).points(basis.detach().unsqueeze(0))
+        assert point.value == pytest.approx(value.item(), rel=1e-12)
+        assert torch.allclose(point.gradient, (turned - turned.T) / 2, atol=1e-12)
 
 
 def test_subspaces_must_fit_the_layer() -> None:
