@@ -56,4 +56,5 @@ def report(found: Subspaces, relevance: Tensor, material: Material) -> dict[str,
             {"start": name, "objective": value, "iterations": len(course) - 1, "history": list(course)}
             for name, value, course in zip(found.starts, found.restarts, found.history, strict=True)
         ],
+        "warnings": list(found.warnings),
     }

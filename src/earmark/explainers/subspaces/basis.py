@@ -27,13 +27,15 @@ class Subspaces:
     n_subspaces : int
         ``K``.
     objective : float
-        Eq. 2.19 on the normalised training pairs; NaN for methods that do not maximise it.
+        What the method maximises, at the basis; NaN for methods without a search.
     restarts : tuple of float
         The objective that each start reached, in the order of the starts.
     history : tuple of tuple of float
         Objective after every iteration, per start.
     starts : tuple of str
         Names of the starts.
+    warnings : tuple of str
+        What a reader of the fit should know.
     """
 
     basis: torch.Tensor
@@ -42,6 +44,7 @@ class Subspaces:
     restarts: tuple[float, ...] = ()
     history: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
     starts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> torch.Tensor:

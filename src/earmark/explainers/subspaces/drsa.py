@@ -15,19 +15,18 @@ from earmark.explainers.subspaces.basis import Subspaces, load, random_orthogona
 from earmark.explainers.subspaces.decompose import across, build
 from earmark.explainers.subspaces.objective import check, epsilon, normalise, objective, soft_min
 from earmark.explainers.subspaces.pairs import Material
-from earmark.explainers.subspaces.rotations import Objective, ascend, best_of, polar
+from earmark.explainers.subspaces.rotations import (
+    SAMPLE_TOLERANCE,
+    Objective,
+    ascend,
+    best_of,
+    polar,
+    sample_of,
+)
 from earmark.seeds import derive
 
 # `build`, `across`, `load` and `find` are the doors of a family that earmark.explainers.base opens.
 __all__ = ["across", "build", "find", "fit", "load", "normalise", "objective"]
-
-SAMPLED = 4
-"""One pair in so many is enough to begin with, where that leaves SAMPLE_PER_CHANNEL pairs per channel."""
-
-SAMPLE_PER_CHANNEL = 16
-
-SAMPLE_TOLERANCE = 10.0
-"""How much sooner, in gain per iteration, the search on the sample stops."""
 
 CLUSTERED_PAIRS = 2000
 
@@ -165,13 +164,12 @@ def fit(
     for restart in range(n_restarts):
         starts.append(random_orthogonal(size, torch.Generator().manual_seed(derive(seed, restart))))
     starts = [start.to(activations.device) for start in starts]
-    if len(first) >= SAMPLED * SAMPLE_PER_CHANNEL * size:
-        generator = torch.Generator().manual_seed(derive(seed, "sample"))
-        sample = torch.randperm(len(first), generator=generator)[: len(first) // SAMPLED].to(first.device)
-        problem = SoftMinimum(first[sample], second[sample], n_subspaces)
-        rough = ascend(problem, starts, max_iterations, SAMPLE_TOLERANCE * tolerance)
-        starts = [search.point.basis for search in rough]
-    searches = ascend(SoftMinimum(first, second, n_subspaces), starts, max_iterations, tolerance)
+    problems = [(SoftMinimum(first, second, n_subspaces), tolerance)]
+    sample = sample_of(len(first), 1, size, torch.Generator().manual_seed(derive(seed, "sample")))
+    if sample is not None:
+        rows = sample.to(first.device)
+        problems.insert(0, (SoftMinimum(first[rows], second[rows], n_subspaces), SAMPLE_TOLERANCE * tolerance))
+    searches = ascend(problems, starts, max_iterations)
     names = ("data", *(f"random {number}" for number in range(1, n_restarts + 1)))
     found = replace(best_of(searches, n_subspaces, activations.dtype), starts=names)
     return found.ordered(activations, contexts)

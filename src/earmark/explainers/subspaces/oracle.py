@@ -7,27 +7,24 @@ nothing; it says how much there is to find.
 
 from __future__ import annotations
 
-import functools
 import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from earmark.data import dataset, predictions
 from earmark.data.dataset import ClassInfo, DataSet, require_stems, stems_of
 from earmark.data.predictions import Predictions
 from earmark.data.selection import spread
 from earmark.explainers.subspaces.basis import Subspaces, check_size, load, random_orthogonal
 from earmark.explainers.subspaces.decompose import across, build
-from earmark.explainers.subspaces.pairs import Material
-from earmark.explainers.subspaces.rotations import Objective, ascend, best_of
+from earmark.explainers.subspaces.pairs import Material, opened
+from earmark.explainers.subspaces.rotations import SAMPLE_TOLERANCE, Objective, ascend, best_of, sample_of
 from earmark.job import Job
 from earmark.lrp import attributor
 from earmark.lrp.rules import from_config
 from earmark.metrics.objects import information, object_cells
-from earmark.models import base as models
-from earmark.models.base import Model, Network
+from earmark.models.base import Model
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +54,10 @@ class Units:
     contexts: torch.Tensor
     shares: torch.Tensor
 
+    def only(self, rows: torch.Tensor) -> Units:
+        """Keep some positions, ``[n]``."""
+        return Units(self.activations[rows], self.contexts[rows], self.shares[rows])
+
 
 class Separation(Objective):
     """Information of subspaces on the objects of units, by their positive relevance on each."""
@@ -77,12 +78,6 @@ class Separation(Objective):
         by_unit = torch.einsum("sko,no->nsk", rising.to(self.shares), self.shares)
         sums = self.sums(bases, lambda rows, relevance: by_unit[rows] * (relevance > 0))
         return values.detach(), *sums
-
-
-@functools.lru_cache(maxsize=1)
-def opened(job: Job) -> tuple[DataSet, Predictions, Network]:
-    """Open what a job's classes are all searched on: data set, predictions and model."""
-    return dataset.of(job), predictions.of(job), models.of(job)
 
 
 def find(method: str, material: Material) -> Subspaces:
@@ -168,6 +163,11 @@ def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_itera
     Subspaces
         The best one found, hence at least as good as every start; ``objective`` is its information.
     """
-    check_size(units.activations.shape[1], n_subspaces)
-    searches = ascend(Separation(units, n_subspaces), [start.double() for start in starts], max_iterations, TOLERANCE)
+    size = units.activations.shape[1]
+    check_size(size, n_subspaces)
+    problems = [(Separation(units, n_subspaces), TOLERANCE)]
+    rows = sample_of(len(units.shares), 1, size, torch.Generator().manual_seed(0))
+    if rows is not None:
+        problems.insert(0, (Separation(units.only(rows), n_subspaces), SAMPLE_TOLERANCE * TOLERANCE))
+    searches = ascend(problems, [start.double() for start in starts], max_iterations)
     return best_of(searches, n_subspaces, units.activations.dtype)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from earmark.data import dataset, predictions
 from earmark.data.dataset import ClassInfo, DataSet
+from earmark.data.predictions import Predictions
 from earmark.data.selection import spread
 from earmark.job import Job
 from earmark.lrp import attributor
 from earmark.lrp.rules import Rules
-from earmark.models.base import Model
+from earmark.models import base as models
+from earmark.models.base import Model, Network
 from earmark.seeds import derive
+
+CLIPS = 16
+"""Clips whose whole grids are held at once."""
+
+WINDOW = 1024
+"""Positions of a finer grid that are taken of each clip."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,21 @@ class Material:
         The class.
     activations, contexts : torch.Tensor
         Pairs ``[N, D]``, on the device to compute on.
+    clips : array of int [B] or None
+        For methods fitted to whole clips: rows of the clip index to take instead of those that the method chooses.
     """
 
     job: Job
     cls: ClassInfo
     activations: torch.Tensor
     contexts: torch.Tensor
+    clips: NDArray[np.int64] | None = None
+
+
+@functools.lru_cache(maxsize=1)
+def opened(job: Job) -> tuple[DataSet, Predictions, Network]:
+    """Open what a job's classes are all fitted to, beside their pairs: data set, predictions and model."""
+    return dataset.of(job), predictions.of(job), models.of(job)
 
 
 def pairs_of(
@@ -87,6 +108,54 @@ def pairs_of(
         torch.Generator().manual_seed(derive(config["seed"], "positions", cls.slug)),
     )
     return tensors | {"clip": torch.from_numpy(chosen)[tensors["clip"]]}
+
+
+def grid_at(model: Model, source: DataSet, layer: str) -> tuple[int, ...]:
+    """Return the shape of a layer's grid; none for a layer without."""
+    device = next(model.network.parameters()).device
+    return tuple(model.watched(source.logmel(np.arange(1)).to(device), layer)[0].shape[2:])
+
+
+def window_of(grid: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of the window that is taken of a grid: all of it, or `WINDOW` positions of a finer one."""
+    side = round(WINDOW ** (1 / len(grid))) if grid else 1
+    return tuple(min(length, side) for length in grid)
+
+
+def grids_of(
+    model: Model, source: DataSet, clips: NDArray[np.int64], cls: ClassInfo, layer: str, rules: Rules, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activation and context vectors of clips on their whole grid, or in a random window of it.
+
+    Parameters
+    ----------
+    model, source, clips, cls, layer, rules
+        As in :func:`pairs_of`.
+    seed : int
+        Of where the windows lie, clip by clip.
+
+    Returns
+    -------
+    activations, contexts : torch.Tensor
+        ``[B, D, *g]``; g is what :func:`window_of` leaves of the layer's grid.
+    """
+    device = next(model.network.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    parts: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for some in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
+        inputs = source.logmel(some).to(device)
+        targets = torch.full((len(some),), cls.index, device=device)
+        both = torch.stack(attributor.pairs_at(model, inputs, targets, layer, rules))  # [2, B, D, *g]
+        window = window_of(both.shape[3:])
+        cut = both.new_empty(*both.shape[:3], *window)
+        for clip in range(len(some)):
+            piece = both[:, clip]
+            for axis, size in enumerate(window, start=2):
+                first = torch.randint(piece.shape[axis] - size + 1, (1,), generator=generator)
+                piece = piece.narrow(axis, int(first), size)
+            cut[:, clip] = piece
+        parts.append((cut[0], cut[1]))
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
 def sample_positions(

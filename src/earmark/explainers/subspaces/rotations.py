@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +35,14 @@ TURNS = 10
 
 FLATTEST = 1e-3
 """Smallest curvature that the search starts from, as a fraction of the greatest."""
+
+SAMPLED = 4
+"""One pair in so many is enough to begin with, where that leaves SAMPLE_PER_CHANNEL pairs per channel."""
+
+SAMPLE_PER_CHANNEL = 16
+
+SAMPLE_TOLERANCE = 10.0
+"""How much sooner, in gain per iteration, the search on the sample stops."""
 
 CACHED_NUMBERS = 2**21
 """Components computed at once, for all starts together: what a processor's cache holds."""
@@ -273,13 +281,42 @@ class Search:
         return self.value - self.history[-1 - PATIENCE] <= tolerance * abs(self.value)
 
 
-def ascend(problem: Objective, starts: list[Tensor], max_iterations: int, tolerance: float) -> list[Search]:
+def ascend(problems: Sequence[tuple[Objective, float]], starts: list[Tensor], max_iterations: int) -> list[Search]:
     """Ascend from every start ``[D, D]``, orthogonal and in float64.
 
-    A search ends when its objective gains less than `tolerance`, relatively, over `PATIENCE` iterations, or after
-    `max_iterations` evaluations.
+    Parameters
+    ----------
+    problems : sequence of (Objective, float)
+        What is maximised, each from where the one before ended, or from the start itself where that is higher: the last
+        is what counts, and smaller ones before it bring its starts near. A search ends when its objective gains less
+        than the tolerance beside it, relatively, over `PATIENCE` iterations.
+    starts : list of Tensor
+        ``[D, D]`` each.
+    max_iterations : int
+        Evaluations per start and problem.
+
+    Returns
+    -------
+    list of Search
+        On the last problem, in the order of the starts.
     """
-    searches = [Search(point) for point in problem.points(torch.stack(starts))]
+    (first, tolerance), *rest = problems
+    points = first.points(torch.stack(starts))
+    searches = _climbed(first, points, max_iterations, tolerance)
+    for problem, tolerance in rest:
+        ends = [search.point.basis for search in searches]
+        tried = problem.points(torch.stack([*ends, *starts]))
+        # a sample may mislead: no search begins below its start
+        points = [
+            max(pair, key=lambda point: point.value)
+            for pair in zip(tried[: len(ends)], tried[len(ends) :], strict=True)
+        ]
+        searches = _climbed(problem, points, max_iterations, tolerance)
+    return searches
+
+
+def _climbed(problem: Objective, points: list[Point], max_iterations: int, tolerance: float) -> list[Search]:
+    searches = [Search(point) for point in points]
     for _ in range(max_iterations):
         active = [search for search in searches if not search.converged(tolerance)]
         if not active:
@@ -288,6 +325,13 @@ def ascend(problem: Objective, starts: list[Tensor], max_iterations: int, tolera
         for search, point in zip(active, problem.points(bases), strict=True):
             search.tell(point)
     return searches
+
+
+def sample_of(count: int, pairs: int, n_channels: int, generator: torch.Generator) -> Tensor | None:
+    """Draw one in `SAMPLED` of what holds so many pairs each; None where too few pairs would be left to begin with."""
+    if count * pairs < SAMPLED * SAMPLE_PER_CHANNEL * n_channels:
+        return None
+    return torch.randperm(count, generator=generator)[: count // SAMPLED]
 
 
 def best_of(searches: list[Search], n_subspaces: int, dtype: torch.dtype) -> Subspaces:

@@ -10,7 +10,7 @@ import torch
 
 from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
-from earmark.explainers.subspaces import oracle
+from earmark.explainers.subspaces import oracle, pairs
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.oracle import Separation, Units
 from earmark.explainers.subspaces.pairs import Material
@@ -102,13 +102,13 @@ def test_subspaces_must_fit_the_layer() -> None:
 def test_what_all_classes_share_is_opened_once_per_job(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     for name in ("dataset", "predictions", "models"):
-        monkeypatch.setattr(oracle, name, types.SimpleNamespace(of=lambda job, name=name: opened.append(name)))
+        monkeypatch.setattr(pairs, name, types.SimpleNamespace(of=lambda job, name=name: opened.append(name)))
     monkeypatch.setattr(oracle, "training_clips", lambda *_: [])
     monkeypatch.setattr(oracle, "collect", lambda *_: planted(8, 4, 50, 0)[0])
     settings = {"explainers": {"oracle": {"units": 50, "starts": 1, "iterations": 2}}, "seed": 0}
-    pairs = torch.rand(20, 8), torch.rand(20, 8)
+    vectors = torch.rand(20, 8), torch.rand(20, 8)
     for number in (1, 2):
         job = Job("fit", Path("results"), "d", settings, layer="conv1", method="oracle", k=4)
         for index, slug in enumerate("abc"):
-            oracle.find("oracle", Material(job, ClassInfo(slug, slug, index), *pairs))
+            oracle.find("oracle", Material(job, ClassInfo(slug, slug, index), *vectors))
         assert opened == number * ["dataset", "predictions", "models"]
