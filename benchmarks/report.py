@@ -26,7 +26,6 @@ WORKFLOW = """
 
 A plain call of Snakemake from scratch after installing, on two cores, before and after the package was given its
 rooms; one after the other on the same machine: `python -m benchmarks.workflow BEFORE AFTER`, from the two folders.
-The machine is shared, and was less free during the second run: `train` and `cross` do the same arithmetic in both.
 Seconds are those of all jobs of a stage, of which two run at a time, starting Python included. *Before*, `train` also
 predicted all clips, the oracle was a stage of its own, `explain` drew its heatmaps, `compare` all figures, and ground
 truth was judged on 200 clips and 50 sounds of a class, now on 100 and 20.
