@@ -51,7 +51,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
             "others": of_other_splits([f"{MODEL}/model.safetensors", f"{METHOD}/{{cls}}/subspaces.safetensors"]),
         },
         [f"{METHOD}/{name}" for name in targets.STABILITY_FILES],
-        {"method": pattern(methods(lambda one: one.fitted_to == "pairs"))},
+        {"method": pattern(methods(lambda one: one.refits))},
         240,
         f"Refitting {AT_METHOD}",
     ),

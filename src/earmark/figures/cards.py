@@ -56,9 +56,9 @@ AFFINITIES = {"seed": "seeds", "bootstrap": "resampled clips", "split": "splits"
 """Kinds of draws that an affinity is over, in words."""
 
 
-def text(concept: int, share: Bar, affinities: Mapping[str, Affinity]) -> str:
-    """Say what share of the relevance a concept has, and how stable it is by the kinds of draws that are known."""
-    lines = [f"concept {concept}", f"share of relevance {_percent(share)}"]
+def text(concept: int, share: Bar, remark: str, affinities: Mapping[str, Affinity]) -> str:
+    """Say what share of the relevance a concept has, what is remarkable, and how stable it is by kinds of draws."""
+    lines = [f"concept {concept}", f"share of relevance {_percent(share)}", *([remark] if remark else [])]
     for kind, found in affinities.items():
         estimate, low, high = found.bar
         bounds = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else ""

@@ -1,9 +1,40 @@
-"""How much concepts share the cells that they point to."""
+"""How much concepts share the cells that they point to, and how many of them are really there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
+
+EMPTY = 0.01
+"""A concept with less than this share of the relevance is empty."""
+
+TWINS = 0.9
+"""Two concepts are twins whose cosine is above this."""
+
+
+def cosines(heatmaps: Tensor) -> Tensor:
+    """Cosines between the concepts' positive relevance, clip by clip.
+
+    Parameters
+    ----------
+    heatmaps : Tensor [B, K, *grid]
+        Relevance per concept.
+
+    Returns
+    -------
+    Tensor of float64 [B, K, K]
+        A concept without positive relevance overlaps with none, nor with itself (0 / 0 = 0).
+    """
+    positive = heatmaps.flatten(2).double().clamp(min=0)  # [B, K, cells]
+    norms = positive.norm(dim=2, keepdim=True)
+    unit = torch.where(norms > 0, positive / norms, 0.0)
+    return unit @ unit.transpose(1, 2)
 
 
 def overlap(heatmaps: Tensor) -> Tensor:
@@ -11,19 +42,113 @@ def overlap(heatmaps: Tensor) -> Tensor:
 
     Parameters
     ----------
-    heatmaps : Tensor [B, K, 1, F, T]
+    heatmaps : Tensor [B, K, *grid]
         Relevance per concept.
 
     Returns
     -------
     Tensor [B]
-        0: no cell is positive in two concepts; 1: all concepts are alike. A concept without
-        positive relevance overlaps with none (0 / 0 = 0). NaN where K = 1.
+        0: no cell is positive in two concepts; 1: all concepts are alike. NaN where K = 1.
     """
-    n_concepts = heatmaps.shape[1]
-    positive = heatmaps.flatten(2).double().clamp(min=0)  # [B, K, F * T]
-    norms = positive.norm(dim=2, keepdim=True)
-    unit = torch.where(norms > 0, positive / norms, 0.0)
-    cosines = unit @ unit.transpose(1, 2)  # [B, K, K]
-    apart = ~torch.eye(n_concepts, dtype=torch.bool, device=heatmaps.device)
-    return cosines[:, apart].mean(dim=1).to(heatmaps.dtype)
+    apart = ~torch.eye(heatmaps.shape[1], dtype=torch.bool, device=heatmaps.device)
+    return cosines(heatmaps)[:, apart].mean(dim=1).to(heatmaps.dtype)
+
+
+def pooled(sums: ArrayLike) -> NDArray[np.float64]:
+    """Cosines of concepts over clips, from sums of :func:`cosines` over these ``[..., K, K]``.
+
+    Of clips in which both concepts have positive relevance throughout it is their mean.
+    """
+    table = np.asarray(sums, dtype=float)
+    present = np.sqrt(np.diagonal(table, axis1=-2, axis2=-1))  # [..., K]
+    scale = present[..., :, None] * present[..., None, :]
+    return np.divide(table, scale, out=np.zeros_like(table), where=scale > 0)
+
+
+def effective_number(cosines: ArrayLike, shares: ArrayLike) -> NDArray[np.float64]:
+    """How many concepts are really there: the Vendi score weighted by share (Friedman and Dieng 2023).
+
+    Parameters
+    ----------
+    cosines : array [..., K, K]
+        Of :func:`pooled`.
+    shares : array [..., K]
+        Of the relevance; what speaks against the class counts as none.
+
+    Returns
+    -------
+    array [...]
+        Exponential of the entropy of the eigenvalues of ``S^1/2 C S^1/2``: 1 for one cue, however many concepts it is
+        cut into, at most K. NaN where no concept has a share.
+    """
+    weights = np.sqrt(np.clip(np.asarray(shares, dtype=float), 0, None))  # [..., K]
+    similar = weights[..., :, None] * np.asarray(cosines, dtype=float) * weights[..., None, :]
+    values = np.clip(np.linalg.eigvalsh(np.nan_to_num(similar)), 0, None)  # [..., K]
+    totals = values.sum(axis=-1, keepdims=True)
+    parts = np.divide(values, totals, out=np.full_like(values, np.nan), where=totals > 0)
+    return np.exp(-(parts * np.log(np.where(parts > 0, parts, 1.0))).sum(axis=-1))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far concepts are apart.
+
+    Attributes
+    ----------
+    number : float
+        Effective number of concepts.
+    empty : tuple of int
+        Concepts, counted from 1, with next to no share of the relevance.
+    twins : tuple of tuple of int
+        Sets of others that point to the same cells, each being the twin of one in its set at least.
+    """
+
+    number: float
+    empty: tuple[int, ...]
+    twins: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, shares: ArrayLike, cosines: ArrayLike) -> Apart:
+        """Judge K concepts by their shares ``[K]`` of the relevance and the cosines between them ``[K, K]``."""
+        parts, table = np.asarray(shares, dtype=float), np.asarray(cosines, dtype=float)
+        empty = tuple(int(place) + 1 for place in np.flatnonzero(parts < EMPTY))
+        alike = table > TWINS
+        alike[[place - 1 for place in empty]] = alike[:, [place - 1 for place in empty]] = False
+        _, sets = connected_components(alike, directed=False)
+        twins = tuple(
+            tuple(int(place) + 1 for place in members)
+            for members in (np.flatnonzero(sets == label) for label in dict.fromkeys(sets))
+            if len(members) > 1
+        )
+        return cls(float(effective_number(table, parts)), empty, twins)
+
+    @property
+    def text(self) -> str:
+        """In words: ``2.1 concepts in effect; concept 4 is empty; 1 and 2 are twins``."""
+        return "; ".join([f"{self.number:.1f} concepts in effect", *self.remarks()])
+
+    def remarks(self) -> Iterator[str]:
+        """Name what is empty or double."""
+        if self.empty:
+            yield f"concepts {listed(self.empty)} are empty" if self.empty[1:] else f"concept {self.empty[0]} is empty"
+        for twins in self.twins:
+            yield f"{listed(twins)} are twins"
+
+    def of_concept(self, concept: int) -> str:
+        """Say of one concept whether it is empty or has twins; nothing of others."""
+        if concept in self.empty:
+            return "empty"
+        others = [other for twins in self.twins if concept in twins for other in twins if other != concept]
+        return f"twin of {listed(others)}" if others else ""
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Write numbers as one says them: ``1, 2 and 4``."""
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def apart(heatmaps: Tensor) -> Apart:
+    """Judge concepts by their heatmaps ``[n, K, *grid]`` of all the clips that are explained."""
+    relevance = heatmaps.double().flatten(2).sum(dim=(0, 2)).numpy()  # [K]
+    return Apart.of(relevance / relevance.sum(), pooled(cosines(heatmaps).sum(dim=0)))

@@ -130,7 +130,28 @@ METRICS = {
         ),
         Metric("logit", "none", "logit", True),
         Metric("logit lost without", "none", "logit", True),
-        Metric("share", "none", "the relevance of all", True),
+        Metric(
+            "share",
+            "none",
+            "the relevance of all",
+            True,
+            "a concept's part of the relevance, summed over clips; negative where it speaks against the class.",
+        ),
+        Metric(
+            "cosine",
+            "lower",
+            shows="between the positive relevance of two concepts, 0 where they share no cell, 1 where they are alike.",
+        ),
+        Metric(
+            "effective_number",
+            "none",
+            "concepts",
+            True,
+            "how many concepts are really there: the exponential of the entropy of the eigenvalues of the cosines "
+            "between the concepts' positive relevance, weighted by their shares. It is 1 for one cue, however many "
+            "concepts that is cut into, and at most K. It does not say that a concept means anything.",
+            source="Vendi score, Friedman and Dieng 2023",
+        ),
         Metric("sum_error", "lower", "the largest relevance", True),
         Metric("absorbed_share", "none", "own logit", True),
         Metric("objective_training", "higher", source="eq. 2.19"),

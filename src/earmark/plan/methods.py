@@ -129,6 +129,11 @@ class Method:
         """Whether what is fitted is a basis per class, in ``subspaces.safetensors``."""
         return self.fitted_to in SUBSPACES
 
+    @property
+    def refits(self) -> bool:
+        """Whether its basis can be fitted again to other clips, of which nothing but the class is known."""
+        return self.fitted_to in ("pairs", "clips")
+
 
 @dataclass(frozen=True)
 class Family:

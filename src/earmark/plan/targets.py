@@ -30,6 +30,7 @@ TABLES = (
     "composites_curves.csv",
     "conservation.csv",
     "concepts.csv",
+    "concepts.md",
     "ground_truth.csv",
     "ground_truth.md",
     "recovery.csv",
@@ -167,7 +168,7 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
     count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
     if count:
         check_k(path, int(count[1]), layer, width)
-    fitted = STABILITY_FILES if method_of(method).fitted_to == "pairs" else ()
+    fitted = STABILITY_FILES if method_of(method).refits else ()
     _check_method_folder(path, below, classes, divisors(width), scores + fitted, CONCEPT_FILES)
 
 

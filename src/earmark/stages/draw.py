@@ -24,15 +24,15 @@ from earmark.job import Job
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
 from earmark.sound.logmel import LogMel
-from earmark.statistics import ALL, Bar, Bars, Interval
+from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import composites_curves, recovery, stability
+from earmark.tables import composites_curves, concepts, recovery, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
 from earmark.tables.model import confusion
 from earmark.tables.study import Study
-from earmark.tables.written import BAR, Tables, bars, numbers
+from earmark.tables.written import Tables, bars
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def draw(study: Study, front: LogMel) -> Drawn:
     for k in study.ks:
         for cls in study.source.classes:
             for method in study.shown:
-                figure = _concepts(study, front, At(middle, method, k), cls)
+                figure = _concepts(study, front, tables, At(middle, method, k), cls)
                 yield f"concepts_{middle}_{method}_K{k}_{cls.slug}", figure
             for method in first:
                 yield f"layers_{method}_K{k}_{cls.slug}", _layers(study, front, method, k, cls)
@@ -137,18 +137,20 @@ def _objects(study: Study, front: LogMel, cls: ClassInfo) -> Figure | None:
     return objects(front, logmels[0], logmels[1:], names, f"{cls.name}: a clip and the sound objects in it")
 
 
-def _concepts(study: Study, front: LogMel, at: At, cls: ClassInfo) -> Figure | None:
+def _concepts(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) -> Figure | None:
     """Draw concepts of some clips (Fig. 4.3, 4.5, C.1)."""
-    standard, concepts = (_gallery(study, place, cls) for place in (STANDARD, at))
-    clips = [clip for clip in standard if clip in concepts][:GALLERY]
+    standard, parts = (_gallery(study, place, cls) for place in (STANDARD, at))
+    clips = [clip for clip in standard if clip in parts][:GALLERY]
     if not clips:
         return None
+    known = concepts.read(tables.rows("concepts", at, cls.slug), at.k)
+    title = f"{cls.name}: {at.method} at {at.layer}, K = {at.k}"
     return explanation_grid(
         front,
         study.source.logmel(clips)[:, 0],
         torch.stack([standard[clip][0] for clip in clips]),
-        torch.stack([concepts[clip] for clip in clips]),
-        f"{cls.name}: {at.method} at {at.layer}, K = {at.k}",
+        torch.stack([parts[clip] for clip in clips]),
+        title if known is None else f"{title} ({known.apart.text})",
     )
 
 
@@ -188,15 +190,15 @@ def _cards(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) 
     found = explanation.read(path)
     found = found.only(found.scored)
     clips, heatmaps, relevance = found.clips.tolist(), found.heatmaps, found.relevance  # [n, K]
-    if not clips:
+    known = concepts.read(tables.rows("concepts", at, cls.slug), at.k)
+    if known is None:
         return None
     inputs = study.source.logmel(clips)[:, 0]  # [n, F, T]
-    shares = [Interval(*share) for share in numbers(tables.rows("concepts", at, cls.slug), BAR)]
     stable = stability.affinities(tables.rows("stability", at, cls.slug))
     affinities = {concept: {kind: Affinity(*known) for kind, known in of.items()} for concept, of in stable.items()}
     drawn = [
         Card(
-            text(concept + 1, share, affinities.get(str(concept + 1), {})),
+            text(concept + 1, share, known.apart.of_concept(concept + 1), affinities.get(str(concept + 1), {})),
             profile,
             inputs[places],
             heatmaps[places, concept, 0],
@@ -206,10 +208,11 @@ def _cards(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) 
             ],
         )
         for concept, (share, profile, places) in enumerate(
-            zip(shares, found.profiles()[:, 0], found.strongest(TOP), strict=True)
+            zip(known.shares, found.profiles()[:, 0], found.strongest(TOP), strict=True)
         )
     ]
-    return cards(front, drawn, f"{cls.name}: the concepts of {at.method} at {at.layer}, K = {at.k}")
+    title = f"{cls.name}: the concepts of {at.method} at {at.layer}, K = {at.k} ({known.apart.text})"
+    return cards(front, drawn, title)
 
 
 def _learning(study: Study, method: str, k: int) -> Figure | None:

@@ -7,6 +7,7 @@ from earmark.explainers import explanation
 from earmark.figures.heatmaps import explanation_grid
 from earmark.figures.style import save
 from earmark.job import Job
+from earmark.metrics.overlap import apart
 from earmark.sound.logmel import LogMel
 
 
@@ -23,11 +24,13 @@ def run(job: Job) -> None:
     progress = job.progress(len(source.classes))
     for done, cls in enumerate(source.classes, start=1):
         folder = job.of_class(cls.slug)
-        found = explanation.of(job, cls.slug)
-        found = found.only(found.gallery)
+        whole = explanation.of(job, cls.slug)
+        found = whole.only(whole.gallery)
         clips, heatmaps = found.clips.tolist(), found.heatmaps[:, :, 0]  # [n, K, F, T]
         standard = explanation.standard(job, cls.slug).of(clips).heatmaps[:, 0, 0]  # [n, F, T]
         title = f"{job.dataset}, {cls.name}: {job.method} at {job.layer}, K = {job.k}"
+        if job.k > 1 and whole.scored.any():
+            title += f" ({apart(whole.only(whole.scored).heatmaps).text})"
         figure = explanation_grid(frontend, source.logmel(clips)[:, 0], standard, heatmaps, title)
         save(figure, folder / "heatmaps.png")
         progress(done, cls.slug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from earmark.data import dataset, predictions
 from earmark.data.dataset import TRAINING, VALIDATION
+from earmark.explainers import base as explainers
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.affinity import expected_affinity
 from earmark.explainers.subspaces.pairs import Material, pairs_of
@@ -16,6 +18,7 @@ from earmark.explainers.subspaces.refits import Fitted, compared, kinds, other_s
 from earmark.job import Job
 from earmark.lrp.rules import from_config
 from earmark.models import base as models
+from earmark.plan.methods import method_of
 from earmark.store import artifacts
 
 COLUMNS = ("cls", "concept", "kind", "draw", "affinity", "random", "alignment")
@@ -52,7 +55,11 @@ def run(job: Job) -> None:
     for done, cls in enumerate(source.classes, start=1):
         pairs, _ = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))
         material = Material(job, cls, pairs["activations"].to(device), pairs["contexts"].to(device))
-        fitted = Fitted(found[cls.slug], material, groups[pairs["clip"]], others)
+        members = pairs["clip"].numpy()
+        if method_of(job.method).fitted_to == "clips":
+            members = explainers.family(job.method).clips_of(material)
+            material = replace(material, clips=members)
+        fitted = Fitted(found[cls.slug], material, groups[members], others)
         rows += compared(fitted, level)
         known = answered.known(source, source.split(job.split).validation, cls)
         held_out = pairs_of(model, source, known, cls, job.layer, rules, job.config)

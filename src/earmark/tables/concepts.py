@@ -1,36 +1,66 @@
-"""Table ``concepts``: what share of a class's relevance each concept has, for every method of the grid."""
+"""Table ``concepts``: each concept's share of a class's relevance, and how many concepts are really there.
+
+For every method of the grid. Beside the shares stand the cosines between concepts, and the effective number of them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from earmark.explainers import explanation
+from earmark.metrics.overlap import EMPTY, TWINS, Apart, cosines, effective_number, pooled
 from earmark.statistics import Clusters, Interval, bootstrap_sums, percentiles
-from earmark.tables import summary
+from earmark.tables import markdown, summary
 from earmark.tables.labels import At
+from earmark.tables.markdown import bounded
 from earmark.tables.study import Study
 from earmark.tables.summary import Row, number
+from earmark.tables.written import BAR, numbers
 
-COLUMNS = (*summary.COLUMNS, "concept")
+COLUMNS = (*summary.COLUMNS, "concept", "other")
 
-METRIC = "share"
+METRICS = NUMBER, SHARE, COSINE = "effective_number", "share", "cosine"
 
 
 @dataclass(frozen=True)
-class Shares:
-    """The K concepts' shares of the relevance of n clips, and how many clips were left out."""
+class Concepts:
+    """What is known of the K concepts of a class.
+
+    Attributes
+    ----------
+    shares : list of Interval
+        K parts of the relevance.
+    cosines : dict of (int, int) to Interval
+        Between the positive relevance of two concepts, counted from 1.
+    number : Interval
+        Effective number of concepts.
+    n, left_out : int
+        Clips that it is of, and that are not recognised.
+    """
 
     shares: list[Interval]
+    cosines: dict[tuple[int, int], Interval]
+    number: Interval
     n: int
     left_out: int
 
+    @property
+    def apart(self) -> Apart:
+        """Which concepts are empty, and which are twins."""
+        table = np.eye(len(self.shares))
+        for (one, other), found in self.cosines.items():
+            table[one - 1, other - 1] = table[other - 1, one - 1] = found.estimate
+        return Apart.of([share.estimate for share in self.shares], table)
 
-def measure(study: Study) -> dict[tuple[At, str], Shares | None]:
+
+def measure(study: Study) -> dict[tuple[At, str], Concepts | None]:
     """Read the heatmaps of every place, the seeds of a method apart, and class; None where they are missing."""
     return {
         (place, cls): _measured(study, place, cls)
@@ -40,7 +70,7 @@ def measure(study: Study) -> dict[tuple[At, str], Shares | None]:
     }
 
 
-def _measured(study: Study, at: At, cls: str) -> Shares | None:
+def _measured(study: Study, at: At, cls: str) -> Concepts | None:
     path = study.heatmaps(at, cls)
     if not study.has(path):
         return None
@@ -48,28 +78,25 @@ def _measured(study: Study, at: At, cls: str) -> Shares | None:
     found = found.only(found.scored)
     clips = found.clips.numpy()
     if not len(clips):
-        return Shares([], 0, found.left_out)
+        return None
     groups = study.source.clips["group"].to_numpy(str)[clips]
-    return Shares(shares(found.relevance.numpy(), groups, study.draws, study.seed), len(clips), found.left_out)
+    measured = summarise(
+        found.relevance.double().numpy(), cosines(found.heatmaps).numpy(), groups, study.draws, study.seed
+    )
+    return Concepts(*measured, len(clips), found.left_out)
 
 
-def rows(study: Study, measured: dict[tuple[At, str], Shares | None]) -> Iterator[Row]:
-    """Yield a row per place, class and concept; what is missing is empty."""
-    for (at, cls), found in measured.items():
-        for concept in range(1, at.k + 1):
-            known = found is not None and found.n > 0
-            values = found.shares[concept - 1] if found and known else (math.nan,) * 3
-            count, left_out = (found.n, found.left_out) if found else (0, "")
-            yield (*at, cls, METRIC, *map(number, values), "", count, left_out, concept)
-
-
-def shares(relevance: ArrayLike, groups: ArrayLike, draws: int, seed: int) -> list[Interval]:
-    """Share the relevance of all clips out among the concepts.
+def summarise(
+    relevance: ArrayLike, between: ArrayLike, groups: ArrayLike, draws: int, seed: int
+) -> tuple[list[Interval], dict[tuple[int, int], Interval], Interval]:
+    """Share the relevance of all clips out among the concepts, and compare these.
 
     Parameters
     ----------
     relevance : array [n, K]
         Per clip and concept, of either sign.
+    between : array [n, K, K]
+        Of :func:`earmark.metrics.overlap.cosines`.
     groups : array [n]
         Group of each clip; whole groups are resampled.
     draws, seed : int
@@ -77,13 +104,89 @@ def shares(relevance: ArrayLike, groups: ArrayLike, draws: int, seed: int) -> li
 
     Returns
     -------
-    list of Interval
+    shares : list of Interval
         K parts of 1: relevance of a concept, summed over clips, over that of all concepts. Sums are divided, not
-        clips, whose own sum may be close to 0. Bounds are NaN where fewer than two groups speak.
+        clips, whose own sum may be close to 0.
+    cosines : dict of (int, int) to Interval
+        Of every pair, over all clips.
+    number : Interval
+        Effective number. All bounds are NaN where fewer than two groups speak.
     """
+    parts, table = np.asarray(relevance, dtype=float), np.asarray(between, dtype=float)
+    size = parts.shape[1]
+
+    def statistic(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares = sums[..., :size] / sums[..., :size].sum(axis=-1, keepdims=True)
+        alike = pooled(sums[..., size:].reshape(*sums.shape[:-1], size, size))
+        return np.concatenate(
+            [shares, alike.reshape(*sums.shape[:-1], -1), effective_number(alike, shares)[..., None]], axis=-1
+        )
+
     clusters = Clusters.of(groups)
     (estimates,), resampled = bootstrap_sums(
-        relevance, clusters, lambda sums: sums / sums.sum(axis=-1, keepdims=True), draws, seed
+        np.concatenate([parts, table.reshape(len(table), -1)], axis=1), clusters, statistic, draws, seed
     )
     bounds = percentiles(resampled[:, 0]) if clusters.n_groups > 1 else np.full((2, len(estimates)), math.nan)
-    return [Interval(*map(float, values)) for values in zip(estimates, *bounds, strict=True)]
+    found = [Interval(*map(float, values)) for values in zip(estimates, *bounds, strict=True)]
+    pairs = {(one + 1, other + 1): found[size + one * size + other] for one, other in combinations(range(size), 2)}
+    return found[:size], pairs, found[-1]
+
+
+def rows(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> Iterator[Row]:
+    """Yield, per place and class, a row per concept, one per pair, and one for their number; empty what is missing."""
+    for (at, cls), found in measured.items():
+        unknown = Interval(math.nan, math.nan, math.nan)
+        count, left_out = (found.n, found.left_out) if found else (0, "")
+
+        def row(metric: str, values: Interval, *concepts: int | str) -> Row:
+            return (*at, cls, metric, *map(number, values), "", count, left_out, *concepts)  # noqa: B023
+
+        yield row(NUMBER, found.number if found else unknown, "", "")
+        for concept in range(1, at.k + 1):
+            yield row(SHARE, found.shares[concept - 1] if found else unknown, concept, "")
+        for one, other in combinations(range(1, at.k + 1), 2):
+            yield row(COSINE, found.cosines[one, other] if found else unknown, one, other)
+
+
+def read(frame: pd.DataFrame, k: int) -> Concepts | None:
+    """Read the rows of a place and class as they were written; None where they are empty."""
+    found: dict[tuple[str, str, str], Interval] = {
+        (metric, one, other): Interval(*values)
+        for metric, one, other, values in zip(
+            frame["metric"], frame["concept"], frame["other"], numbers(frame, BAR), strict=True
+        )
+        if math.isfinite(values[0])
+    }
+    if (NUMBER, "", "") not in found:
+        return None
+    about = frame.iloc[0]
+    return Concepts(
+        [found[SHARE, str(concept), ""] for concept in range(1, k + 1)],
+        {(one, other): found[COSINE, str(one), str(other)] for one, other in combinations(range(1, k + 1), 2)},
+        found[NUMBER, "", ""],
+        int(about["n"]),
+        int(about["left_out"]),
+    )
+
+
+def report(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> str:
+    """Write for people how many concepts there are, and which are empty or double."""
+    lines = [
+        f"# Concepts of {study.name}: how many are really there",
+        "",
+        "Effective number of concepts over the scored clips, with its 95 % interval over groups. A concept with less",
+        f"than {EMPTY:.0%} of the relevance is *empty*; two with a cosine above {TWINS} are *twins*: they point to the",
+        "same cells. `concepts.csv` holds every share and cosine.",
+        "",
+        markdown.notes(METRICS),
+        "",
+    ]
+    for cls in study.slugs:
+        lines += [f"## {cls}", ""]
+        body = []
+        for (at, name), found in measured.items():
+            if name == cls:
+                about = ["–", ""] if found is None else [bounded(found.number), "; ".join(found.apart.remarks())]
+                body.append([at.layer, str(at.k), f"`{at.method}`", *about])
+        lines += markdown.table(["layer", "K", "method", "effective number", "empty and twin concepts"], body)
+    return "\n".join(lines)

@@ -7,6 +7,7 @@ import torch
 
 from earmark.errors import EarmarkError
 from earmark.job import Job
+from earmark.metrics.overlap import apart
 from earmark.stages import picture
 from earmark.store import artifacts
 from tests.unit.conftest import STRIPES, copied
@@ -45,7 +46,9 @@ def test_the_gallery_is_drawn(stripes, tmp_path, monkeypatch, layer, method, k):
         assert torch.equal(concepts, tensors["heatmaps"][:2, :, 0])
         whole, _ = artifacts.read_tensors(layout.concept("main", "input", "standard", 1, cls) / "heatmaps.safetensors")
         assert torch.equal(standard, whole["heatmaps"][:2, 0, 0])
-        assert title == f"demo, {cls.title()}: {method} at {layer}, K = {k}"
+        name = f"demo, {cls.title()}: {method} at {layer}, K = {k}"
+        known = apart(tensors["heatmaps"][tensors["scored"].bool()])
+        assert title == (name if k == 1 else f"{name} ({known.text})")
         assert (layout.concept("main", layer, method, k, cls) / "heatmaps.png").exists()
 
 

@@ -478,8 +478,11 @@ def test_curves_of_rules_are_means_over_clips_then_classes(tree):
 
 def test_shares_of_concepts_stand_in_a_table(tree):
     table = read_csv(tree.tables / "concepts.csv")
-    assert len(table) == 2 * 4 * len(CLASSES) * 2  # layers, methods, concepts
-    lines = [line for line in table if (line["layer"], line["method"], line["cls"]) == ("conv1", "drsa", "wind")]
+    assert len(table) == 2 * 4 * len(CLASSES) * 4  # layers, methods; a number, two shares and a cosine
+    rows = [line for line in table if (line["layer"], line["method"], line["cls"]) == ("conv1", "drsa", "wind")]
+    assert [line["metric"] for line in rows] == ["effective_number", "share", "share", "cosine"]
+    assert 1 <= float(rows[0]["estimate"]) <= 2
+    lines = [line for line in rows if line["metric"] == "share"]
     maps, _ = artifacts.read_tensors(tree.concept("main", "conv1", "drsa", 2, "wind") / "heatmaps.safetensors")
     sums = maps["heatmaps"].double().sum(dim=(0, 2, 3, 4))
     for line, share in zip(lines, (sums / sums.sum()).tolist(), strict=True):

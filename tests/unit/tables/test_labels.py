@@ -37,8 +37,8 @@ def test_no_two_labels_of_a_table_are_written_alike() -> None:
 
 
 def test_every_metric_of_the_tables_is_declared() -> None:
-    named = {label.metric for label in labels([AT, CONTROL], 4)} | {advantage(AT).metric, "others", "share"}
-    named |= {*SCORES, *MEDIANS.values(), *stability.METRICS, *conservation.METRICS}
+    named = {label.metric for label in labels([AT, CONTROL], 4)} | {advantage(AT).metric, "others"}
+    named |= {*SCORES, *MEDIANS.values(), *stability.METRICS, *conservation.METRICS, *concepts.METRICS}
     of_training = {"test_recording_accuracy", "test_loss", "validation_accuracy", "validation_loss", "epochs"}
     named |= {*model.OF_TEST, *of_training, "best_epoch"}
     assert named == set(METRICS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,13 @@ class Material:
     activations: torch.Tensor
     contexts: torch.Tensor
     clips: NDArray[np.int64] | None = None
+
+    def only(self, rows: torch.Tensor) -> Material:
+        """Keep some of the clips, or of the pairs of methods that are fitted to these; rows may come several times."""
+        if self.clips is not None:
+            return replace(self, clips=self.clips[rows.numpy()])
+        chosen = rows.to(self.activations.device)
+        return replace(self, activations=self.activations[chosen], contexts=self.contexts[chosen])
 
 
 @functools.lru_cache(maxsize=1)

@@ -65,9 +65,9 @@ class Fitted:
     found : Subspaces
         On the CPU.
     material : Material
-        The pairs, and the job of the fit.
+        The pairs, the clips where whole ones were fitted to, and the job of the fit.
     groups : Tensor [N]
-        Group of each pair's clip.
+        Group of each of what was fitted to: of each pair's clip, or of each clip.
     others : sequence of Other
         Other splits.
     """
@@ -93,12 +93,11 @@ class Fitted:
         return range(1, self.job.config["stability"]["draws"] + 1)
 
     def again(self, rows: Tensor | None = None, seed: int | None = None) -> Subspaces:
-        """Fit to some of the pairs, named by their rows, or from another seed."""
-        chosen = slice(None) if rows is None else rows.to(self.material.activations.device)
-        job = self.job if seed is None else replace(self.job, config=self.job.config | {"seed": seed})
-        pairs = self.material.activations[chosen], self.material.contexts[chosen]
-        found = explainers.family(job.method).find(job.method, Material(job, self.material.cls, *pairs))
-        return found.to(torch.device("cpu"))
+        """Fit to some of what was fitted to, named by their rows, or from another seed."""
+        material = self.material if rows is None else self.material.only(rows)
+        if seed is not None:
+            material = replace(material, job=replace(self.job, config=self.job.config | {"seed": seed}))
+        return explainers.family(self.job.method).find(self.job.method, material).to(torch.device("cpu"))
 
 
 class Draw(NamedTuple):

@@ -1,0 +1,74 @@
+"""How many concepts there are: known cases, and what they are called."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.metrics.overlap import Apart, apart, cosines, effective_number, overlap, pooled
+
+
+def cues(n_cues: int, n_concepts: int, seed: int = 0) -> torch.Tensor:
+    """Concepts ``[n, K, 1, 8, 8]`` of which each is one of some cues that share no cell, up to scale."""
+    generator = torch.Generator().manual_seed(seed)
+    owner = torch.arange(64).view(8, 8) % n_cues
+    strength = torch.rand(20, 1, 8, 8, generator=generator) + 0.1
+    places = [(owner == concept % n_cues) * strength for concept in range(n_concepts)]
+    return torch.stack([place * (1 + number) for number, place in enumerate(places)], dim=1)
+
+
+@pytest.mark.parametrize("n_cues", [1, 2, 3])
+def test_cues_are_counted_however_many_concepts_they_are_cut_into(n_cues: int) -> None:
+    heatmaps = cues(n_cues, 6)
+    equal = torch.stack([cue / cue.sum() for cue in heatmaps.transpose(0, 1)], dim=1)
+    found = apart(equal)
+    assert found.number == pytest.approx(n_cues, abs=1e-6)
+    assert not found.empty
+    assert len(found.twins) == n_cues
+    assert {concept for twins in found.twins for concept in twins} == set(range(1, 7))
+
+
+def test_planted_weights_give_the_exponential_of_their_entropy() -> None:
+    shares = np.array([0.5, 0.25, 0.25])
+    assert effective_number(np.eye(3), shares) == pytest.approx(math.exp(0.5 * math.log(2) + 0.5 * math.log(4)))
+    assert effective_number(np.ones((3, 3)), shares) == pytest.approx(1)
+    assert effective_number(np.eye(4), [0.25] * 4) == pytest.approx(4)
+    halves = np.kron(np.eye(2), np.ones((2, 2)))
+    assert effective_number(halves, [0.4, 0.1, 0.2, 0.3]) == pytest.approx(2)
+    # what speaks against the class is no concept of it; without any share there is no number
+    assert effective_number(np.eye(2), [1.5, -0.5]) == pytest.approx(1)
+    assert math.isnan(effective_number(np.eye(2), [0.0, 0.0]))
+    stacked = effective_number(np.stack([np.eye(3), np.ones((3, 3))]), np.stack([shares, shares]))
+    assert stacked.shape == (2,)
+
+
+def test_cosines_over_clips_are_their_mean_where_all_concepts_are_present() -> None:
+    heatmaps = torch.rand(10, 3, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    between = pooled(cosines(heatmaps).sum(dim=0))
+    off = between[~np.eye(3, dtype=bool)]
+    assert off.mean() == pytest.approx(float(overlap(heatmaps).mean()), rel=1e-6)
+    np.testing.assert_allclose(np.diag(between), 1)
+    heatmaps[5:, 2] = -1.0  # absent from half of the clips: no less like itself, nor like the others where it is
+    half = pooled(cosines(heatmaps).sum(dim=0))
+    np.testing.assert_allclose(np.diag(half), 1)
+    heatmaps[:, 2] = -1.0
+    assert pooled(cosines(heatmaps).sum(dim=0))[2].tolist() == [0, 0, 0]
+
+
+def test_empty_and_twin_concepts_are_named() -> None:
+    table = np.eye(4)
+    table[0, 1] = table[1, 0] = table[1, 2] = table[2, 1] = 0.95
+    found = Apart.of([0.4, 0.3, 0.295, 0.005], table)
+    assert found.empty == (4,)
+    assert found.twins == ((1, 2, 3),)
+    assert found.text.endswith("concepts in effect; concept 4 is empty; 1, 2 and 3 are twins")
+    assert [found.of_concept(number) for number in (1, 4)] == ["twin of 2 and 3", "empty"]
+    table[:3, 3] = table[3, :3] = 0.95  # an empty concept is nobody's twin
+    assert Apart.of([0.4, 0.3, 0.295, 0.005], table).twins == ((1, 2, 3),)
+    apart_ = Apart.of([0.5, 0.5], np.eye(2))
+    assert apart_.text == "2.0 concepts in effect"
+    assert apart_.of_concept(1) == ""
+    assert Apart.of([0.99, 0.005, 0.005], np.eye(3)).text.endswith("concepts 2 and 3 are empty")
