@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from earmark.metrics.scores import MEDIANS, METRICS, SCORES
-from earmark.tables import conservation, flipping, markdown, model, stability
+from earmark.tables import concepts, conservation, flipping, markdown, model, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by, labels
 from earmark.tables.labels import At, Label, methods, rivals
