@@ -7,6 +7,7 @@ that a class with many clips left out does not weigh less; without classes it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -204,6 +205,18 @@ def bootstrap_sums(
     return statistic(sums.sum(axis=0)), resampled
 
 
+def students(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of independent values ``[n]`` with Student's interval, which few values widen; no bounds for one value."""
+    from scipy.special import stdtrit  # here, because hundreds of jobs ask for no such interval
+
+    known = np.asarray(values, dtype=float)
+    mean = float(known.mean())
+    if len(known) < 2:
+        return Interval(mean, math.nan, math.nan)
+    half = float(stdtrit(len(known) - 1, (1 + level) / 2) * known.std(ddof=1) / math.sqrt(len(known)))
+    return Interval(mean, mean - half, mean + half)
+
+
 def sign_flip(differences: ArrayLike, clusters: Clusters, draws: int = 2000, seed: int = 0) -> NDArray[np.float64]:
     """Test paired differences: could their signs, group by group, be a coin's? Two-sided p-values.
 
@@ -238,6 +251,14 @@ def sign_flip(differences: ArrayLike, clusters: Clusters, draws: int = 2000, see
         signs = 2.0 * rng.integers(0, 2, (min(step, draws - start), len(parts)), dtype=np.int8) - 1.0
         extreme += (np.abs(signs @ parts) >= threshold).sum(axis=0)
     return (1 + extreme) / (1 + draws)
+
+
+def exact_sign_flip(differences: ArrayLike) -> float:
+    """Test independent differences ``[n]``, n at most 20, by all patterns of signs: a two-sided p-value."""
+    known = np.asarray(differences, dtype=float)
+    patterns = 1 - 2 * (np.arange(2 ** len(known))[:, None] >> np.arange(len(known)) & 1)  # [2^n, n]
+    threshold = abs(known.sum()) - 1e-9 * np.abs(known).sum()
+    return float((np.abs(patterns @ known) >= threshold).mean())
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ def test_the_configuration_as_it_comes(project):
     project.configure({})
     block = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]["synthetic"]
     grid, crossed = block["grid"], block["evaluate"]["cross"]
-    assert crossed == ["drsa", "random~0"]  # a matrix, and its control
+    assert crossed == ["info", "drsa", "random~0"]  # a matrix, and its control
     combinations = len(grid["layers"]) * len(grid["methods"]) * len(grid["k"])
     jobs = project.plan()
     assert jobs["collect_synthetic"] == len(grid["layers"])
@@ -88,14 +88,24 @@ def test_what_is_fitted_does_not_depend_on_the_clips_that_are_chosen(project):
 
 
 def test_stability_is_made_where_it_is_asked_for(project):
-    block = TINY["datasets"]["synthetic"] | {"stability": {"methods": ["drsa"], "splits": ["cv0", "cv1"]}}
+    block = TINY["datasets"]["synthetic"] | {"stability": {"methods": ["drsa"]}}
     project.configure(TINY | {"datasets": {"synthetic": block}})
     jobs = project.plan()
     assert jobs["stability"] == 2 * 2  # layers, K
-    assert jobs["train"] == 1 + 2
-    assert jobs["collect_synthetic"] == 2 * (1 + 2)
-    assert jobs["fit_synthetic"] == 2 * 3 * 2 + 2 * 2 * 2  # the grid; and DRSA in both of the other splits
-    assert project.plan("results/synthetic/cv0/conv4/drsa/K~4/stability.csv")["train"] == 2  # cv0 itself and cv1
+    assert jobs["train"] == 1
+
+
+def test_several_networks_are_explained_scored_and_compared(project):
+    block = TINY["datasets"]["synthetic"] | {"networks": 3}
+    project.configure(TINY | {"datasets": {"synthetic": block}})
+    jobs = project.plan()
+    assert jobs["train"] == jobs["predict"] == jobs["choose"] == jobs["ablate"] == 3
+    assert jobs["fit_synthetic"] == 3 * 2 * 3 * 2  # networks, layers, methods, K
+    assert jobs["objects"] == 3 * (1 + 2 * 3 * 2)
+    assert jobs["agree"] == 2 * 2  # layers, K
+    assert jobs["compare"] == 1
+    assert jobs["cross"] == 2 * 2  # of the explained network alone
+    assert project.plan("results/synthetic/net1/conv4/drsa/K~4/scores.csv")["train"] == 1
 
 
 def test_cross_validation_adds_a_training_per_fold(project):
@@ -118,9 +128,9 @@ def test_the_study_compares_rules_and_variants(project):
     example = yaml.safe_load((ROOT / "examples/study.yaml").read_text())
     project.configure(example)
     jobs = project.plan()
-    assert jobs["composites"] == 4  # every model may prefer rules of its own
-    assert jobs["train"] == 8  # four models, and four other splits of the first for its stability
-    assert jobs["compare"] == 4
+    assert jobs["composites"] == 5  # every model may prefer rules of its own
+    assert jobs["train"] == 6 + 4  # six networks alike, and four models
+    assert jobs["compare"] == 5
     assert len(example["datasets"]["synthetic"]["composites"]["candidates"]) == 8
 
 

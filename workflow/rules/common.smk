@@ -34,8 +34,6 @@ def checked(function, *arguments):
 for path in workflow.configfiles:
     checked(targets.check_configuration_file, str(path), os.getcwd())
 config = checked(validate, config)
-for dataset in config["run"]:
-    checked(datasets.check_splits, dataset, config["datasets"][dataset])
 
 
 def per_rule(option, settings):
@@ -144,7 +142,7 @@ def one_of(names):
 
 wildcard_constraints:
     dataset=one_of(CLASSES),
-    split=r"main|cv\d",
+    split=r"main|cv\d|net[1-9]\d*",
     layer=r"[A-Za-z0-9_.]+",
     method=pattern(methods()),
     k=r"\d+",
@@ -225,19 +223,6 @@ def of_classes(pattern):
     return lambda wildcards: expand(pattern, cls=CLASSES[wildcards.dataset], **wildcards)
 
 
-def of_other_splits(patterns):
-    """Return an input function: paths for every other split that stability looks at, and every class."""
-
-    def paths(wildcards):
-        if "pairs" not in method_of(wildcards.method).depends_on:  # found without a look at any split
-            return []
-        splits = config["datasets"][wildcards.dataset]["stability"]["splits"]
-        known = {**wildcards, "split": [split for split in splits if split != wildcards.split]}
-        return expand(patterns, cls=CLASSES[wildcards.dataset], **known)
-
-    return paths
-
-
 def of_generated(*names):
     """Return an input function: files that only generated data have."""
     return lambda wildcards: [f"results/{wildcards.dataset}/{name}" for name in names if wildcards.dataset in STEMS]
@@ -284,18 +269,23 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def grid(dataset, pattern, names=None, beside=()):
-    """List a path for every method of a data set's grid, or some of it, and for methods beside it.
+def grid(dataset, pattern, names=None, beside=(), splits=("main",)):
+    """List a path for every method of a data set's grid, or some of it, and for methods beside it, in some splits.
 
     Methods that work at a layer have one for every layer and K, the others one.
     """
     block = config["datasets"][dataset]["grid"]
     names = list(dict.fromkeys([*beside, *(block["methods"] if names is None else names)]))
     layered = [name for name in names if method_of(name).layered]
-    known = {"dataset": dataset, "split": "main", "cls": CLASSES[dataset]}
+    known = {"dataset": dataset, "split": splits, "cls": CLASSES[dataset]}
     return expand(pattern, layer=block["layers"], method=layered, k=block["k"], **known) + expand(
         pattern, layer=INPUT_LAYER, method=[name for name in names if name not in layered], k=1, **known
     )
+
+
+def networks(dataset):
+    """List the splits of a data set's networks, the explained one first."""
+    return datasets.networks(config["datasets"][dataset])
 
 
 def with_basis(dataset):
@@ -313,6 +303,14 @@ def composites_of(dataset):
     """List the comparison of LRP rules, if a data set names candidates."""
     asked = config["datasets"][dataset]["composites"]["candidates"]
     return expand(f"{MODEL}/{{name}}", dataset=dataset, split="main", name=targets.COMPOSITES_FILES if asked else ())
+
+
+def agreements(dataset):
+    """List what compares a data set's networks, if it has several."""
+    block = config["datasets"][dataset]["grid"]
+    several = networks(dataset)[1:] and with_basis(dataset)
+    path = f"{MODEL}/{{layer}}/{targets.AGREEMENT}/K~{{k}}.csv"
+    return expand(path, dataset=dataset, split="main", layer=block["layers"], k=block["k"]) if several else []
 
 
 def wanted(dataset):

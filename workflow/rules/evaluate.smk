@@ -43,12 +43,34 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         60,
         f"Comparing LRP rules on {AT_MODEL}",
     ),
+    "agree": (
+        {
+            "models": lambda wildcards: expand(
+                f"{MODEL}/{{name}}",
+                dataset=wildcards.dataset,
+                split=networks(wildcards.dataset),
+                name=("model.safetensors", "chosen.csv"),
+            ),
+            "heatmaps": lambda wildcards: expand(
+                f"{METHOD}/{{cls}}/heatmaps.safetensors",
+                dataset=wildcards.dataset,
+                split=networks(wildcards.dataset),
+                layer=wildcards.layer,
+                method=with_basis(wildcards.dataset),
+                k=wildcards.k,
+                cls=CLASSES[wildcards.dataset],
+            ),
+        },
+        [f"{MODEL}/{{layer}}/{targets.AGREEMENT}/K~{{k}}.csv"],
+        {"split": "main"},
+        120,
+        f"Comparing the networks of {{wildcards.dataset}} at {{wildcards.layer}}, K = {{wildcards.k}}",
+    ),
     "stability": (
         {
             "predictions": PREDICTIONS,
             "pairs": of_classes(f"{MODEL}/{{layer}}/pairs/{{cls}}.safetensors"),
             "subspaces": SUBSPACES,
-            "others": of_other_splits([f"{MODEL}/model.safetensors", f"{METHOD}/{{cls}}/subspaces.safetensors"]),
         },
         [f"{METHOD}/{name}" for name in targets.STABILITY_FILES],
         {"method": pattern(methods(lambda one: one.refits))},

@@ -10,11 +10,13 @@ rule compare:
         models=lambda wildcards: expand(
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,
-            split=datasets.splits(planned_folds(wildcards.dataset)),
+            split=[*networks(wildcards.dataset), *datasets.splits(planned_folds(wildcards.dataset))[1:]],
             name=("metrics.json", "confusion.csv"),
         ),
-        chosen=lambda wildcards: expand(CHOSEN, dataset=wildcards.dataset, split="main"),
-        scores=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/scores.csv", beside=always()),
+        chosen=lambda wildcards: expand(CHOSEN, dataset=wildcards.dataset, split=networks(wildcards.dataset)),
+        scores=lambda wildcards: grid(
+            wildcards.dataset, f"{METHOD}/scores.csv", beside=always(), splits=networks(wildcards.dataset)
+        ),
         heatmaps=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/heatmaps.safetensors", beside=always()),
         fits=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/fit.json", with_basis(wildcards.dataset)),
         cross=lambda wildcards: grid(
@@ -25,8 +27,13 @@ rule compare:
         objects=lambda wildcards: with_stems(
             wildcards.dataset,
             [
-                *grid(wildcards.dataset, f"{METHOD}/objects.csv", beside=[STANDARD]),
-                *expand(f"{MODEL}/ablation.csv", dataset=wildcards.dataset, split="main"),
+                *grid(
+                    wildcards.dataset,
+                    f"{METHOD}/objects.csv",
+                    beside=[STANDARD],
+                    splits=networks(wildcards.dataset),
+                ),
+                *expand(f"{MODEL}/ablation.csv", dataset=wildcards.dataset, split=networks(wildcards.dataset)),
             ],
         ),
         composites=lambda wildcards: composites_of(wildcards.dataset),
@@ -35,6 +42,7 @@ rule compare:
             [f"{METHOD}/{name}" for name in targets.STABILITY_FILES],
             config["datasets"][wildcards.dataset]["stability"]["methods"],
         ),
+        agreement=lambda wildcards: agreements(wildcards.dataset),
         code=code("stages.compare"),
     output:
         of(f"{DATASET}/tables/{{name}}", name=targets.TABLES),

@@ -52,6 +52,11 @@ class Split:
     test: np.ndarray
 
 
+def is_further_network(split: str) -> bool:
+    """Whether a split is that of a further network, trained on ``main``'s folds from another seed."""
+    return re.fullmatch(r"net[1-9]\d*", split) is not None
+
+
 def split_folds(name: str, n_folds: int) -> tuple[list[int], list[int]]:
     """Name the validation and the test folds of a split.
 
@@ -59,7 +64,7 @@ def split_folds(name: str, n_folds: int) -> tuple[list[int], list[int]]:
     ----------
     name : str
         ``main``: with ten folds test 0 and 1, validation 2; with fewer test 0, validation 1.
-        ``cvN``: test N, validation N + 1, counted around.
+        ``netN``: as main, for further networks. ``cvN``: test N, validation N + 1, counted around.
     n_folds : int
         Folds of the data set.
 
@@ -72,7 +77,7 @@ def split_folds(name: str, n_folds: int) -> tuple[list[int], list[int]]:
     EarmarkError
         If the data set has no such split.
     """
-    if name == "main":
+    if name == "main" or is_further_network(name):
         return ([2], [0, 1]) if n_folds >= 10 else ([1], [0])
     match = re.fullmatch(r"cv(\d)", name)
     if match is None or int(match[1]) >= n_folds:

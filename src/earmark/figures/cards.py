@@ -52,13 +52,13 @@ class Affinity:
     unstable: bool
 
 
-AFFINITIES = {"seed": "seeds", "bootstrap": "resampled clips", "split": "splits"}
+AFFINITIES = {"seed": "seeds", "bootstrap": "resampled clips"}
 """Kinds of draws that an affinity is over, in words."""
 
 
-def text(concept: int, share: Bar, remark: str, affinities: Mapping[str, Affinity]) -> str:
+def text(concept: int, share: Bar, remarks: Sequence[str], affinities: Mapping[str, Affinity]) -> str:
     """Say what share of the relevance a concept has, what is remarkable, and how stable it is by kinds of draws."""
-    lines = [f"concept {concept}", f"share of relevance {_percent(share)}", *([remark] if remark else [])]
+    lines = [f"concept {concept}", f"share of relevance {_percent(share)}", *remarks]
     for kind, found in affinities.items():
         estimate, low, high = found.bar
         bounds = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else ""

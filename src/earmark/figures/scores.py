@@ -199,15 +199,23 @@ class Panel:
     levels: Mapping[int, Mapping[str, float]]
 
 
-AFFINITIES = {"affinity_seed": "seeds", "affinity_bootstrap": "resampled clips", "affinity_split": "splits"}
+AFFINITIES = {"affinity_seed": "seeds", "affinity_bootstrap": "resampled clips"}
 """Affinities over several kinds of draws, in words."""
+
+
+NUMBER = "effective_number"
+
+NEXT_TO = 0.9
+"""Part of the greatest number of concepts in effect that is as good as it."""
 
 
 def choice_panels(
     flipped: Bars,
+    concepts: Bars,
     objects: Bars,
     stable: Bars,
     random: Bars,
+    again: Bars,
     chosen_by: str,
     layers: Sequence[str],
     ks: Sequence[int],
@@ -217,10 +225,12 @@ def choice_panels(
 
     Parameters
     ----------
-    flipped, objects, stable : Bars
-        The tables ``flipping``, ``ground_truth`` and ``stability``.
+    flipped, concepts, objects, stable : Bars
+        The tables ``flipping``, ``concepts``, ``ground_truth`` and ``stability``.
     random : Bars
         What random subspaces come to in the last one.
+    again : Bars
+        The table ``agreement``.
     chosen_by : str
         How ``ground_truth`` names the information on validation clips.
     layers, ks, method
@@ -241,13 +251,29 @@ def choice_panels(
             "objective on validation pairs\ndotted: on training pairs",
             *(stable, "objective_held_out", stable, "objective_training"),
         ),
+        panel("concepts in effect\nas many as K, or fewer", concepts, NUMBER),
         panel("fair score, test clips (not to choose by)\nlower: joint order faithful", flipped, "fair_zero"),
         panel("information on objects, validation clips\nhigher: concepts are objects", objects, chosen_by),
         *(
             panel(f"affinity over {name}\ndotted: random subspaces", stable, metric, random)
             for metric, name in AFFINITIES.items()
         ),
+        panel("found again in other networks\npart of them, mean over concepts", again, "found_again"),
     ]
+
+
+def proposed(concepts: Bars, layer: str, ks: Sequence[int], method: str) -> int | None:
+    """Propose how many concepts to look for at a layer.
+
+    Returns
+    -------
+    int or None
+        The smallest K with next to as many concepts in effect as any: more would only cut them into pieces. None where
+        their number is not known.
+    """
+    numbers = {k: _over_layers(concepts, [layer], method, k, NUMBER) for k in sorted(ks)}
+    known = {k: found[layer][0] for k, found in numbers.items() if layer in found}
+    return next((k for k, number in known.items() if number >= NEXT_TO * max(known.values())), None)
 
 
 def choice(panels: Sequence[Panel], layers: Sequence[str], title: str) -> Figure:

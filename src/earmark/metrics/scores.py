@@ -158,7 +158,20 @@ METRICS = {
         Metric("objective_held_out", "higher", source="eq. 2.19"),
         Metric("affinity_seed", "higher"),
         Metric("affinity_bootstrap", "higher"),
-        Metric("affinity_split", "higher"),
+        Metric(
+            "correlation",
+            "higher",
+            shows="Pearson correlation of a concept's positive relevance with that of its counterpart in another "
+            "network, over all cells of the clips that all networks recognise, each clip scaled to sum 1; concepts are "
+            "paired so that the sum is greatest.",
+        ),
+        Metric(
+            "found_again",
+            "higher",
+            "other networks",
+            shows="part of the other networks that have a counterpart of a concept: its correlation is above the 95th "
+            "percentile of those with random subspaces of that network.",
+        ),
         Metric("test_accuracy", "higher", "", True),
         Metric("test_recording_accuracy", "higher", "", True),
         Metric("test_loss", "lower", "nat", True),

@@ -13,7 +13,6 @@ from earmark.errors import EarmarkError
 from earmark.plan import folder
 from earmark.plan.contents import digests
 from earmark.plan.generated import GENERATED_CLASSES, has_stems
-from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
 from earmark.store import artifacts
 from earmark.store.layout import Layout, composed, slugs
@@ -74,25 +73,14 @@ def splits(n_folds: int) -> list[str]:
     return ["main", *(f"cv{fold}" for fold in range(n_folds))]
 
 
+def networks(block: Mapping[str, Any]) -> list[str]:
+    """List the splits whose networks are compared: ``main``, and ``main``'s folds trained from other seeds."""
+    return ["main", *(f"net{number}" for number in range(1, block["networks"]))]
+
+
 def planned_folds(config: Mapping[str, Any], dataset: str) -> int:
     """Return how many folds a plain call trains a network for; 0 without ``cross_validation``."""
     return folds(config, dataset) if config["datasets"][dataset]["cross_validation"] else 0
-
-
-def check_splits(name: str, block: Mapping[str, Any]) -> None:
-    """Raise unless a data set has the splits whose subspaces its own are to be compared with.
-
-    Raises
-    ------
-    EarmarkError
-        If there are fewer folds, or as :func:`fold_count`.
-    """
-    known = splits(fold_count(block))
-    for split in block["stability"]["splits"]:
-        if split not in known:
-            raise EarmarkError(
-                f"config: datasets.{name}.stability.splits names {split}, which is no split{choices(split, known)}"
-            )
 
 
 def fold_count(block: Mapping[str, Any]) -> int:

@@ -113,13 +113,18 @@ STAGES = {
     ),
     "stability": Stage(
         "measure how stable the subspaces are",
-        ("lrp", "pairs", "stability.draws", "stability.splits"),
+        ("lrp", "pairs", "stability.draws"),
         (*CONCEPTS, "gpu"),
         explains=True,
     ),
+    "agree": Stage(
+        "measure which concepts other networks find too",
+        ("lrp", "grid.methods", "networks"),
+        ("split", "layer", "k", "gpu"),
+    ),
     "compare": Stage(
         "make the tables of a data set",
-        ("grid", "evaluate", "composites", "stability", "cross_validation"),
+        ("grid", "evaluate", "composites", "stability", "cross_validation", "networks"),
         ("split",),
     ),
     "draw": Stage(

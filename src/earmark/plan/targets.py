@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from earmark.errors import EarmarkError
 from earmark.plan.config import require_root
-from earmark.plan.datasets import class_slugs, folds, splits
+from earmark.plan.datasets import class_slugs, folds, networks, splits
 from earmark.plan.generated import has_stems
 from earmark.plan.methods import channels, check_k, check_method, divisors, layers_of, method_of
 from earmark.plan.sentences import choices
@@ -34,6 +34,10 @@ TABLES = (
     "ground_truth.csv",
     "ground_truth.md",
     "recovery.csv",
+    "networks.csv",
+    "networks.md",
+    "agreement.csv",
+    "agreement.md",
     "stability.csv",
     "stability.md",
 )
@@ -61,6 +65,10 @@ STEM_SPLIT_FILES = ("ablation.csv",)
 
 STEM_METHOD_FILES = ("objects.csv",)
 """What else there is of a split, and of a method, where the sound objects are known."""
+
+
+AGREEMENT = "agreement"
+"""Folder of a layer that says what other networks find too."""
 
 
 def check_configuration_file(path: str, base: str) -> None:
@@ -130,7 +138,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
     require_root(config, dataset)
     block = config["datasets"][dataset]
-    folders = splits(folds(config, dataset))
+    folders = list(dict.fromkeys([*splits(folds(config, dataset)), *networks(block)]))
     files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
     if rest in [[name] for name in files]:
         return
@@ -163,8 +171,13 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
         if below not in [[name] for name in files]:
             _reject(path, below, files)
         return
+    if method == AGREEMENT:
+        files = [f"K~{k}.csv" for k in divisors(width)]
+        if below not in [[name] for name in files]:
+            _reject(path, below, files)
+        return
     what = f"knows no layer: it lies under {INPUT_LAYER}"
-    check_method(path, method, block, lambda one: one.layered, what, ["pairs"])
+    check_method(path, method, block, lambda one: one.layered, what, ["pairs", AGREEMENT])
     count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
     if count:
         check_k(path, int(count[1]), layer, width)

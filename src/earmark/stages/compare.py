@@ -7,6 +7,7 @@ from types import ModuleType
 from earmark.job import Job
 from earmark.store import artifacts
 from earmark.tables import (
+    agreement,
     composites,
     composites_curves,
     concepts,
@@ -15,6 +16,7 @@ from earmark.tables import (
     flipping,
     ground_truth,
     model,
+    networks,
     recovery,
     stability,
 )
@@ -31,6 +33,8 @@ TABLES: tuple[ModuleType, ...] = (
     stability,
     ground_truth,
     recovery,
+    networks,
+    agreement,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``."""
 

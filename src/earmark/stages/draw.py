@@ -26,7 +26,7 @@ from earmark.plan.methods import named
 from earmark.sound.logmel import LogMel
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import composites_curves, concepts, recovery, stability
+from earmark.tables import agreement, composites_curves, concepts, recovery, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -196,19 +196,24 @@ def _cards(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) 
     inputs = study.source.logmel(clips)[:, 0]  # [n, F, T]
     stable = stability.affinities(tables.rows("stability", at, cls.slug))
     affinities = {concept: {kind: Affinity(*known) for kind, known in of.items()} for concept, of in stable.items()}
+    again = agreement.found_again(tables.rows("agreement", at, cls.slug))
+
+    def remarks_on(concept: int) -> list[str]:
+        return [said for said in (known.apart.of_concept(concept), again.get(str(concept))) if said]
+
     drawn = [
         Card(
-            text(concept + 1, share, known.apart.of_concept(concept + 1), affinities.get(str(concept + 1), {})),
+            text(concept, share, remarks_on(concept), affinities.get(str(concept), {})),
             profile,
             inputs[places],
-            heatmaps[places, concept, 0],
+            heatmaps[places, concept - 1, 0],
             [
-                f"clip {clips[place]}\nΣᵢ Rᵢ = {relevance[place, concept]:.2f} of {relevance[place].sum():.2f}"
+                f"clip {clips[place]}\nΣᵢ Rᵢ = {relevance[place, concept - 1]:.2f} of {relevance[place].sum():.2f}"
                 for place in places.tolist()
             ],
         )
         for concept, (share, profile, places) in enumerate(
-            zip(known.shares, found.profiles()[:, 0], found.strongest(TOP), strict=True)
+            zip(known.shares, found.profiles()[:, 0], found.strongest(TOP), strict=True), start=1
         )
     ]
     title = f"{cls.name}: the concepts of {at.method} at {at.layer}, K = {at.k} ({known.apart.text})"
@@ -278,22 +283,27 @@ def _choice(study: Study, tables: Tables, method: str) -> Figure | None:
     random = stable.assign(estimate=stable["random"])[stable["concept"] == ""]
     panels = scores.choice_panels(
         tables.bars("flipping"),
+        tables.bars("concepts"),
         tables.bars("ground_truth"),
         tables.bars("stability"),
         bars(random),
+        tables.bars("agreement"),
         chosen_by(STANDARD).text,
         *(study.layers, study.ks, method),
     )
     if not any(panel.lines for panel in panels):
         return None
-    return scores.choice(panels, study.layers, f"Which K and which layer? {method}; bars: 95 % intervals")
+    ks = {layer: scores.proposed(tables.bars("concepts"), layer, study.ks, method) for layer in study.layers}
+    by_number = ", ".join(f"{k} at {layer}" for layer, k in ks.items() if k) if study.ks[1:] else ""
+    proposal = f"; by the concepts in effect K = {by_number}" if by_number else ""
+    return scores.choice(panels, study.layers, f"Which K and which layer? {method}; bars: 95 % intervals{proposal}")
 
 
 def _training(study: Study) -> Drawn:
     """Draw learning curves and confusion matrix, over the folds where there are any (Fig. A.1, A.2)."""
     trained = {split: counts for split in study.splits if (counts := confusion(study, split)) is not None}
-    folds = [split for split in trained if split != "main"]
-    chosen = folds or list(trained)
+    folds = [split for split in trained if split not in study.networks]
+    chosen = folds or [split for split in trained if split == study.split]
     if not chosen:
         return
     of = f"over {len(folds)} folds" if folds else "in main"

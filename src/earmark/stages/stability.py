@@ -14,14 +14,14 @@ from earmark.explainers import base as explainers
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.affinity import expected_affinity
 from earmark.explainers.subspaces.pairs import Material, pairs_of
-from earmark.explainers.subspaces.refits import Fitted, compared, kinds, other_split, sums
+from earmark.explainers.subspaces.refits import Fitted, compared, sums
 from earmark.job import Job
 from earmark.lrp.rules import from_config
 from earmark.models import base as models
 from earmark.plan.methods import method_of
 from earmark.store import artifacts
 
-COLUMNS = ("cls", "concept", "kind", "draw", "affinity", "random", "alignment")
+COLUMNS = ("cls", "concept", "kind", "draw", "affinity", "random")
 
 HELD_OUT_COLUMNS = ("cls", "set", "group", "clips", "pairs", "activations", "contexts", "products")
 """And the relevance of each concept; see :func:`earmark.explainers.subspaces.refits.sums`."""
@@ -39,11 +39,6 @@ def run(job: Job) -> None:
     model = models.of(job)
     source, answered = dataset.of(job), predictions.of(job)
     rules = from_config({"lrp": job.config["lrp"]})
-    names = [name for name in job.config["stability"]["splits"] if name != job.split and "split" in kinds(job.method)]
-    others = [
-        other_split(job.layout, source, model, (job.split, name), (job.layer, job.method, job.k), job.config)
-        for name in names
-    ]
     found = {cls.slug: basis.load(job.of_class(cls.slug)) for cls in source.classes}
     size = len(found[source.classes[0].slug].basis)
     names_of_groups = source.clips["group"].to_numpy(str)
@@ -59,7 +54,7 @@ def run(job: Job) -> None:
         if method_of(job.method).fitted_to == "clips":
             members = explainers.family(job.method).clips_of(material)
             material = replace(material, clips=members)
-        fitted = Fitted(found[cls.slug], material, groups[members], others)
+        fitted = Fitted(found[cls.slug], material, groups[members])
         rows += compared(fitted, level)
         known = answered.known(source, source.split(job.split).validation, cls)
         held_out = pairs_of(model, source, known, cls, job.layer, rules, job.config)

@@ -53,7 +53,8 @@ def run(job: Job) -> None:
         "input_shape": [frontend.n_mels, frontend.n_frames],
     }
     checkpoint = job.layout.split(job.split) / ".checkpoint.safetensors"
-    trainer = Trainer(architecture, job.config["train"], job.config["seed"], device)
+    seed = job.seed(job.split) if dataset.is_further_network(job.split) else job.config["seed"]
+    trainer = Trainer(architecture, job.config["train"], seed, device)
     trainer.resume(checkpoint, _fingerprint(job.layout, job.made))
     log.info(
         "%d training recordings, %d validation and %d test clips",

@@ -170,6 +170,10 @@ class Layout:
         """Folder of one (layer, method, K)."""
         return self.split(split) / layer / method / f"K~{k}"
 
+    def agreement(self, split: str, layer: str, k: int) -> Path:
+        """How far further networks find the K concepts of a layer too, for every method of the grid."""
+        return self.split(split) / layer / "agreement" / f"K~{k}.csv"
+
     def concept(self, split: str, layer: str, method: str, k: int, cls: str) -> Path:
         """Folder of one (layer, method, K, class)."""
         return self.method(split, layer, method, k) / cls

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from earmark.explainers import explanation
 from earmark.metrics.overlap import EMPTY, TWINS, Apart, cosines, effective_number, pooled
-from earmark.statistics import Clusters, Interval, bootstrap_sums, percentiles
+from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At
 from earmark.tables.markdown import bounded
@@ -133,9 +133,16 @@ def summarise(
 
 
 def rows(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> Iterator[Row]:
-    """Yield, per place and class, a row per concept, one per pair, and one for their number; empty what is missing."""
+    """Yield the mean number of concepts per place; per place and class their number, a row per concept and per pair.
+
+    What is missing is empty.
+    """
+    unknown = Interval(math.nan, math.nan, math.nan)
+    for at in dict.fromkeys(at for at, _ in measured):
+        known = [found for (place, _), found in measured.items() if place == at and found]
+        mean = float(np.mean([found.number.estimate for found in known])) if known else math.nan
+        yield (*at, ALL, NUMBER, number(mean), "", "", "", sum(found.n for found in known), "", "", "")
     for (at, cls), found in measured.items():
-        unknown = Interval(math.nan, math.nan, math.nan)
         count, left_out = (found.n, found.left_out) if found else (0, "")
 
         def row(metric: str, values: Interval, *concepts: int | str) -> Row:

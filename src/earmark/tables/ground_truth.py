@@ -171,8 +171,31 @@ class Recovery:
     names: dict[str, list[str]]
 
 
-def measure(study: Study) -> Recovery | None:
-    """Read and summarise what the stages `objects` and `ablate` measured; None where the objects are not known."""
+@dataclass(frozen=True)
+class Gathered:
+    """What the stages `objects` and `ablate` measured.
+
+    Attributes
+    ----------
+    clips : Clips
+        The n measured test clips.
+    values : dict
+        Per quantity an array [n]; the seeds of a method are averaged clip by clip.
+    parts : dict
+        By place, what was measured of every seed of the method, set by set.
+    """
+
+    clips: Clips
+    values: dict[Label, Values]
+    parts: dict[At, list[dict[str, Measured]]]
+
+    def of(self, which: str) -> dict[At, list[Measured]]:
+        """Take one set of clips of every place."""
+        return {at: [each[which] for each in seeds] for at, seeds in self.parts.items()}
+
+
+def gather(study: Study) -> Gathered | None:
+    """Read what was measured; None where the objects are not known."""
     types = {"clip": int, "object": int, "left_out": int, "logit": float, "without": float}
     ablation = study.read_csv(study.layout.split(study.split) / "ablation.csv", types)
     if ablation is None:
@@ -192,11 +215,26 @@ def measure(study: Study) -> Recovery | None:
             by_seed = [(each[TEST], matched_values(at, each[VALIDATION], each[TEST])) for each in seeds]
         for label in by_seed[0][1]:
             values[label] = np.mean([test.of(groups.index, found[label]) for test, found in by_seed], axis=0)
-    summaries = summarise(values, clips, study.draws, study.seed)
-    summaries |= summarise(subtract(comparisons(study.judged), values), clips, study.draws, study.seed, test=True)
-    summaries |= _information({at: [each[TEST] for each in seeds] for at, seeds in parts.items()}, clips, study)
-    summaries |= _validated({at: [each[VALIDATION] for each in seeds] for at, seeds in parts.items()}, clips, study)
-    return Recovery(clips, summaries, {cls.slug: study.source.object_names(cls) for cls in study.source.classes})
+    return Gathered(clips, values, parts)
+
+
+def estimates(study: Study, gathered: Gathered) -> Summaries:
+    """Summarise every quantity by itself."""
+    found = summarise(gathered.values, gathered.clips, study.draws, study.seed)
+    return found | _information(gathered.of(TEST), gathered.clips, study)
+
+
+def measure(study: Study) -> Recovery | None:
+    """Read and summarise what the stages `objects` and `ablate` measured; None where the objects are not known."""
+    gathered = gather(study)
+    if gathered is None:
+        return None
+    differences = subtract(comparisons(study.judged), gathered.values)
+    summaries = estimates(study, gathered)
+    summaries |= summarise(differences, gathered.clips, study.draws, study.seed, test=True)
+    summaries |= _validated(gathered.of(VALIDATION), gathered.clips, study)
+    names = {cls.slug: study.source.object_names(cls) for cls in study.source.classes}
+    return Recovery(gathered.clips, summaries, names)
 
 
 def read_all(study: Study, places: Sequence[At]) -> dict[At, list[dict[str, Measured]]]:

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
 
 from earmark.data import dataset
 from earmark.explainers.subspaces.objective import RELATIVE_EPSILON, soft_min
 from earmark.plan.methods import method_of
 from earmark.seeds import derive
-from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
+from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles, students
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At
 from earmark.tables.study import Study
@@ -37,11 +36,9 @@ MARGIN = 0.25
 ROUNDING = 1e-6
 """Of a basis in single precision: K = 1 has affinity 1 up to this."""
 
-LEVEL = 0.95
-
 TRAINING, HELD_OUT = "objective_training", "objective_held_out"
 
-AFFINITIES = {f"affinity_{kind}": kind for kind in ("seed", "bootstrap", "split")}
+AFFINITIES = {f"affinity_{kind}": kind for kind in ("seed", "bootstrap")}
 """Which kind of draws each is over."""
 
 METRICS = (TRAINING, HELD_OUT, *AFFINITIES)
@@ -103,13 +100,9 @@ def measure(study: Study) -> Measures:
 
 
 def mean_interval(values: ArrayLike) -> Interval:
-    """Mean of independent affinities [n] with Student's interval, which few draws widen; no bounds for one draw."""
-    draws = np.asarray(values, dtype=float)
-    mean = float(draws.mean())
-    if len(draws) < 2:
-        return Interval(mean, math.nan, math.nan)
-    half = float(student.ppf((1 + LEVEL) / 2, len(draws) - 1) * draws.std(ddof=1) / math.sqrt(len(draws)))
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+    """Mean of independent affinities [n] with Student's interval, within 0 and 1."""
+    mean, low, high = students(values)
+    return Interval(mean, max(0.0, low), min(1.0, high)) if math.isfinite(low) else Interval(mean, low, high)
 
 
 def objectives(frame: pd.DataFrame, classes: Sequence[str], draws: int, seed: int) -> dict[tuple[str, str], Measured]:
@@ -280,9 +273,6 @@ in the pairing that suits all best. Random subspaces have the affinity in the la
 
 - `seed`: the search for the subspaces starts elsewhere. Low: the objective has several maxima that are about as good.
 - `bootstrap`: groups of training clips are drawn anew, with replacement. Low: other recordings would have given others.
-- `split`: another network, trained on other folds, its channels rotated so that its activations on validation clips,
-  which neither network is tested on, come nearest to this one's. Low: the concept is of this network, not of the task,
-  or no rotation joins the two.
 
 Brackets hold 95 % intervals of the mean over draws (Student's). A concept is **unstable** where this interval does
 not lie above the random level by {MARGIN:.0%} of the way from there to 1: do not give it a name. Where there is only

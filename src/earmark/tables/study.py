@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from earmark.data.dataset import DataSet
 from earmark.explainers import explanation
 from earmark.job import Job
 from earmark.plan.config import CHANCE, CONFIGURED
+from earmark.plan.datasets import networks
 from earmark.plan.methods import always, base_of, method_of, named, shown
 from earmark.seeds import derive
 from earmark.store import artifacts
@@ -123,10 +124,20 @@ class Study:
         return derive(self.config["seed"], "compare")
 
     @property
+    def networks(self) -> list[str]:
+        """Splits of the networks that methods are compared over, the explained one first."""
+        return networks(self.config)
+
+    @property
     def splits(self) -> list[str]:
-        """The explained split, and those of the cross-validation if asked for."""
+        """The explained split, those of further networks, and those of the cross-validation if asked for."""
         folds = [f"cv{fold}" for fold in range(self.source.n_folds)] if self.config["cross_validation"] else []
-        return ["main", *folds]
+        return [*self.networks, *folds]
+
+    def of_network(self, split: str) -> Study:
+        """Return the same for another network, with no more resamples than an estimate needs."""
+        evaluate = {**self.config["evaluate"], "bootstrap": 1}
+        return replace(self, split=split, config={**self.config, "evaluate": evaluate})
 
     def over_grid(self, names: list[str]) -> list[At]:
         """List methods at every layer and K, K by K and layer by layer."""

@@ -37,18 +37,18 @@ def test_a_card_shows_profile_marginals_and_relevance_over_the_clip() -> None:
 
 def test_a_card_says_what_is_known_of_a_concepts_stability() -> None:
     share = (0.254, 0.243, 0.263)
-    assert text(2, share, "", {}) == "concept 2\nshare of relevance 25 % [24, 26]"
-    assert text(2, share, "twin of 1", {}) == "concept 2\nshare of relevance 25 % [24, 26]\ntwin of 1"
+    assert text(2, share, [], {}) == "concept 2\nshare of relevance 25 % [24, 26]"
+    assert text(2, share, ["twin of 1"], {}) == "concept 2\nshare of relevance 25 % [24, 26]\ntwin of 1"
     nan = math.nan
-    known = {"seed": Affinity((0.5, 0.4, 0.6), 0.55, True), "split": Affinity((0.9, nan, nan), 0.55, False)}
-    assert text(1, (0.25, nan, nan), "", known).split("\n") == [
+    known = {"seed": Affinity((0.5, 0.4, 0.6), 0.55, True), "bootstrap": Affinity((0.9, nan, nan), 0.55, False)}
+    assert text(1, (0.25, nan, nan), [], known).split("\n") == [
         "concept 1",
         "share of relevance 25 %",
         "",
         "affinity over seeds",
         "0.50 [0.40, 0.60], unstable",
         "",
-        "affinity over splits",
+        "affinity over resampled clips",
         "0.90",
         "",
         "of random subspaces 0.55",

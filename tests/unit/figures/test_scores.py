@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from earmark.figures.scores import choice, choice_panels, flipping, recovered
+from earmark.figures.scores import choice, choice_panels, flipping, proposed, recovered
 from earmark.figures.style import BLACK, GREY, SKY
 
 LAYERS = ["conv4", "conv5"]
@@ -16,7 +16,11 @@ STABLE = {
     ("conv4", "drsa", 2, "all", "objective_training"): (1.0, float("nan"), float("nan")),
     ("conv4", "drsa", 2, "all", "objective_held_out"): (0.8, 0.7, 0.9),
     ("conv4", "drsa", 2, "all", "affinity_seed"): (0.9, 0.8, 1.0),
-    ("conv4", "drsa", 2, "all", "affinity_split"): (0.6, float("nan"), float("nan")),
+    ("conv4", "drsa", 2, "all", "affinity_bootstrap"): (0.6, float("nan"), float("nan")),
+}
+NUMBERS = {
+    ("conv4", "drsa", k, "all", "effective_number"): (number, float("nan"), float("nan"))
+    for k, number in ((2, 1.9), (4, 2.8))
 }
 CHOSEN_BY = "nmi of a kind"
 UNITS = {"thesis": "logit", "si_sdr": "dB", "overlap": ""}
@@ -24,25 +28,37 @@ RANDOM = {key: (0.55, 0.0, 0.0) for key in STABLE if key[-1].startswith("affinit
 
 
 def test_the_figure_shows_what_is_known_and_names_what_is_not() -> None:
-    figure = choice(choice_panels(FAIR, {}, STABLE, RANDOM, CHOSEN_BY, LAYERS, [2, 4], "drsa"), LAYERS, "title")
-    shown = {axis.get_title().split("\n")[0]: [text.get_text() for text in axis.texts] for axis in figure.axes}
+    panels = choice_panels(FAIR, NUMBERS, {}, STABLE, RANDOM, {}, CHOSEN_BY, LAYERS, [2, 4], "drsa")
+    figure = choice(panels, LAYERS, "title")
+    drawn = [axis for axis in figure.axes if axis.get_title()]
+    shown = {axis.get_title().split("\n")[0]: [text.get_text() for text in axis.texts] for axis in drawn}
     assert shown == {
         "objective on validation pairs": [],
+        "concepts in effect": [],
         "fair score, test clips (not to choose by)": [],
         "information on objects, validation clips": ["not computed"],
         "affinity over seeds": [],
-        "affinity over resampled clips": ["not computed"],
-        "affinity over splits": [],
+        "affinity over resampled clips": [],
+        "found again in other networks": ["not computed"],
     }
     objects = {("conv4", "drsa", 2, "all", CHOSEN_BY): (0.1, 0.0, 0.2)}
-    known = choice(choice_panels(FAIR, objects, STABLE, RANDOM, CHOSEN_BY, LAYERS, [2, 4], "drsa"), LAYERS, "")
-    assert not known.axes[2].texts
-    heights = [float(line.get_ydata()[0]) for line in figure.axes[1].lines if line.get_marker() == "o"]
+    known = choice(choice_panels(FAIR, {}, objects, STABLE, RANDOM, {}, CHOSEN_BY, LAYERS, [2, 4], "drsa"), LAYERS, "")
+    assert not known.axes[3].texts
+    heights = [float(line.get_ydata()[0]) for line in figure.axes[2].lines if line.get_marker() == "o"]
     assert heights == [0.3, 0.5]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["K = 2", "K = 4"]
-    for place, level in ((0, 1.0), (3, 0.55)):  # on the training pairs; of random subspaces
+    for place, level in ((0, 1.0), (4, 0.55)):  # on the training pairs; of random subspaces
         levels = [float(line.get_ydata()[0]) for line in figure.axes[place].lines if line.get_linestyle() == ":"]
         assert levels == [level]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "k"),
+    [({2: 1.0, 4: 1.0, 8: 1.0}, 2), ({2: 1.9, 4: 2.0, 8: 2.0}, 2), ({2: 1.9, 4: 2.8, 8: 3.0}, 4), ({}, None)],
+)
+def test_as_many_concepts_are_proposed_as_are_there(numbers: dict[int, float], k: int | None) -> None:
+    bars = {("conv4", "drsa", n, "all", "effective_number"): (number, 0.0, 0.0) for n, number in numbers.items()}
+    assert proposed(bars, "conv4", [8, 4, 2], "drsa") == k
 
 
 def test_noise_stands_beside_every_score_but_the_one_that_knows_k() -> None:

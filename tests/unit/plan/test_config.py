@@ -176,7 +176,6 @@ MISTAKES = [
         {"grid": {"methods": ["drsa", "oracle"]}, "stability": {"methods": ["oracle"]}},
         "datasets.synthetic.stability.methods: oracle is not fitted to clips alone; allowed: pca, prca",
     ),
-    ("datasets.synthetic.stability.splits", ["cv10"], "stability.splits[0] cannot be 'cv10'; did you mean cv1?"),
     ("datasets.synthetic.evaluate.patch", 7, "datasets.synthetic.evaluate.patch = 7 does not divide n_mels = 64"),
     (
         "datasets.synthetic.model.filters",

@@ -12,11 +12,11 @@ from earmark.errors import EarmarkError
 from earmark.plan import folder, targets
 from earmark.plan.config import fill, validate
 from earmark.plan.datasets import (
-    check_splits,
     class_slugs,
     fingerprint,
     fold_count,
     known_classes,
+    networks,
     planned_folds,
     splits,
 )
@@ -101,6 +101,8 @@ def test_splits_follow_the_groups(full, speakers):
     assert splits(0) == ["main"]
     assert splits(3) == ["main", "cv0", "cv1", "cv2"]
     assert planned_folds(full, "synthetic") == 0
+    assert networks(full["datasets"]["synthetic"]) == ["main"]
+    assert networks({"networks": 3}) == ["main", "net1", "net2"]
     for keys, folds in (({}, 6), ({"group": "_([a-z]+)_"}, 3), ({"folds": 4}, 4)):
         mine = {"datasets": {"mine": block_of(speakers, cross_validation=True, **keys)}}
         assert planned_folds(mine, "mine") == folds
@@ -162,14 +164,6 @@ def test_folds_of_what_is_there_no_more_do_not_count(ingested, speakers, what):
     else:
         (layout.clip_index if what == "index" else layout.manifest).unlink()
     assert planned_folds(config, "mine") == 6
-
-
-def test_splits_to_compare_with_must_be_there(speakers):
-    three = {"group": "_([a-z]+)_"}
-    check_splits("mine", block_of(speakers, **three, stability={"splits": ["main", "cv2"]}))
-    sentence = "datasets.mine.stability.splits names cv3, which is no split; did you mean cv2? Allowed: main, cv0, cv1"
-    with pytest.raises(EarmarkError, match=re.escape(sentence)):
-        check_splits("mine", block_of(speakers, **three, stability={"splits": ["cv3"]}))
 
 
 def test_a_folder_is_told_by_names_and_contents(full, speakers):

@@ -34,7 +34,8 @@ CONFIG = {
     "evaluate": {"patch": 4, "cross": ["drsa", "random~0"], "bootstrap": 200},
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},
     "cross_validation": True,
-    "stability": {"methods": ["drsa"], "draws": 2, "splits": []},
+    "networks": 1,
+    "stability": {"methods": ["drsa"], "draws": 2},
     "explain": {"clips": 6, "gallery": 1},
     "lrp": {},
     "seed": 0,
@@ -163,13 +164,13 @@ def chosen(layout):
 def affinities(layout, at, value):
     """All concepts are found again in two draws, but the second class's second one."""
     rows = [
-        [cls, concept, "seed", draw, value if (cls, concept) != ("wind", 2) else 0.5, 0.55, ""]
+        [cls, concept, "seed", draw, value if (cls, concept) != ("wind", 2) else 0.5, 0.55]
         for cls in CLASSES
         for concept in (1, 2)
         for draw in (1, 2)
     ]
     folder = layout.method("main", at.layer, at.method, at.k)
-    write_csv(folder / "stability.csv", ["cls", "concept", "kind", "draw", "affinity", "random", "alignment"], rows)
+    write_csv(folder / "stability.csv", ["cls", "concept", "kind", "draw", "affinity", "random"], rows)
 
 
 def trained(layout, split, accuracy):
@@ -388,6 +389,30 @@ def test_model_table_averages_the_folds(tree):
     assert folds["n"] == "2"  # folds, and never the main split among them
 
 
+def test_methods_are_compared_over_networks(tree, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(tree.root, results / "demo")
+    layout = Layout(results, "demo")
+    shutil.copytree(layout.split("main"), layout.split("net1"))
+    path = layout.method("net1", "conv1", "drsa", 2) / "scores.csv"
+    lines = read_csv(path)
+    for line in lines:
+        line["thesis"] = float(line["thesis"]) + 0.2
+    write_csv(path, COLUMNS, [list(line.values()) for line in lines])
+    run(layout, CONFIG | {"networks": 2})
+    for cls in CLASSES:
+        mean = expected(At("conv1", "drsa", 2), "thesis", cls).mean()
+        found = row(read_csv(layout.tables / "networks.csv"), layer="conv1", method="drsa", cls=cls, metric="thesis")
+        assert float(found["estimate"]) == pytest.approx(mean + 0.1, rel=1e-5)
+        assert found["networks"] == "2"
+        one = row(read_csv(layout.tables / "flipping.csv"), layer="conv1", method="drsa", cls=cls, metric="thesis")
+        assert float(one["estimate"]) == pytest.approx(mean, rel=1e-5)
+    models = read_csv(layout.tables / "model.csv")
+    assert row(models, split="net1", cls=ALL, metric="test_accuracy")["estimate"] == "0.75"
+    assert row(models, split="folds", cls=ALL, metric="test_accuracy")["n"] == "2"
+    assert not read_csv(tree.tables / "networks.csv")  # of one network
+
+
 def test_cross_class_table_holds_the_diagonals_advantage(tree):
     table = read_csv(tree.tables / "cross_class.csv")
     for cls, clips in (("nan", range(6)), ("wind", range(6, 12))):
@@ -478,7 +503,8 @@ def test_curves_of_rules_are_means_over_clips_then_classes(tree):
 
 def test_shares_of_concepts_stand_in_a_table(tree):
     table = read_csv(tree.tables / "concepts.csv")
-    assert len(table) == 2 * 4 * len(CLASSES) * 4  # layers, methods; a number, two shares and a cosine
+    # layers, methods; the mean over classes, and of each a number, two shares and a cosine
+    assert len(table) == 2 * 4 * (1 + len(CLASSES) * 4)
     rows = [line for line in table if (line["layer"], line["method"], line["cls"]) == ("conv1", "drsa", "wind")]
     assert [line["metric"] for line in rows] == ["effective_number", "share", "share", "cosine"]
     assert 1 <= float(rows[0]["estimate"]) <= 2
@@ -532,7 +558,7 @@ def test_stability_stands_in_a_table_and_in_a_warning(tree, caplog):
 def test_stability_that_is_not_asked_for_leaves_a_header_and_a_sentence(tree, tmp_path):
     layout = Layout(tmp_path, "demo")
     ingested(layout)
-    run(layout, CONFIG | {"stability": {"methods": [], "draws": 2, "splits": []}})
+    run(layout, CONFIG | {"stability": {"methods": [], "draws": 2}})
     lines = (layout.tables / "stability.csv").read_text(encoding="utf-8").splitlines()
     assert lines == ["layer,method,k,cls,metric,estimate,low,high,p,n,left_out,concept,random,unstable"]
     assert "names no method" in (layout.tables / "stability.md").read_text(encoding="utf-8")

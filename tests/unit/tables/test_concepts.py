@@ -41,7 +41,8 @@ def test_what_was_written_is_read() -> None:
     known, unknown = Concepts(shares, cosines, number, 40, 3), None
     written = list(concepts.rows(None, {(at, "a"): known, (at, "b"): unknown}))  # type: ignore[arg-type]
     frame = pd.DataFrame([[str(cell) for cell in row] for row in written], columns=list(COLUMNS))
-    assert len(frame) == 2 * (1 + 2 + 1)
+    assert len(frame) == 1 + 2 * (1 + 2 + 1)
+    assert float(frame[frame["cls"] == "all"]["estimate"].iloc[0]) == pytest.approx(number.estimate, rel=1e-5)
     found = read(frame[frame["cls"] == "a"], 2)
     assert found is not None
     assert (found.n, found.left_out) == (40, 3)

@@ -54,11 +54,11 @@ def study(tmp_path: Path) -> Study:
     study = Study(Layout(tmp_path, "demo"), source, CONFIG, "main")
     folder = study.method(AT)
     rows = [
-        [cls, concept, "seed", draw, value, RANDOM, ""]
+        [cls, concept, "seed", draw, value, RANDOM]
         for (cls, concept), values in SEEDS.items()
         for draw, value in enumerate(values, start=1)
     ]
-    rows += [[cls, concept, "split", "cv0", 0.6, RANDOM, 0.8] for cls, concept in SEEDS]  # a single draw
+    rows += [[cls, concept, "bootstrap", "1", 0.6, RANDOM] for cls, concept in SEEDS]  # a single draw
     artifacts.write_csv(folder / "stability.csv", COLUMNS, rows, {})
     held_out = [
         *(sums("nan", "training", str(group), 1.0, 4) for group in range(3)),
@@ -84,7 +84,7 @@ def test_means_over_draws_have_students_interval(measures) -> None:
     mean = measures[Key(AT, ALL, "affinity_seed")]
     assert mean.interval.estimate == pytest.approx(sum(map(sum, SEEDS.values())) / 12)
     assert mean.n == 3
-    single = measures[Key(AT, "nan", "affinity_split", "1")]
+    single = measures[Key(AT, "nan", "affinity_bootstrap", "1")]
     assert math.isnan(single.interval.low) and single.unstable is None
 
 
@@ -120,8 +120,8 @@ def test_rows_name_concepts_and_leave_what_is_missing_empty(measures) -> None:
     held_out = {row["cls"]: row for row in rows if (row["layer"], row["metric"]) == ("conv4", "objective_held_out")}
     assert [held_out["nan"][name] for name in ("estimate", "low", "high", "n")] == ["0.8", "0.8", "0.8", 9]
     assert [held_out["wind"][name] for name in ("estimate", "low", "high", "n")] == ["", "", "", 0]
-    empty = [row for row in rows if row["layer"] == "conv5" or row["metric"] == "affinity_bootstrap"]
-    assert {row["metric"] for row in empty if row["layer"] == "conv5"} == set(stability.METRICS)
+    empty = [row for row in rows if row["layer"] == "conv5"]
+    assert {row["metric"] for row in empty} == set(stability.METRICS)
     assert all((row["estimate"], row["n"], row["concept"], row["random"]) == ("", 0, "", "") for row in empty)
 
 
@@ -184,7 +184,7 @@ def test_what_is_written_reads_back(study: Study, measures) -> None:
     rows = [list(map(str, row)) for row in stability.rows(study, measures)]
     table = pd.DataFrame(rows, columns=stability.COLUMNS)
     found = stability.affinities(table[(table["cls"] == "nan") & (table["layer"] == "conv4")])
-    assert list(found) == ["1", "2"] and list(found["2"]) == ["seed", "split"]
+    assert list(found) == ["1", "2"] and list(found["2"]) == ["seed", "bootstrap"]
     interval, random, unstable = found["2"]["seed"]
     assert (interval.estimate, random, unstable) == (pytest.approx(2.05 / 3, rel=1e-5), RANDOM, True)
-    assert math.isnan(found["2"]["split"][0].low) and found["2"]["split"][2] is False
+    assert math.isnan(found["2"]["bootstrap"][0].low) and found["2"]["bootstrap"][2] is False

@@ -29,10 +29,10 @@ def affinity(first: Subspaces, second: Subspaces) -> Tensor:
     return products.square().view(count, size, count, size).sum(dim=(1, 3)) / size
 
 
-def matched(affinities: Tensor) -> Tensor:
-    """Pair subspaces so that the sum of their affinities ``[K, K]`` is greatest; each first one's value, ``[K]``."""
-    rows, columns = linear_sum_assignment(affinities.numpy(), maximize=True)
-    return affinities[torch.from_numpy(rows), torch.from_numpy(columns)]
+def matched(likenesses: Tensor) -> Tensor:
+    """Pair concepts so that the sum of their likenesses ``[K, K]`` is greatest; each first one's value, ``[K]``."""
+    rows, columns = linear_sum_assignment(likenesses.numpy(), maximize=True)
+    return likenesses[torch.from_numpy(rows), torch.from_numpy(columns)]
 
 
 def expected_affinity(n_channels: int, n_subspaces: int, seed: int) -> float:
@@ -48,8 +48,8 @@ def expected_affinity(n_channels: int, n_subspaces: int, seed: int) -> float:
     Returns
     -------
     float
-        The same for every concept, and for subspaces that were rotated as a whole: the law is that of all rotations
-        alike, so that one of the two bases may as well be fixed.
+        The same for every concept: the law is that of all rotations alike, so that one of the two bases may as well be
+        fixed.
     """
     generator = torch.Generator().manual_seed(seed)
     axes = Subspaces(torch.eye(n_channels, dtype=torch.float64), n_subspaces)

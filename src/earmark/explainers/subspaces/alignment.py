@@ -1,72 +1,75 @@
-"""Express the subspaces of one network in the channels of another, whose activations a rotation brings nearest."""
+"""Concepts of different networks, compared by where their relevance lies on the same clips.
+
+Channels of two networks have no common meaning, and no rotation gives them one; cells of the same clips have.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from earmark.explainers.subspaces.basis import Subspaces
+from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
+from earmark.explainers.subspaces.decompose import decomposed
+from earmark.lrp.rules import Rules
 from earmark.models.base import Model
 
-CLIPS = 64
-"""Clips that pass through both networks at once to be aligned; bounds memory and decides nothing else."""
+CELLS = 2**25
+"""Cells of heatmaps that are held at once; bounds memory and decides nothing."""
 
 
-def aligned(model: Model, other: Model, inputs: Tensor, layer: str) -> tuple[Tensor, float]:
-    """Align another network's channels with this one's.
-
-    Parameters
-    ----------
-    model, other : Model
-        Of one architecture and on one device.
-    inputs : Tensor [B, *I]
-        What both look at; every position of the layer's grid counts.
-    layer : str
-        Where.
-
-    Returns
-    -------
-    rotation : Tensor [D, D]
-        Orthogonal (float64); takes the other's activations, as rows, nearest to this one's.
-    alignment : float
-        Cosine between both after that; 0 if a network is silent.
-    """
-    device = next(model.network.parameters()).device
-    crosses, energies = [], []
-    with torch.no_grad():
-        for part in inputs.split(CLIPS):
-            outputs = (each.watched(part.to(device), layer)[0] for each in (model, other))  # [B, D, *g]
-            ours, theirs = (output.movedim(1, -1).flatten(0, -2).double() for output in outputs)  # [n, D]
-            crosses.append(theirs.T @ ours)
-            energies.append(torch.stack([ours.square().sum(), theirs.square().sum()]))
-    return procrustes(torch.stack(crosses).sum(dim=0).cpu(), *torch.stack(energies).sum(dim=0).tolist())
-
-
-def procrustes(cross: Tensor, energy: float, other_energy: float) -> tuple[Tensor, float]:
-    """Solve the orthogonal Procrustes problem (Schönemann 1966).
+def standardised(heatmaps: Tensor) -> Tensor:
+    """Prepare concepts for :func:`correlations`.
 
     Parameters
     ----------
-    cross : Tensor [D, D]
-        ``B'A`` of rows A and B.
-    energy, other_energy : float
-        Sums of squares of A and of B.
+    heatmaps : Tensor [n, K, *grid]
+        Relevance of n clips.
 
     Returns
     -------
-    rotation : Tensor [D, D]
-        The orthogonal Q with the smallest ``|A - B Q|_F``.
-    cosine : float
-        Between A and ``B Q``.
+    Tensor [K, n * cells]
+        Positive relevance, that of each clip scaled to sum 1, of mean 0 and length 1 over all cells of all clips; 0
+        throughout where there is none.
     """
-    left, values, right = torch.linalg.svd(cross)
-    norms = math.sqrt(energy * other_energy)
-    return left @ right, float(values.sum()) / norms if norms else 0.0
+    positive = heatmaps.flatten(2).clamp_min(0).transpose(0, 1)  # [K, n, cells]
+    totals = positive.sum(dim=2, keepdim=True)
+    spread = torch.where(totals > 0, positive / totals, 0.0).flatten(1)
+    centred = spread - spread.mean(dim=1, keepdim=True)
+    lengths = centred.norm(dim=1, keepdim=True)
+    return torch.where(lengths > 0, centred / lengths, 0.0)
 
 
-def turned(found: Subspaces, rotation: Tensor) -> Subspaces:
-    """Express subspaces of a network in the channels of another, which `rotation` [D, D] takes its rows to."""
-    return replace(found, basis=rotation.T @ found.basis.double())
+def correlations(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson correlation of each concept with each of another network, ``[K, K]``, both :func:`standardised`."""
+    return (first @ second.T).double()
+
+
+def random_concepts(
+    model: Model,
+    inputs: Tensor,
+    targets: Tensor,
+    layer: str,
+    n_subspaces: int,
+    rules: Rules,
+    seeds: Sequence[int],
+) -> Iterator[Tensor]:
+    """Yield what random subspaces of a layer, one draw per seed, find on clips, :func:`standardised`.
+
+    Parameters
+    ----------
+    model, inputs, targets, layer, rules
+        As in :func:`earmark.explainers.subspaces.decompose.concept_heatmaps`.
+    n_subspaces : int
+        ``K``.
+    seeds : sequence of int
+        Of the draws.
+    """
+    size = model.layers[layer]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    bases = [Subspaces(random_orthogonal(size, generator).float(), n_subspaces) for generator in generators]
+    at_once = max(1, CELLS // (n_subspaces * inputs.numel()))
+    for first in range(0, len(bases), at_once):
+        for heatmaps in decomposed(model, inputs, targets, layer, bases[first : first + at_once], rules):
+            yield standardised(heatmaps.cpu())

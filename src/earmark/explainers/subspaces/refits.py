@@ -1,16 +1,14 @@
-"""Subspaces found again: from other starts, by other clips, in other networks.
+"""Subspaces found again: from other starts and by other clips.
 
-Each set of subspaces is compared with those of other starts of the search (`seed`), of groups of training clips drawn
-anew with replacement (`bootstrap`) and of networks trained on other splits (`split`). Beside it stands what the
-objective (eq. 2.19) is made of, on its own pairs and on pairs from validation clips: what a fit owes to its own pairs
-only is lost there.
+Each set of subspaces is compared with those of other starts of the search (`seed`) and of groups of training clips
+drawn anew with replacement (`bootstrap`). Beside it stands what the objective (eq. 2.19) is made of, on its own pairs
+and on pairs from validation clips: what a fit owes to its own pairs only is lost there.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -19,41 +17,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from earmark.data.dataset import DataSet
-from earmark.data.selection import spread
 from earmark.explainers import base as explainers
-from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.affinity import affinity, matched
-from earmark.explainers.subspaces.alignment import aligned, turned
 from earmark.explainers.subspaces.basis import Subspaces
 from earmark.explainers.subspaces.pairs import Material
 from earmark.job import Job
-from earmark.models import base as models
-from earmark.models.base import Model
 from earmark.plan.methods import method_of
-from earmark.seeds import derive
-from earmark.store.layout import Layout
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Other:
-    """What another split came to, in the channels of this split's network.
-
-    Attributes
-    ----------
-    split : str
-        Its name.
-    bases : dict of str to Subspaces
-        By class, turned by the rotation that takes its activations nearest to this network's.
-    alignment : float
-        Cosine between both networks' activations after that rotation.
-    """
-
-    split: str
-    bases: dict[str, Subspaces]
-    alignment: float
 
 
 @dataclass(frozen=True)
@@ -68,14 +39,11 @@ class Fitted:
         The pairs, the clips where whole ones were fitted to, and the job of the fit.
     groups : Tensor [N]
         Group of each of what was fitted to: of each pair's clip, or of each clip.
-    others : sequence of Other
-        Other splits.
     """
 
     found: Subspaces
     material: Material
     groups: Tensor
-    others: Sequence[Other] = ()
 
     @property
     def cls(self) -> str:
@@ -101,11 +69,10 @@ class Fitted:
 
 
 class Draw(NamedTuple):
-    """Subspaces to compare with; `alignment` is NaN where no channels had to be aligned."""
+    """Subspaces to compare with."""
 
     name: str
     found: Subspaces
-    alignment: float = math.nan
 
 
 def compared(fitted: Fitted, level: float) -> Iterator[list[Any]]:
@@ -114,9 +81,8 @@ def compared(fitted: Fitted, level: float) -> Iterator[list[Any]]:
         for draw in KINDS[kind].draws(fitted):
             values = matched(affinity(fitted.found, draw.found))
             log.info("%s, %s %s: affinity %.3f, random %.3f", fitted.cls, kind, draw.name, values.mean(), level)
-            alignment = "" if math.isnan(draw.alignment) else draw.alignment
             for concept, value in enumerate(values.tolist(), start=1):
-                yield [fitted.cls, concept, kind, draw.name, value, level, alignment]
+                yield [fitted.cls, concept, kind, draw.name, value, level]
 
 
 def seeds(fitted: Fitted) -> Iterator[Draw]:
@@ -132,12 +98,6 @@ def bootstraps(fitted: Fitted) -> Iterator[Draw]:
         yield Draw(str(draw), fitted.again(resampled(fitted.groups, torch.Generator().manual_seed(seed))))
 
 
-def splits(fitted: Fitted) -> Iterator[Draw]:
-    """Take what other splits came to."""
-    for other in fitted.others:
-        yield Draw(other.split, other.bases[fitted.cls], other.alignment)
-
-
 class Kind(NamedTuple):
     """Some draws, and which of ``seed`` and ``pairs`` they change."""
 
@@ -145,7 +105,7 @@ class Kind(NamedTuple):
     draws: Callable[[Fitted], Iterator[Draw]]
 
 
-KINDS = {"seed": Kind("seed", seeds), "bootstrap": Kind("pairs", bootstraps), "split": Kind("pairs", splits)}
+KINDS = {"seed": Kind("seed", seeds), "bootstrap": Kind("pairs", bootstraps)}
 
 
 def kinds(method: str) -> list[str]:
@@ -173,48 +133,6 @@ def resampled(groups: Tensor, generator: torch.Generator) -> Tensor:
     rows = member.argsort(stable=True).split(counts.tolist())
     drawn = torch.randint(len(counts), (len(counts),), generator=generator)
     return torch.cat([rows[group] for group in drawn.tolist()])
-
-
-def other_split(
-    layout: Layout,
-    source: DataSet,
-    model: Model,
-    names: tuple[str, str],
-    at: tuple[str, str, int],
-    config: Mapping[str, Any],
-) -> Other:
-    """Align another split's network with this one on validation clips, and turn its subspaces alike.
-
-    The clips are those of either split's validation that neither tests on.
-
-    Parameters
-    ----------
-    layout, source
-        The data set.
-    model : Model
-        This split's, on the device to compute on.
-    names : tuple of str
-        This split and the other one.
-    at : tuple of (layer, method, K)
-        Where the subspaces lie.
-    config : mapping
-        ``pairs`` (how many clips per class) and ``seed``.
-    """
-    split, name = names
-    other = models.load(layout.model(name)).to(next(model.network.parameters()).device)
-    parts = source.split(split), source.split(name)
-    clips = np.setdiff1d(np.union1d(*(part.validation for part in parts)), np.union1d(*(part.test for part in parts)))
-    recordings, targets = source.clips["recording"].to_numpy(), source.targets(clips).numpy()
-    chosen = []
-    for cls in source.classes:
-        own = clips[targets == cls.index]
-        seed = derive(config["seed"], "alignment", cls.slug)
-        chosen.append(own[spread(recordings[own], config["pairs"]["clips"], seed)])
-    rotation, alignment = aligned(model, other, source.logmel(np.concatenate(chosen)), at[0])
-    log.info("%s: activations of %s align to a cosine of %.3f", split, name, alignment)
-    folders = {cls.slug: layout.concept(name, *at, cls.slug) for cls in source.classes}
-    bases = {cls: turned(basis.load(folder), rotation) for cls, folder in folders.items()}
-    return Other(name, bases, alignment)
 
 
 def sums(

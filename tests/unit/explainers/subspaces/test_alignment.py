@@ -1,0 +1,150 @@
+"""Concepts of two networks are alike where their relevance is, whatever their channels; and the stage as a whole."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.data.chosen import COLUMNS as CHOSEN
+from earmark.data.chosen import SCORED
+from earmark.explainers import explanation
+from earmark.explainers.explanation import Explanation
+from earmark.explainers.subspaces.affinity import matched
+from earmark.explainers.subspaces.alignment import correlations, random_concepts, standardised
+from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
+from earmark.explainers.subspaces.decompose import concept_heatmaps
+from earmark.job import Job
+from earmark.lrp.rules import from_config
+from earmark.models import base as models
+from earmark.plan import config
+from earmark.stages import agree
+from earmark.store import artifacts
+from earmark.store.layout import Layout
+from tests.unit.conftest import FRONTEND, model_of, striped
+
+ORDER = [3, 0, 7, 1, 6, 2, 5, 4]
+CLASSES = ("rows", "columns")
+COLUMNS = "clip path class group fold set offset samples recording_offset recording_samples recording".split()
+CONFIG = {
+    **config.fill({"grid": {"methods": ["drsa", "random~0"], "layers": ["conv2"], "k": [2]}, "networks": 2}),
+    "seed": 0,
+}
+
+
+def with_channels_permuted(network: torch.nn.Sequential) -> torch.nn.Sequential:
+    """Copy a network that computes the same with the channels of its second layer in another order."""
+    other = copy.deepcopy(network)
+    conv, after = other.get_submodule("conv2"), other.get_submodule("conv3")
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight[ORDER])
+        conv.bias.copy_(conv.bias[ORDER])
+        after.weight.copy_(after.weight[:, ORDER])
+    return other
+
+
+def test_correlations_are_pearsons_over_all_cells_of_clips_of_equal_weight() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(5, 3, 1, 4, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    found = correlations(standardised(one), standardised(other))
+    for k in range(3):
+        for l in range(3):  # noqa: E741
+            ours, theirs = (
+                (part / part.sum(dim=1, keepdim=True)).flatten().numpy()
+                for part in (maps[:, place].flatten(1).clamp_min(0) for maps, place in ((one, k), (other, l)))
+            )
+            assert float(found[k, l]) == pytest.approx(np.corrcoef(ours, theirs)[0, 1])
+    louder = one * torch.tensor([1.0, 10.0, 0.1, 3.0, 7.0]).view(-1, 1, 1, 1, 1)
+    assert torch.allclose(correlations(standardised(louder), standardised(one)).diagonal(), torch.ones(3).double())
+
+
+def test_a_concept_without_relevance_is_like_none() -> None:
+    maps = torch.rand(4, 2, 1, 3, 3)
+    maps[:, 1] = -1.0
+    found = correlations(standardised(maps), standardised(maps))
+    assert float(found[0, 0]) == pytest.approx(1, abs=1e-6)
+    assert found[1].tolist() == [0, 0] == found[:, 1].tolist()
+
+
+def test_the_same_concepts_by_other_channels_are_found_again(trained) -> None:
+    other = model_of(with_channels_permuted(trained.network))
+    basis = random_orthogonal(8, torch.Generator().manual_seed(0)).to(trained.inputs.dtype)
+    arguments = trained.inputs, trained.targets, "conv2"
+    ours = concept_heatmaps(trained.model, *arguments, Subspaces(basis, 2), trained.rules)
+    swapped = basis[ORDER][:, [4, 5, 6, 7, 0, 1, 2, 3]]  # and in another order
+    theirs = concept_heatmaps(other, *arguments, Subspaces(swapped, 2), trained.rules)
+    values = matched(correlations(standardised(ours), standardised(theirs)))
+    assert torch.allclose(values, torch.ones(2).double(), atol=1e-6)
+    drawn = list(random_concepts(other, *arguments, 2, trained.rules, range(5)))
+    assert len(drawn) == 5
+    at_random = torch.stack([matched(correlations(standardised(ours), one)) for one in drawn])
+    assert float(at_random.max()) < 0.999
+    again = list(random_concepts(other, *arguments, 2, trained.rules, range(5)))
+    assert all(torch.equal(one, two) for one, two in zip(drawn, again, strict=True))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, trained) -> Path:
+    """Two networks that are the same but for the order of their channels; the second recognises one clip less."""
+    folder = tmp_path_factory.mktemp("results")
+    layout = Layout(folder, "stripes")
+    inputs, targets = striped(24, torch.Generator().manual_seed(7))
+    rows = [
+        [clip, f"{clip}.wav", CLASSES[target], clip, clip % 10, "main", 0, 1, 0, 1, clip]
+        for clip, target in enumerate(targets.tolist())
+    ]
+    artifacts.write_csv(layout.clip_index, COLUMNS, rows, {})
+    artifacts.write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls, 12] for cls in CLASSES], {})
+    manifest = ["path", "class", "group", "fold", "seconds", "sample_rate", "sha256", "status", "reason"]
+    recordings = [[row[1], row[2], "", 0, 1.0, 16000, "", "", ""] for row in rows]
+    artifacts.write_csv(layout.manifest, manifest, recordings, {})
+    np.save(layout.clips, np.zeros(1, np.int16))
+    artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
+    architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
+    basis = random_orthogonal(8, torch.Generator().manual_seed(0)).float()
+    rules = from_config({"lrp": CONFIG["lrp"]})
+    for split, network in (("main", trained.network), ("net1", with_channels_permuted(trained.network))):
+        single = copy.deepcopy(network).float()
+        models.save(layout.model(split), single, architecture, CLASSES, dataclasses.asdict(FRONTEND), {})
+        dropped = int(np.flatnonzero(targets.numpy() == 0)[0])
+        kept = [clip for clip in range(24) if (split, clip) != ("net1", dropped)]
+        told = [[clip, CLASSES[int(targets[clip])], 1.0, SCORED, ""] for clip in kept]
+        artifacts.write_csv(layout.chosen(split), CHOSEN, told, {})
+        turned = basis if split == "main" else basis[ORDER]
+        drawn = random_orthogonal(8, torch.Generator().manual_seed(ord(split[0]))).float()
+        for method, axes in (("drsa", turned), ("random~0", drawn)):
+            for index, cls in enumerate(CLASSES):
+                clips = torch.tensor([clip for clip in kept if int(targets[clip]) == index])
+                wanted = torch.full((len(clips),), index)
+                maps = concept_heatmaps(model_of(single), inputs[clips], wanted, "conv2", Subspaces(axes, 2), rules)
+                every = torch.ones(len(clips), dtype=torch.bool)
+                path = layout.concept(split, "conv2", method, 2, cls) / explanation.NAME
+                explanation.write(
+                    Explanation(clips, torch.ones(len(clips)), every, every.clone(), maps, None, None, 0, {}, path), {}
+                )
+    agree.run(Job("agree", folder, "stripes", CONFIG, split="main", layer="conv2", k=2, gpu=0))
+    return folder
+
+
+def test_the_stage_writes_a_row_per_method_pair_of_networks_and_concept(results: Path) -> None:
+    rows = artifacts.read_rows(Layout(results, "stripes").agreement("main", "conv2", 2))
+    assert tuple(rows[0]) == agree.COLUMNS
+    keys = [(row["cls"], row["method"], row["network"], row["other"], row["concept"]) for row in rows]
+    pairs = [("main", "net1"), ("net1", "main")]
+    wanted = [
+        (cls, name, *pair, str(k)) for cls in CLASSES for name in ("drsa", "random~0") for pair in pairs for k in (1, 2)
+    ]
+    assert sorted(keys) == sorted(wanted)
+    _, targets = striped(24, torch.Generator().manual_seed(7))
+    both = int((targets == 0).sum()) - 1
+    assert {row["clips"] for row in rows if row["cls"] == "rows"} == {str(both)}  # that both recognise
+    for row in rows:
+        if row["method"] == "drsa":
+            assert float(row["correlation"]) == pytest.approx(1, abs=1e-4)
+            assert float(row["correlation"]) > float(row["level"]) >= float(row["random"])
+    at_random = [float(row["correlation"]) - float(row["level"]) for row in rows if row["method"] == "random~0"]
+    assert np.mean(at_random) < 0.05
