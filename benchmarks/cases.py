@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from benchmarks import baselines, inputs, measure
-from earmark.explainers.subspaces import drsa
+from earmark.explainers.subspaces import drsa, info
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import decomposed
 from earmark.job import Job
@@ -212,6 +212,54 @@ def drsa_fits(setting: Setting) -> list[Row]:
     if not setting.quick:
         rows.append(_fitted(setting, "gtzan", inputs.GTZAN, run_to_end=setting.full))
     return rows
+
+
+def info_fits(setting: Setting) -> list[Row]:
+    """Fit subspaces that tell places apart, on one thread; ten classes are ten such fits."""
+    cases = [
+        ("25 600 places, five starts", inputs.SYNTHETIC, "conv3", 100, 1, 3.0),
+        ("240 clips, ten classes", inputs.GTZAN, "conv4", 240, 10, 120.0),
+        ("240 clips, ten classes", inputs.GTZAN, "conv5", 240, 10, None),
+        ("64 clips, ten classes", inputs.GTZAN, "conv3", 64, 10, None),
+    ]
+    rows = []
+    torch.set_num_threads(1)
+    for name, size, layer, count, n_classes, limit in cases[:1] if setting.quick else cases:
+        grids = [part.to(setting.device) for part in inputs.grids(_trained(size), size, layer, count)]
+        found: list[Subspaces] = []
+
+        def fit(grids=grids, found=found) -> None:
+            found.append(_info(*grids))
+
+        (ours,) = measure.medians([fit], setting.device, repeats=2)
+        _, n_channels, height, width = grids[0].shape
+        rows.append(
+            _row(
+                setting,
+                f"info fit, {name}, D {n_channels}, {height} x {width}, K {K}, one core",
+                n_classes * ours,
+                required="reported" if limit is None else f"<= {limit:.0f} s",
+                met=limit is None or n_classes * ours <= limit,
+                agreement=f"{found[-1].objective:.4f} nats; "
+                f"{sum(len(course) - 1 for course in found[-1].history)} evaluations on all places",
+            )
+        )
+    torch.set_num_threads(setting.threads)
+    return rows
+
+
+def _info(activations: torch.Tensor, contexts: torch.Tensor) -> Subspaces:
+    """Fit as the workflow does."""
+    settings = config.fill({})["explainers"]["info"]
+    return info.fit(
+        activations,
+        contexts,
+        K,
+        n_restarts=settings["restarts"],
+        neighbourhood=settings["neighbourhood"],
+        max_iterations=settings["max_iterations"],
+        tolerance=settings["tolerance"],
+    )
 
 
 # Heatmaps
@@ -470,10 +518,17 @@ def _grown(setting: Setting, name: str, xs: list[int], call: Callable[[int], Cal
 
 def _evaluation_growth(setting: Setting) -> list[Row]:
     def evaluation(n_pairs: int, n_channels: int, n_subspaces: int) -> Callable[[], Any]:
-        pairs = (drsa.normalise(part).to(setting.device) for part in inputs.simulated_pairs(n_pairs, n_channels))
-        problem = drsa.SoftMinimum(*pairs, n_subspaces)
+        first, second = (drsa.normalise(part) for part in inputs.simulated_pairs(n_pairs, n_channels))
+        problem = drsa.SoftMinimum(first.to(setting.device), second.to(setting.device), n_subspaces)
         start = random_orthogonal(n_channels, torch.Generator().manual_seed(0)).to(setting.device)
         return lambda: problem.points(start.expand(4, -1, -1).contiguous())
+
+    def places(clips: int, n_channels: int, n_subspaces: int) -> Callable[[], Any]:
+        vectors = (drsa.normalise(part) for part in inputs.simulated_pairs(256 * clips, n_channels))
+        grids = [part.view(clips, 16, 16, n_channels).movedim(3, 1).to(setting.device) for part in vectors]
+        problem = info.Places(grids[0], grids[1], n_subspaces, 3)
+        start = random_orthogonal(n_channels, torch.Generator().manual_seed(0)).to(setting.device)
+        return lambda: problem.points(start.expand(5, -1, -1).contiguous())
 
     scale = 4 if setting.quick else 1
     pairs = [n // scale for n in (2400, 4800, 9600, 19200, 38400)]
@@ -492,6 +547,27 @@ def _evaluation_growth(setting: Setting) -> list[Row]:
             [2, 4, 8, 16],
             lambda k: evaluation(9600 // scale, 64, k),
             0,
+        ),
+        _grown(
+            setting,
+            "clips of a 16 x 16 grid (D 64, K 4), one iteration of an info fit",
+            [clips // scale for clips in (16, 32, 64, 128)],
+            lambda clips: places(clips, 64, 4),
+            1,
+        ),
+        _grown(
+            setting,
+            "channels D (K 4), one iteration of an info fit",
+            [32, 64, 128, 256],
+            lambda d: places(32 // scale, d, 4),
+            2,
+        ),
+        _grown(
+            setting,
+            "subspaces K (D 64), one iteration of an info fit",
+            [2, 4, 8, 16],
+            lambda k: places(32 // scale, 64, k),
+            1,
         ),
     ]
 
@@ -560,6 +636,7 @@ def _results(setting: Setting, device: torch.device) -> dict[str, tuple[torch.Te
 
 CASES: dict[str, Callable[[Setting], list[Row]]] = {
     "drsa": drsa_fits,
+    "info": info_fits,
     "heatmaps": heatmaps,
     "memory": memory,
     "flipping": flipping,

@@ -116,6 +116,14 @@ def pairs(model: Network, size: Size, layer: str, cls: int = 0) -> tuple[torch.T
     return torch.cat(activations), torch.cat(contexts)
 
 
+def grids(model: Network, size: Size, layer: str, count: int, cls: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Collect one class's activations and contexts on the whole grid of a layer, ``[B, D, h, w]`` each."""
+    inputs, targets = clips(size, 2 * count * size.n_classes, seed=1)
+    mine = torch.nonzero(targets == cls).squeeze(1)[:count]
+    parts = [attributor.pairs_at(model, inputs[rows], targets[rows], layer, size.rules) for rows in mine.split(16)]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
 def simulated_pairs(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Make pairs of any size: sparse mixtures of non-negative patterns, contexts that weigh them, in part negative."""
     generator = torch.Generator().manual_seed(3)

@@ -53,6 +53,7 @@ def test_the_configuration_as_it_comes(project):
         ("cv3/chosen.csv", CHOICE),
         ("main/conv3/pairs/class2.safetensors", {**CHAIN, "collect_synthetic": 1}),
         ("main/conv3/pca/K~8/class1/fit.json", {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1}),
+        ("main/conv3/info/K~8/class1/fit.json", {**CHAIN, "collect_synthetic": 1, "fit_synthetic": 1}),
         ("main/input/standard/K~1/class1/heatmaps.safetensors", {**CHOICE, "explain_synthetic": 1}),
         ("main/input/noise~3/K~1/class1/heatmaps.png", {**CHOICE, "explain_synthetic": 2, "picture_synthetic": 1}),
         (

@@ -5,16 +5,25 @@ from __future__ import annotations
 import itertools
 import math
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
-from earmark.explainers.subspaces import drsa, info
+from earmark.explainers.subspaces import drsa, info, pairs
 from earmark.explainers.subspaces.affinity import affinity, matched
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.info import NothingRelevant, Places, neighbourhood_mean
+from earmark.explainers.subspaces.pairs import Material, window_of
+from earmark.job import Job
+from earmark.lrp import attributor
+from earmark.plan import config
 from tests.unit.explainers.subspaces.test_drsa import planted as planted_pairs
 
 GRIDS = [(), (7,), (4, 5)]
@@ -203,3 +212,61 @@ def test_bad_input_is_one_sentence() -> None:
     contexts[0, 0, 0, 0] = math.nan
     with pytest.raises(EarmarkError, match="not finite"):
         info.fit(activations, contexts, 4)
+
+
+SETTINGS = {
+    "seed": 0,
+    "lrp": config.fill({})["lrp"],
+    "explainers": {"info": {**config.fill({})["explainers"]["info"], "restarts": 1}},
+}
+
+
+def material(monkeypatch: pytest.MonkeyPatch, vectors: tuple[Tensor, Tensor]) -> Material:
+    """A class whose grids are known."""
+    job = Job("fit", Path("results"), "demo", SETTINGS, split="main", layer="conv2", method="info", k=4)
+    monkeypatch.setattr(info, "opened", lambda job: (None, None, None))
+    monkeypatch.setattr(info, "grids_of", lambda *given: vectors)
+    return Material(job, ClassInfo("a", "Class A", 0), torch.empty(0, 8), torch.empty(0, 8), np.arange(6))
+
+
+def test_a_class_without_positive_relevance_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    activations, _ = grids(6, 8, (4, 4))
+    with pytest.raises(
+        EarmarkError, match=r"^Class A has no positive relevance at conv2 of demo/main: "
+    ):
+        info.find("info", material(monkeypatch, (activations, -activations)))
+
+
+def test_few_places_are_warned_of_where_the_fit_is_written(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    activations, contexts = (part[:1, :, :2, :2] for part in grids(6, 8, (4, 4)))
+    caplog.set_level("WARNING")
+    found = info.find("info", material(monkeypatch, (activations, activations + 0 * contexts)))
+    assert found.warnings == (caplog.messages[0].removeprefix("a at conv2: "),)
+    assert "fewer than the layer's 8 channels" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("grid", "window"), [((8, 8), (8, 8)), ((64, 40), (32, 32)), ((40, 20), (32, 20)), ((8000,), (1024,)), ((), ())]
+)
+def test_fine_grids_are_cut(grid: tuple[int, ...], window: tuple[int, ...]) -> None:
+    assert window_of(grid) == window
+
+
+def test_windows_lie_anywhere_and_hold_what_is_there(trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "WINDOW", 64)
+    source = SimpleNamespace(logmel=lambda clips: trained.inputs[clips])
+    clips = np.arange(20)
+    cls = ClassInfo("rows", "rows", 0)
+    cut = pairs.grids_of(trained.model, source, clips, cls, "conv1", trained.rules, 3)
+    targets = torch.zeros(20, dtype=torch.long)
+    whole = attributor.pairs_at(trained.model, trained.inputs[:20], targets, "conv1", trained.rules)
+    assert cut[0].shape == cut[1].shape == (20, 8, 8, 8)
+    places = set()
+    for clip in range(20):
+        inside = whole[0][clip].unfold(1, 8, 1).unfold(2, 8, 1)  # [D, x, y, 8, 8]
+        alike = (inside == cut[0][clip][:, None, None]).all(dim=(0, 3, 4))
+        assert alike.any()
+        places.add(tuple(torch.nonzero(alike)[0].tolist()))
+    assert len(places) > 10
+    again = pairs.grids_of(trained.model, source, clips, cls, "conv1", trained.rules, 3)
+    assert torch.equal(cut[1], again[1])

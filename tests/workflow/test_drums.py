@@ -1,0 +1,65 @@
+"""The drum kits of examples/drums.yaml: sorted by their own descriptions, then planned like any recordings."""
+
+import subprocess
+import sys
+
+import numpy as np
+import soundfile
+import yaml
+
+from tests.workflow.conftest import ROOT
+
+INSTRUMENTS = {
+    "BassDrum": "kick",
+    "Kick Low 2": "kick",
+    "Snare Rimshot": "snare",
+    "Closed HH": "hat",
+    "hi-hat pedal": "hat",
+    "Sabian Hat Swish": "hat",
+    "Floor Tom": "tom",
+    "ride-crash20inch": "cymbal",
+    "Hand Clap": None,
+    "Cowbell": None,
+    "Stomp": None,
+}
+
+
+def kit(folder, name, namespace):
+    """A kit whose every instrument has a recording, and one that is not there."""
+    folder.mkdir(parents=True)
+    layers = []
+    for number, instrument in enumerate(INSTRUMENTS):
+        soundfile.write(folder / f"{number}.wav", np.random.default_rng(number).normal(0, 0.1, 8000), 16000)
+        files = f"<layer><filename>{number}.wav</filename></layer><layer><filename>gone.wav</filename></layer>"
+        layers.append(f"<instrument><name>{instrument}</name>{files}</instrument>")
+    about = f"<name>{name}</name><author>someone</author><license>free</license>"
+    text = f"<drumkit_info{namespace}>{about}<instrumentList>{''.join(layers)}</instrumentList></drumkit_info>"
+    (folder / "drumkit.xml").write_text(text)
+
+
+def test_kits_are_sorted_and_explained(project, tmp_path):
+    for number in range(6):
+        kit(
+            tmp_path / f"kits/My Kit {number}",
+            "My Kit",
+            ' xmlns="http://www.hydrogen-music.org/drumkit"' * (number % 2),
+        )
+    target = project.folder / "recordings/drums"
+    command = [sys.executable, str(ROOT / "examples/drums.py"), str(target), "--kits", str(tmp_path / "kits")]
+    said = subprocess.run(command, check=True, text=True, capture_output=True).stdout
+    assert said.endswith("6 cymbal, 18 hat, 12 kick, 6 snare, 6 tom; 6 kits\n")
+    for instrument, kind in INSTRUMENTS.items():
+        found = sorted(target.glob(f"*/My-Kit-3__{list(INSTRUMENTS).index(instrument)}.wav"))
+        assert [path.parent.name for path in found] == ([kind] if kind else []), instrument
+    assert (target / "licences.csv").read_text().count("someone,free") == 6
+    project.configure(yaml.safe_load((ROOT / "examples/drums.yaml").read_text()))
+    jobs = project.plan()
+    assert jobs["train"] == jobs["ingest"] == 1
+    assert jobs["sonify_drums"] == 3  # what is heard is `info`, at every layer
+
+
+def test_without_kits_it_says_what_to_install(tmp_path):
+    command = [sys.executable, str(ROOT / "examples/drums.py"), str(tmp_path / "out"), "--kits", str(tmp_path)]
+    called = subprocess.run(command, text=True, capture_output=True)
+    assert called.returncode == 1
+    assert called.stderr == f"{tmp_path} holds no kits: sudo apt-get install hydrogen-drumkits\n"
