@@ -120,6 +120,7 @@ def grids(model: Network, size: Size, layer: str, count: int, cls: int = 0) -> t
     """Collect one class's activations and contexts on the whole grid of a layer, ``[B, D, h, w]`` each."""
     inputs, targets = clips(size, 2 * count * size.n_classes, seed=1)
     mine = torch.nonzero(targets == cls).squeeze(1)[:count]
+    assert len(mine) == count
     parts = [attributor.pairs_at(model, inputs[rows], targets[rows], layer, size.rules) for rows in mine.split(16)]
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 

@@ -30,10 +30,10 @@ def kind_of(name: str) -> str | None:
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name, re.IGNORECASE)), None)
 
 
-def recordings(kit: Path) -> dict[str, str]:
+def recordings(kit: Path, description: ElementTree.Element) -> dict[str, str]:
     """Map a kit's recordings, every layer of an instrument being one, to their kinds."""
     found: dict[str, str] = {}
-    for instrument in ElementTree.parse(kit / "drumkit.xml").iterfind(".//{*}instrument"):
+    for instrument in description.iterfind(".//{*}instrument"):
         kind = kind_of(instrument.findtext("{*}name") or "")
         for name in instrument.iterfind(".//{*}filename"):
             if kind and name.text and (kit / name.text).is_file():
@@ -53,19 +53,23 @@ def main() -> None:
     counts: Counter[str] = Counter()
     licences = []
     for kit in kits:
+        description = ElementTree.parse(kit / "drumkit.xml").getroot()
         slug = re.sub(r"[^A-Za-z0-9]+", "-", kit.name).strip("-")
-        for name, kind in recordings(kit).items():
+        found = recordings(kit, description)
+        for name, kind in found.items():
             copy = arguments.target / kind / f"{slug}__{name.replace('/', '-')}"
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(kit / name, copy)
             counts[kind] += 1
-        root = ElementTree.parse(kit / "drumkit.xml").getroot()
-        said = [root.findtext(f"{{*}}{key}") or "" for key in ("author", "license")]
-        licences.append([slug, *(" ".join(words.split()) for words in said)])
+        if found:
+            about = [" ".join((description.findtext(f"{{*}}{key}") or "").split()) for key in ("author", "license")]
+            licences.append([slug, *about])
+    if not counts:
+        sys.exit(f"{arguments.kits}: no instrument of these kits is a {', a '.join(KINDS)}")
     with (arguments.target / "licences.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["kit", "author", "licence"], *licences])
-    said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    print(f"{arguments.target}: {said}; {len(kits)} kits")
+    by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    print(f"{arguments.target}: {by_kind}; {len(licences)} kits")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from earmark.progress import terminal
 from earmark.store.layout import INPUT_LAYER
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "split": {"help": "main, or cvN"},
+    "split": {"help": "main, netN or cvN"},
     "layer": {"help": f"a module of the network by its name; {INPUT_LAYER} for methods that know no layer"},
     "method": {"help": ", ".join(spelled(methods()))},
     "k": {"type": int, "help": "number of concepts"},

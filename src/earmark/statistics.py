@@ -254,7 +254,7 @@ def sign_flip(differences: ArrayLike, clusters: Clusters, draws: int = 2000, see
 
 
 def exact_sign_flip(differences: ArrayLike) -> float:
-    """Test independent differences ``[n]``, n at most 20, by all patterns of signs: a two-sided p-value."""
+    """Test independent differences ``[n]``, of a dozen at most, by all patterns of signs: a two-sided p-value."""
     known = np.asarray(differences, dtype=float)
     patterns = 1 - 2 * (np.arange(2 ** len(known))[:, None] >> np.arange(len(known)) & 1)  # [2^n, n]
     threshold = abs(known.sum()) - 1e-9 * np.abs(known).sum()

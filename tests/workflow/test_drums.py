@@ -38,12 +38,9 @@ def kit(folder, name, namespace):
 
 
 def test_kits_are_sorted_and_explained(project, tmp_path):
+    namespaces = "", ' xmlns="http://www.hydrogen-music.org/drumkit"'
     for number in range(6):
-        kit(
-            tmp_path / f"kits/My Kit {number}",
-            "My Kit",
-            ' xmlns="http://www.hydrogen-music.org/drumkit"' * (number % 2),
-        )
+        kit(tmp_path / f"kits/My Kit {number}", "My Kit", namespaces[number % 2])
     target = project.folder / "recordings/drums"
     command = [sys.executable, str(ROOT / "examples/drums.py"), str(target), "--kits", str(tmp_path / "kits")]
     said = subprocess.run(command, check=True, text=True, capture_output=True).stdout

@@ -16,7 +16,7 @@ from tests.workflow.conftest import ROOT, TINY, new_project
 
 RULES = """
     generate ingest train predict choose collect fit explain picture sonify score cross ablate objects composites
-    compare draw
+    agree compare draw
 """.split()
 BLOCK = TINY["datasets"]["synthetic"]
 
@@ -102,7 +102,7 @@ def test_the_tables_are_complete():
     assert len(listed) == len(set(listed))
     assert set(listed) == present
     schema = yaml.safe_load((ROOT / "src/earmark/plan/config.schema.yaml").read_text())
-    other_data_or_wishes = {"source", "extends", "grid", "cross_validation"}
+    other_data_or_wishes = {"source", "extends", "grid", "networks", "cross_validation"}
     assert set(CHANGES) == set(schema["$defs"]["dataset"]["properties"]) - other_data_or_wishes
     assert set(PARAMETERS) == {*CHANGES, "seed", "torch_threads"}
 

@@ -20,7 +20,7 @@ from earmark.plan.generated import MODULES, has_stems
 from earmark.plan.methods import always, method_of, methods, pattern, shown
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER, STANDARD
+from earmark.store.layout import AGREEMENT, INPUT_LAYER, STANDARD
 
 
 def checked(function, *arguments):
@@ -309,7 +309,7 @@ def agreements(dataset):
     """List what compares a data set's networks, if it has several."""
     block = config["datasets"][dataset]["grid"]
     several = networks(dataset)[1:] and with_basis(dataset)
-    path = f"{MODEL}/{{layer}}/{targets.AGREEMENT}/K~{{k}}.csv"
+    path = f"{MODEL}/{{layer}}/{AGREEMENT}/K~{{k}}.csv"
     return expand(path, dataset=dataset, split="main", layer=block["layers"], k=block["k"]) if several else []
 
 

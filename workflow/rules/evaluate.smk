@@ -61,7 +61,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
                 cls=CLASSES[wildcards.dataset],
             ),
         },
-        [f"{MODEL}/{{layer}}/{targets.AGREEMENT}/K~{{k}}.csv"],
+        [f"{MODEL}/{{layer}}/{AGREEMENT}/K~{{k}}.csv"],
         {"split": "main"},
         120,
         f"Comparing the networks of {{wildcards.dataset}} at {{wildcards.layer}}, K = {{wildcards.k}}",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 EMPTY = 0.01
@@ -16,6 +17,9 @@ EMPTY = 0.01
 
 TWINS = 0.9
 """Two concepts are twins whose cosine is above this."""
+
+NAMED = 3
+"""Pairs of twins that are named one by one; more are counted."""
 
 
 def cosines(heatmaps: Tensor) -> Tensor:
@@ -99,46 +103,44 @@ class Apart:
         Effective number of concepts.
     empty : tuple of int
         Concepts, counted from 1, with next to no share of the relevance.
-    twins : tuple of tuple of int
-        Sets of others that point to the same cells, each being the twin of one in its set at least.
+    twins : tuple of (int, int)
+        Pairs of others that point to the same cells.
     """
 
     number: float
     empty: tuple[int, ...]
-    twins: tuple[tuple[int, ...], ...]
+    twins: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, shares: ArrayLike, cosines: ArrayLike) -> Apart:
         """Judge K concepts by their shares ``[K]`` of the relevance and the cosines between them ``[K, K]``."""
         parts, table = np.asarray(shares, dtype=float), np.asarray(cosines, dtype=float)
         empty = tuple(int(place) + 1 for place in np.flatnonzero(parts < EMPTY))
-        alike = table > TWINS
-        alike[[place - 1 for place in empty]] = alike[:, [place - 1 for place in empty]] = False
-        _, sets = connected_components(alike, directed=False)
-        twins = tuple(
-            tuple(int(place) + 1 for place in members)
-            for members in (np.flatnonzero(sets == label) for label in dict.fromkeys(sets))
-            if len(members) > 1
-        )
+        others = [place + 1 for place in range(len(parts)) if place + 1 not in empty]
+        twins = tuple(pair for pair in combinations(others, 2) if table[pair[0] - 1, pair[1] - 1] > TWINS)
         return cls(float(effective_number(table, parts)), empty, twins)
 
     @property
     def text(self) -> str:
         """In words: ``2.1 concepts in effect; concept 4 is empty; 1 and 2 are twins``."""
+        if math.isnan(self.number):
+            return "no relevance for the class"
         return "; ".join([f"{self.number:.1f} concepts in effect", *self.remarks()])
 
     def remarks(self) -> Iterator[str]:
         """Name what is empty or double."""
         if self.empty:
             yield f"concepts {listed(self.empty)} are empty" if self.empty[1:] else f"concept {self.empty[0]} is empty"
-        for twins in self.twins:
-            yield f"{listed(twins)} are twins"
+        if len(self.twins) > NAMED:
+            yield f"{len(self.twins)} pairs are twins"
+        else:
+            yield from (f"{one} and {other} are twins" for one, other in self.twins)
 
     def of_concept(self, concept: int) -> str:
         """Say of one concept whether it is empty or has twins; nothing of others."""
         if concept in self.empty:
             return "empty"
-        others = [other for twins in self.twins if concept in twins for other in twins if other != concept]
+        others = [other for pair in self.twins if concept in pair for other in pair if other != concept]
         return f"twin of {listed(others)}" if others else ""
 
 
@@ -151,4 +153,6 @@ def listed(numbers: Sequence[int]) -> str:
 def apart(heatmaps: Tensor) -> Apart:
     """Judge concepts by their heatmaps ``[n, K, *grid]`` of all the clips that are explained."""
     relevance = heatmaps.double().flatten(2).sum(dim=(0, 2)).numpy()  # [K]
-    return Apart.of(relevance / relevance.sum(), pooled(cosines(heatmaps).sum(dim=0)))
+    total = relevance.sum()
+    shares = relevance / total if total > 0 else np.full_like(relevance, np.nan)
+    return Apart.of(shares, pooled(cosines(heatmaps).sum(dim=0)))

@@ -18,7 +18,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
-from earmark.plan.methods import Method, channels, check_k, check_method, families, methods, spelled
+from earmark.plan.methods import Method, channels, check_k, check_method, families, method_of, methods, spelled
 from earmark.plan.sentences import choices, sentence, shown
 
 SHARED = ("seed", "torch_threads")
@@ -35,6 +35,10 @@ KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
     "stability.methods": (lambda method: method.refits, "is not fitted to clips alone"),
 }
 """Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""
+
+
+CROSSED = 2
+"""Methods of a grid that classes are crossed by, besides a control, where `evaluate.cross` leaves it to the grid."""
 
 
 @functools.cache
@@ -84,6 +88,8 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         name: _filled(_resolved(config["datasets"], name), schema["$defs"]["dataset"]) for name in config["datasets"]
     }
     for name, block in full["datasets"].items():
+        _check_methods(f"datasets.{name}", block)
+        _choose_methods(block)
         _check_block(f"datasets.{name}", block)
     for name in full["run"]:
         if name not in full["datasets"]:
@@ -116,7 +122,9 @@ def fill(block: Mapping[str, Any]) -> dict[str, Any]:
     shared = {key: block[key] for key in SHARED if key in block}
     own = {key: value for key, value in block.items() if key not in SHARED}
     _check(own, {**schema["$defs"]["dataset"], "$defs": schema["$defs"]})
-    return {**shared, **_filled(own, schema["$defs"]["dataset"])}
+    full = _filled(own, schema["$defs"]["dataset"])
+    _choose_methods(full)
+    return {**shared, **full}
 
 
 def require_root(config: Mapping[str, Any], name: str) -> None:
@@ -163,7 +171,7 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
     """Return a valid value with the schema's defaults for what it leaves out."""
     if schema.get("type") == "integer":
         return int(value)  # JSON Schema takes 4.0 for an integer
-    if "items" in schema:
+    if "items" in schema and value is not None:
         return [_filled(item, schema["items"]) for item in value]
     if "properties" not in schema:
         return copy.deepcopy(value)
@@ -178,6 +186,32 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
     return full
 
 
+def _check_methods(where: str, block: Mapping[str, Any]) -> None:
+    """Check that there is every method that a data set names, and that it may stand there."""
+    for key, (which, what) in KINDS.items():
+        section, name = key.split(".")
+        for method in block[section][name] or ():
+            check_method(f"config: {where}.{key}", method, block, which, what)
+    for section in ("sonify", "stability"):
+        for method in block[section]["methods"] or ():
+            if method not in block["grid"]["methods"]:
+                raise EarmarkError(
+                    f"config: {where}.{section}.methods names {method}, which {where}.grid.methods lacks"
+                )
+
+
+def _choose_methods(block: dict[str, Any]) -> None:
+    """Take from the grid what is left to it: the methods that are heard, and those that classes are crossed by."""
+    named = {name: method_of(name) for name in block["grid"]["methods"]}
+    if block["sonify"]["methods"] is None:
+        block["sonify"]["methods"] = [name for name, method in named.items() if method.layered][:1]
+    if block["evaluate"]["cross"] is None:
+        bases = {name: method for name, method in named.items() if method.has_basis and method.fitted_to != "stems"}
+        found = [name for name, method in bases.items() if not method.control]
+        controls = [name for name, method in bases.items() if method.control]
+        block["evaluate"]["cross"] = [*found[:CROSSED], *controls[:1]]
+
+
 def _check_block(where: str, block: Mapping[str, Any]) -> None:
     """Check what a schema cannot say about one data set."""
     grid = f"config: {where}.grid"
@@ -185,16 +219,6 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         width = channels(f"{grid}.layers", layer, block)
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
-    for key, (which, what) in KINDS.items():
-        section, name = key.split(".")
-        for method in block[section][name]:
-            check_method(f"config: {where}.{key}", method, block, which, what)
-    for section in ("sonify", "stability"):
-        for method in block[section]["methods"]:
-            if method not in block["grid"]["methods"]:
-                raise EarmarkError(
-                    f"config: {where}.{section}.methods names {method}, which {where}.grid.methods lacks"
-                )
     _check_sizes(where, block, len(block["model"]["filters"]))
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():

@@ -15,7 +15,7 @@ from earmark.plan.generated import has_stems
 from earmark.plan.methods import channels, check_k, check_method, divisors, layers_of, method_of
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
-from earmark.store.layout import INPUT_LAYER
+from earmark.store.layout import AGREEMENT, INPUT_LAYER
 
 DATASET_FILES = ("manifest.csv", "classes.csv", "clips.npy", "clips.csv", "logmel.safetensors", "figures")
 
@@ -65,10 +65,6 @@ STEM_SPLIT_FILES = ("ablation.csv",)
 
 STEM_METHOD_FILES = ("objects.csv",)
 """What else there is of a split, and of a method, where the sound objects are known."""
-
-
-AGREEMENT = "agreement"
-"""Folder of a layer that says what other networks find too."""
 
 
 def check_configuration_file(path: str, base: str) -> None:
@@ -148,10 +144,10 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         return
     if not rest or rest[0] not in folders:
         _reject(path, rest, files, ("tables", *folders))
-    _check_below_split(path, rest[1:], block)
+    _check_below_split(path, rest[0], rest[1:], block)
 
 
-def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> None:
+def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[str, Any]) -> None:
     """Check what follows ``results/{dataset}/{split}/``."""
     allowed = SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
@@ -172,6 +168,8 @@ def _check_below_split(path: str, rest: list[str], block: Mapping[str, Any]) -> 
             _reject(path, below, files)
         return
     if method == AGREEMENT:
+        if split != "main" or not networks(block)[1:]:
+            raise EarmarkError(f"{path}: networks are compared for main, where `networks` asks for several")
         files = [f"K~{k}.csv" for k in divisors(width)]
         if below not in [[name] for name in files]:
             _reject(path, below, files)

@@ -301,9 +301,10 @@ def _choice(study: Study, tables: Tables, method: str) -> Figure | None:
 
 def _training(study: Study) -> Drawn:
     """Draw learning curves and confusion matrix, over the folds where there are any (Fig. A.1, A.2)."""
-    trained = {split: counts for split in study.splits if (counts := confusion(study, split)) is not None}
-    folds = [split for split in trained if split not in study.networks]
-    chosen = folds or [split for split in trained if split == study.split]
+    splits = [study.split, *study.folds]
+    trained = {split: counts for split in splits if (counts := confusion(study, split)) is not None}
+    folds = [split for split in trained if split != study.split]
+    chosen = folds or list(trained)
     if not chosen:
         return
     of = f"over {len(folds)} folds" if folds else "in main"

@@ -15,6 +15,9 @@ INPUT_LAYER = "input"
 STANDARD = "standard"
 """Method of the explanation that all parts are parts of, and that masks and scores refer to."""
 
+AGREEMENT = "agreement"
+"""Folder of a layer that says what other networks find too."""
+
 RESERVED = frozenset({"all", "pairs", "tracks", "trained"})
 """Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
 
@@ -172,7 +175,7 @@ class Layout:
 
     def agreement(self, split: str, layer: str, k: int) -> Path:
         """How far further networks find the K concepts of a layer too, for every method of the grid."""
-        return self.split(split) / layer / "agreement" / f"K~{k}.csv"
+        return self.split(split) / layer / AGREEMENT / f"K~{k}.csv"
 
     def concept(self, split: str, layer: str, method: str, k: int, cls: str) -> Path:
         """Folder of one (layer, method, K, class)."""

@@ -113,10 +113,12 @@ def found_again(frame: pd.DataFrame) -> dict[str, str]:
 def report(study: Study, measured: dict[tuple[At, str], Measured]) -> str:
     """Write the table for people (Markdown)."""
     title = f"# Concepts in other networks: {study.layout.dataset}"
-    if not measured:
+    if len(study.networks) == 1:
         return f"{title}\n\nNot computed: there is one network. `networks: 6` in the data set's block trains six.\n"
     lines = [title, NOTES]
-    for cls in study.slugs:
+    known = {name for _, name in measured}
+    lines += [f"No clip of {cls} is recognised by all networks.\n" for cls in study.slugs if cls not in known]
+    for cls in (slug for slug in study.slugs if slug in known):
         lines += [f"## {cls}", ""]
         body = [
             [

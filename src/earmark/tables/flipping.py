@@ -173,13 +173,13 @@ def leaders(grid: Sequence[At], names: Iterable[str], compared: Summaries) -> se
 
 def report(study: Study, scored: Scored) -> str:
     """Write the table for people, with what each score can and cannot show (Markdown)."""
-    return write(f"Patch flipping: {study.name}", study.grid, study.levels, scored)
+    return write(f"Patch flipping: {study.name}", study.grid, study.levels, scored, markdown.of_one(study.networks))
 
 
-def write(title: str, grid: Sequence[At], levels: Sequence[At], scored: Scored) -> str:
+def write(title: str, grid: Sequence[At], levels: Sequence[At], scored: Scored, warning: str = "") -> str:
     """Write the table of a grid of concept heatmaps, and of heatmaps without subspaces (`levels`)."""
     clips, found, compared = scored.clips, scored.found, scored.compared
-    lines = [f"# {title}", notes(grid)]
+    lines = [f"# {title}", notes(grid), *([warning, ""] if warning else [])]
     lines += ["Clips, by class: " + "; ".join(markdown.counted(clips, cls) for cls in clips.left_out) + ".", ""]
     pairs = comparisons(grid, levels)
     for k in sorted({at.k for at in grid}):

@@ -46,6 +46,13 @@ def averaged(grid: Iterable[At], before: str = "", after: str = "") -> str:
     return f"{before}{' and '.join(names)} {said}{after}"
 
 
+def of_one(networks: Sequence[str]) -> str:
+    """Say that a table holds of one network, and where several are compared."""
+    if networks[1:]:
+        return f"All this is of one of {len(networks)} networks; `networks.md` compares the methods over them."
+    return "All this is of one network: another training may give another order of methods (key `networks`)."
+
+
 def counted(clips: Clips, cls: str) -> str:
     """Say how many clips of a class are scored and left out."""
     inside = clips.of(cls)

@@ -47,7 +47,7 @@ def rows(study: Study, measured: Measured) -> Iterator[Row]:
         for cls, metric, value, total in of_split:
             n = int(total) if metric in OF_TEST else ""
             yield (split, "", "", "", cls, metric, number(value), "", "", "", n, "")
-            if split not in study.networks:
+            if split in study.folds:
                 folds.setdefault((cls, metric), []).append(value)
     for (cls, metric), per_fold in folds.items():
         values = np.array(per_fold)[~np.isnan(per_fold)]

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.data.chosen import SCORED
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
 from earmark.statistics import ALL, Interval, exact_sign_flip, students
 from earmark.tables import flipping, ground_truth, markdown, summary
-from earmark.tables.flipping import JOINT
+from earmark.tables.flipping import BUDGET, JOINT
 from earmark.tables.ground_truth import NMI, RATIO
 from earmark.tables.labels import At, Label, rivals
 from earmark.tables.markdown import bounded
@@ -25,7 +26,9 @@ from earmark.tables.summary import Row, Summaries, Values, number
 
 COLUMNS = (*summary.COLUMNS, "networks", "wins")
 
-COMPARED = (NMI, RATIO, "capture", "overlap", "thesis", *JOINT)
+RECOVERED = (NMI, "capture")
+
+COMPARED = (NMI, RATIO, "capture", "overlap", "thesis", BUDGET, *JOINT)
 """What methods are compared by."""
 
 FEWEST = 6
@@ -62,44 +65,64 @@ class Found:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of every label and class, and of how many networks, and how many clips each left out."""
+    """What is known of several networks.
+
+    Attributes
+    ----------
+    found : dict
+        By label, or difference, and class.
+    left_out : dict of str to int
+        Of every class the most test clips that a network leaves out.
+    networks : int
+        How many there are.
+    """
 
     found: dict[tuple[Label, str], Found]
+    left_out: dict[str, int | str]
     networks: int
 
 
 def measure(study: Study) -> Measured:
     """Judge every method in every network; nothing where there is one network."""
     if len(study.networks) == 1:
-        return Measured({}, 1)
-    judged = [_judged(study.of_network(split)) for split in study.networks]
-    common = [key for key in judged[0] if all(key in each for each in judged)]
+        return Measured({}, {}, 1)
+    each = [study.of_network(split) for split in study.networks]
+    judged = [_judged(one) for one in each]
     plain = {
-        key: (
-            np.array([each[key].interval.estimate for each in judged]),
-            min(each[key].n for each in judged),
-        )
-        for key in common
-        if key[0].metric in COMPARED
+        key: (np.array([of[key].interval.estimate for of in judged]), min(of[key].n for of in judged))
+        for key in judged[0]
+        if key[0].metric in COMPARED and not (key[0].minus or key[0].part or key[0].clips)
+        if all(key in of for of in judged)
     }
     found: dict[tuple[Label, str], Found] = {}
     for (label, cls), (values, n) in plain.items():
-        others = [
-            plain[other, cls][0]
-            for other in (label._replace(at=at) for at in _peers(study, label.at))
-            if (other, cls) in plain
-        ]
-        found[label, cls] = Found(values, _wins(label.metric, values, others), n)
+        others = [(label._replace(at=at), cls) for at in _peers(study, label.at)]
+        wins = _wins(label.metric, values, [plain[key][0] for key in others if key in plain])
+        found[label, cls] = Found(values, wins, n)
+    for difference, terms in comparisons(study).items():
+        for cls in (*study.slugs, ALL):
+            keys = [(term, cls) for term in terms]
+            if all(key in plain for key in keys):
+                (ours, n), (theirs, m) = (plain[key] for key in keys)
+                p = exact_sign_flip(ours - theirs) if len(ours) >= FEWEST else math.nan
+                found[difference, cls] = Found(ours - theirs, _wins(difference.metric, ours, [theirs]), min(n, m), p)
+    return Measured(found, _left_out(each), len(judged))
+
+
+def comparisons(study: Study) -> dict[Label, tuple[Label, Label]]:
+    """List the differences between methods, and to explanations without layers and controls."""
+    found = flipping.comparisons(study.grid, study.levels)
     for first, second in rivals(study.judged):
-        for metric in COMPARED:
-            for cls in (*study.slugs, ALL):
-                keys = (Label(first, metric), cls), (Label(second, metric), cls)
-                if metric != RATIO and all(key in plain for key in keys):
-                    (ours, n), (theirs, m) = (plain[key] for key in keys)
-                    p = exact_sign_flip(ours - theirs) if len(ours) >= FEWEST else math.nan
-                    wins = _wins(metric, ours, [theirs])
-                    found[Label(first, metric).less(second.method), cls] = Found(ours - theirs, wins, min(n, m), p)
-    return Measured(found, len(judged))
+        for metric in RECOVERED:
+            found[Label(first, metric).less(second.method)] = Label(first, metric), Label(second, metric)
+    return found
+
+
+def _left_out(studies: Sequence[Study]) -> dict[str, int | str]:
+    counts = [study.left_out(SCORED) for study in studies]
+    known = {cls: [count for of in counts if (count := of[cls]) is not None] for cls in counts[0]}
+    most: dict[str, int | str] = {cls: max(of_class, default="") for cls, of_class in known.items()}
+    return most | {ALL: sum(count for count in most.values() if isinstance(count, int))}
 
 
 def _judged(study: Study) -> Summaries:
@@ -130,7 +153,7 @@ def rows(study: Study, measured: Measured) -> Iterator[Row]:
     for (label, cls), found in measured.found.items():
         values = (*map(number, found.interval), number(found.p))
         wins = "" if found.wins is None else found.wins
-        yield (*label.at, cls, label.text, *values, found.n, "", measured.networks, wins)
+        yield (*label.at, cls, label.text, *values, found.n, measured.left_out[cls], measured.networks, wins)
 
 
 def report(study: Study, measured: Measured) -> str:
@@ -150,16 +173,18 @@ alike, from other weights and in another order, and compares the methods over th
             lines += [f"## K = {k}, {'all classes' if cls == ALL else cls}", ""]
             body = [
                 [at.layer, at.method, *(_cell(measured, Label(at, metric), cls) for metric in metrics)]
-                for at in study.judged
-                if at.k == k
+                for at in (*study.levels, *(at for at in study.judged if at.k == k))
             ]
             lines += markdown.table(["layer", "method", *metrics], body)
-            first = study.methods[0]
+            minus = dict.fromkeys(
+                label.minus for label, _ in measured.found if label.at.method == study.methods[0] and label.minus
+            )
             leads = [
-                [at.layer, f"{first} - {other.method}", *(_cell(measured, label, cls) for label in labels)]
-                for at, other in rivals([at for at in study.judged if at.k == k])
-                if at.method == first
-                for labels in [[Label(at, metric).less(other.method) for metric in metrics]]
+                [at.layer, f"{at.method} - {' - '.join(less)}", *(_cell(measured, label, cls) for label in labels)]
+                for at in study.over_grid(study.methods[:1])
+                if at.k == k
+                for less in minus
+                for labels in [[Label(at, metric, less) for metric in metrics]]
             ]
             lines += markdown.table(["layer", "difference", *metrics], leads)
     return "\n".join(lines).rstrip() + "\n"

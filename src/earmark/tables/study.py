@@ -131,8 +131,12 @@ class Study:
     @property
     def splits(self) -> list[str]:
         """The explained split, those of further networks, and those of the cross-validation if asked for."""
-        folds = [f"cv{fold}" for fold in range(self.source.n_folds)] if self.config["cross_validation"] else []
-        return [*self.networks, *folds]
+        return [*self.networks, *self.folds]
+
+    @property
+    def folds(self) -> list[str]:
+        """Splits of the cross-validation, if asked for."""
+        return [f"cv{fold}" for fold in range(self.source.n_folds)] if self.config["cross_validation"] else []
 
     def of_network(self, split: str) -> Study:
         """Return the same for another network, with no more resamples than an estimate needs."""

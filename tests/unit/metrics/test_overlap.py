@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -27,8 +28,9 @@ def test_cues_are_counted_however_many_concepts_they_are_cut_into(n_cues: int) -
     found = apart(equal)
     assert found.number == pytest.approx(n_cues, abs=1e-6)
     assert not found.empty
-    assert len(found.twins) == n_cues
-    assert {concept for twins in found.twins for concept in twins} == set(range(1, 7))
+    assert set(found.twins) == {
+        (one, other) for one, other in combinations(range(1, 7), 2) if (other - one) % n_cues == 0
+    }
 
 
 def test_planted_weights_give_the_exponential_of_their_entropy() -> None:
@@ -63,11 +65,13 @@ def test_empty_and_twin_concepts_are_named() -> None:
     table[0, 1] = table[1, 0] = table[1, 2] = table[2, 1] = 0.95
     found = Apart.of([0.4, 0.3, 0.295, 0.005], table)
     assert found.empty == (4,)
-    assert found.twins == ((1, 2, 3),)
-    assert found.text.endswith("concepts in effect; concept 4 is empty; 1, 2 and 3 are twins")
-    assert [found.of_concept(number) for number in (1, 4)] == ["twin of 2 and 3", "empty"]
+    assert found.twins == ((1, 2), (2, 3))
+    assert found.text.endswith("concepts in effect; concept 4 is empty; 1 and 2 are twins; 2 and 3 are twins")
+    assert [found.of_concept(number) for number in (1, 2, 4)] == ["twin of 2", "twin of 1 and 3", "empty"]
     table[:3, 3] = table[3, :3] = 0.95  # an empty concept is nobody's twin
-    assert Apart.of([0.4, 0.3, 0.295, 0.005], table).twins == ((1, 2, 3),)
+    assert Apart.of([0.4, 0.3, 0.295, 0.005], table).twins == ((1, 2), (2, 3))
+    assert Apart.of([0.2] * 5, np.ones((5, 5))).text == "1.0 concepts in effect; 10 pairs are twins"
+    assert apart(-torch.ones(2, 3, 1, 4, 4)).text == "no relevance for the class"
     apart_ = Apart.of([0.5, 0.5], np.eye(2))
     assert apart_.text == "2.0 concepts in effect"
     assert apart_.of_concept(1) == ""

@@ -33,10 +33,30 @@ def with_value(raw, path, value):
 
 def test_defaults_are_the_values_of_the_synthetic_block(raw):
     block = config.validate(raw)["datasets"]["synthetic"]
-    assert {key: block[key] for key in raw["datasets"]["synthetic"]} == raw["datasets"]["synthetic"]
+    written = raw["datasets"]["synthetic"]
+    written["sonify"]["methods"], written["evaluate"]["cross"] = ["info"], ["info", "drsa", "random~0"]  # of the grid
+    assert {key: block[key] for key in written} == written
     block["grid"]["methods"].remove("oracle")  # recordings that are not generated have none
     assert config.fill({}) == block
     assert config.validate({"datasets": {"synthetic": {}}})["datasets"]["synthetic"] == block
+
+
+@pytest.mark.parametrize(
+    ("methods", "heard", "crossed"),
+    [
+        (["info", "drsa", "dsa", "oracle", "random~0"], ["info"], ["info", "drsa", "random~0"]),
+        (["random~1", "random~0", "drsa"], ["random~1"], ["drsa", "random~1"]),
+        (["oracle"], ["oracle"], []),
+        (["standard", "prca"], ["prca"], ["prca"]),
+        (["noise~1"], [], []),
+    ],
+)
+def test_what_is_heard_and_crossed_is_left_to_the_grid(raw, methods, heard, crossed):
+    raw["datasets"]["synthetic"]["grid"]["methods"] = methods
+    block = config.validate(raw)["datasets"]["synthetic"]
+    assert (block["sonify"]["methods"], block["evaluate"]["cross"]) == (heard, crossed)
+    raw["datasets"]["synthetic"]["sonify"]["methods"] = []
+    assert config.validate(raw)["datasets"]["synthetic"]["sonify"]["methods"] == []
 
 
 def test_only_generated_recordings_have_an_oracle(raw):

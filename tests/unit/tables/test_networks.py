@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from earmark.data.chosen import SCORED
 from earmark.statistics import ALL, Interval, exact_sign_flip, students
 from earmark.tables import networks
-from earmark.tables.labels import At, Label
+from earmark.tables.labels import LEVELS, STANDARD, At, Label
 from earmark.tables.networks import measure, report, rows
 from earmark.tables.summary import Summary
 
@@ -30,7 +31,19 @@ class Recipe(SimpleNamespace):
 def recipe(count: int) -> Recipe:
     names = ["main", *(f"net{number}" for number in range(1, count))]
     layout = SimpleNamespace(dataset="demo")
-    return Recipe(networks=names, judged=PLACES, slugs=["a"], methods=METHODS, ks=[4], layout=layout)
+    return Recipe(
+        networks=names,
+        split="main",
+        judged=PLACES,
+        grid=PLACES,
+        levels=LEVELS,
+        slugs=["a"],
+        methods=METHODS,
+        ks=[4],
+        layout=layout,
+        over_grid=lambda methods: [at for at in PLACES if at.method in methods],
+        left_out=lambda use: {"a": 3 if use == SCORED else None},
+    )
 
 
 VALUES = {
@@ -56,7 +69,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
             for metric, of in VALUES.items()
             for at in PLACES
             for cls in ("a", ALL)
-        }
+        } | {(Label(STANDARD, "thesis"), "a"): Summary(Interval(0.9, math.nan, math.nan), 20)}
 
     monkeypatch.setattr(networks, "_judged", estimates)
 
@@ -100,6 +113,9 @@ def test_the_table_says_over_how_many_networks(judged: None) -> None:
     text = report(study, measured)  # type: ignore[arg-type]
     assert "Means over 6 networks" in text
     assert "| conv3 | drsa - dsa |" in text
+    assert "| input | standard |" in text
+    assert "| conv3 | drsa - standard |" in text
+    assert {row[-3] for row in written} == {3}  # left out
     assert ", 5/6" in text
 
 

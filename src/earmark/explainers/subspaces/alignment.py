@@ -5,7 +5,7 @@ Channels of two networks have no common meaning, and no rotation gives them one;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,12 +15,12 @@ from earmark.explainers.subspaces.decompose import decomposed
 from earmark.lrp.rules import Rules
 from earmark.models.base import Model
 
-CELLS = 2**25
-"""Cells of heatmaps that are held at once; bounds memory and decides nothing."""
+ROUNDING = 1e-9
+"""What is left of a constant row's variance, as a part of its squares."""
 
 
-def standardised(heatmaps: Tensor) -> Tensor:
-    """Prepare concepts for :func:`correlations`.
+def spread(heatmaps: Tensor) -> Tensor:
+    """Lay concepts out cell by cell.
 
     Parameters
     ----------
@@ -30,20 +30,46 @@ def standardised(heatmaps: Tensor) -> Tensor:
     Returns
     -------
     Tensor [K, n * cells]
-        Positive relevance, that of each clip scaled to sum 1, of mean 0 and length 1 over all cells of all clips; 0
-        throughout where there is none.
+        Positive relevance, that of each clip scaled to sum 1; zeros where a clip has none.
     """
     positive = heatmaps.flatten(2).clamp_min(0).transpose(0, 1)  # [K, n, cells]
     totals = positive.sum(dim=2, keepdim=True)
-    spread = torch.where(totals > 0, positive / totals, 0.0).flatten(1)
-    centred = spread - spread.mean(dim=1, keepdim=True)
-    lengths = centred.norm(dim=1, keepdim=True)
-    return torch.where(lengths > 0, centred / lengths, 0.0)
+    return torch.where(totals > 0, positive / totals, 0.0).flatten(1)
 
 
-def correlations(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson correlation of each concept with each of another network, ``[K, K]``, both :func:`standardised`."""
-    return (first @ second.T).double()
+class Correlations:
+    """Pearson correlations of rows over columns that come part by part."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: list[Tensor] = []
+        self.squares: list[Tensor] = []
+        self.products: Tensor | None = None
+
+    def add(self, first: Tensor, second: Tensor) -> None:
+        """Take more columns of both sides: ``[P, m]`` and ``[Q, m]``."""
+        sums = [rows.sum(dim=1, dtype=torch.float64) for rows in (first, second)]
+        squares = [rows.square().sum(dim=1, dtype=torch.float64) for rows in (first, second)]
+        products = (first @ second.T).double()
+        if self.products is None:
+            self.sums, self.squares, self.products = sums, squares, products
+        else:
+            self.sums = [old + new for old, new in zip(self.sums, sums, strict=True)]
+            self.squares = [old + new for old, new in zip(self.squares, squares, strict=True)]
+            self.products = self.products + products
+        self.count += first.shape[1]
+
+    @property
+    def values(self) -> Tensor:
+        """The correlations ``[P, Q]``, float64; 0 where a row is constant. Some columns must have been added."""
+        assert self.products is not None
+        covariances = self.products - torch.outer(*self.sums) / self.count
+        scale = torch.outer(*(self._lengths(*of_side) for of_side in zip(self.sums, self.squares, strict=True)))
+        return torch.where(scale > 0, covariances / scale, 0.0)
+
+    def _lengths(self, sums: Tensor, squares: Tensor) -> Tensor:
+        left = squares - sums.square() / self.count
+        return torch.where(left > ROUNDING * squares, left, 0.0).sqrt()
 
 
 def random_concepts(
@@ -54,8 +80,8 @@ def random_concepts(
     n_subspaces: int,
     rules: Rules,
     seeds: Sequence[int],
-) -> Iterator[Tensor]:
-    """Yield what random subspaces of a layer, one draw per seed, find on clips, :func:`standardised`.
+) -> Tensor:
+    """Find on clips what random subspaces of a layer do, ``[draws, K, n * cells]``, as :func:`spread` lays it out.
 
     Parameters
     ----------
@@ -69,7 +95,5 @@ def random_concepts(
     size = model.layers[layer]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     bases = [Subspaces(random_orthogonal(size, generator).float(), n_subspaces) for generator in generators]
-    at_once = max(1, CELLS // (n_subspaces * inputs.numel()))
-    for first in range(0, len(bases), at_once):
-        for heatmaps in decomposed(model, inputs, targets, layer, bases[first : first + at_once], rules):
-            yield standardised(heatmaps.cpu())
+    heatmaps = decomposed(model, inputs, targets, layer, bases, rules)
+    return torch.stack([spread(each.cpu()) for each in heatmaps])

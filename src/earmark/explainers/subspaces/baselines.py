@@ -45,6 +45,6 @@ def find(method: str, material: Material) -> Subspaces:
     made = {
         "pca": lambda: pca(activations, k),
         "prca": lambda: prca(activations, contexts, k),
-        "random": lambda: random(activations.shape[1], k, material.job.seed("random", variant, material.cls.slug)),
+        "random": lambda: random(activations.shape[1], k, material.seed("random", variant)),
     }[name]()
     return made.to(activations.device).ordered(activations, contexts)

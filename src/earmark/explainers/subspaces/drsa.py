@@ -184,7 +184,7 @@ def find(method: str, material: Material) -> Subspaces:
         material.job.k,
         objective=method,
         n_restarts=settings["restarts"],
-        seed=material.job.seed("fit", material.cls.slug),
+        seed=material.seed("fit"),
         max_iterations=settings["max_iterations"],
         tolerance=settings["tolerance"],
     )

@@ -30,7 +30,7 @@ from earmark.seeds import derive
 
 log = logging.getLogger(__name__)
 
-# `build`, `across`, `load`, `find` and `clips_of` are the doors of a family that earmark.explainers.base opens.
+# `build`, `across`, `load`, `find` and `clips_of` are a family's doors; the last one is for stage `stability`.
 __all__ = ["across", "build", "clips_of", "find", "fit", "load"]
 
 FLOOR = 1e-3
@@ -211,9 +211,10 @@ def fit(
 def _start(places: Places, seed: int) -> Tensor:
     """Fit eq. 2.19 to some of the places, ``[D, D]``."""
     counted = torch.nonzero(places.probability > 0).squeeze(1)
-    generator = torch.Generator().manual_seed(derive(seed, "drsa"))
+    generator = torch.Generator().manual_seed(derive(seed, "places"))
     rows = counted[torch.randperm(len(counted), generator=generator)[:DRSA_PLACES].to(counted.device)]
-    return drsa.fit(places.activations[rows], places.contexts[rows], places.n_subspaces, seed=seed).basis
+    vectors = places.activations[rows], places.contexts[rows]
+    return drsa.fit(*vectors, places.n_subspaces, seed=derive(seed, "drsa")).basis
 
 
 def clips_of(material: Material) -> NDArray[np.int64]:
@@ -247,7 +248,7 @@ def find(method: str, material: Material) -> Subspaces:
             *grids,
             job.k,
             n_restarts=settings["restarts"],
-            seed=job.seed("fit", cls.slug),
+            seed=material.seed("fit"),
             neighbourhood=settings["neighbourhood"],
             max_iterations=settings["max_iterations"],
             tolerance=settings["tolerance"],

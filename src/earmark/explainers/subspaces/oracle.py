@@ -96,7 +96,7 @@ def find(method: str, material: Material) -> Subspaces:
     units = collect(model, source, clips, material, settings["units"], generator)
     bases = [load(job.layout.concept(job.split, job.layer, name, job.k, cls.slug)).basis for name in job.starts]
     bases += [random_orthogonal(units.activations.shape[1], generator) for _ in range(settings["starts"])]
-    found = search(units, bases, job.k, settings["iterations"])
+    found = search(units, bases, job.k, settings["iterations"], job.seed("oracle sample", cls.slug))
     names = (*job.starts, *(f"random {number}" for number in range(1, settings["starts"] + 1)))
     log.info("%s: information %.3f", cls.slug, found.objective)
     return replace(found, starts=names).ordered(material.activations.cpu(), material.contexts.cpu())
@@ -144,7 +144,7 @@ def collect(
     return Units(activations[kept], contexts[kept], shares[kept])
 
 
-def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_iterations: int) -> Subspaces:
+def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_iterations: int, seed: int = 0) -> Subspaces:
     """Maximise the information over orthogonal bases, from every start.
 
     Parameters
@@ -156,7 +156,9 @@ def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_itera
     n_subspaces : int
         ``K``; must divide ``D``.
     max_iterations : int
-        Evaluations per start.
+        Evaluations per start, on a sample of the units and on all.
+    seed : int
+        Of the sample.
 
     Returns
     -------
@@ -166,7 +168,7 @@ def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_itera
     size = units.activations.shape[1]
     check_size(size, n_subspaces)
     problems = [(Separation(units, n_subspaces), TOLERANCE)]
-    rows = sample_of(len(units.shares), 1, size, torch.Generator().manual_seed(0))
+    rows = sample_of(len(units.shares), 1, size, torch.Generator().manual_seed(seed))
     if rows is not None:
         problems.insert(0, (Separation(units.only(rows), n_subspaces), SAMPLE_TOLERANCE * TOLERANCE))
     searches = ascend(problems, [start.double() for start in starts], max_iterations)

@@ -44,6 +44,8 @@ class Material:
         Pairs ``[N, D]``, on the device to compute on.
     clips : array of int [B] or None
         For methods fitted to whole clips: rows of the clip index to take instead of those that the method chooses.
+    other_seed : int or None
+        Of the search, in the place of the configuration's.
     """
 
     job: Job
@@ -51,6 +53,12 @@ class Material:
     activations: torch.Tensor
     contexts: torch.Tensor
     clips: NDArray[np.int64] | None = None
+    other_seed: int | None = None
+
+    def seed(self, *purpose: str | int) -> int:
+        """Derive the seed of a search, or of a draw of subspaces, for the class."""
+        seed = self.job.config["seed"] if self.other_seed is None else self.other_seed
+        return derive(seed, *purpose, self.cls.slug)
 
     def only(self, rows: torch.Tensor) -> Material:
         """Keep some of the clips, or of the pairs of methods that are fitted to these; rows may come several times."""
@@ -124,7 +132,7 @@ def grid_at(model: Model, source: DataSet, layer: str) -> tuple[int, ...]:
 
 
 def window_of(grid: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of the window that is taken of a grid: all of it, or `WINDOW` positions of a finer one."""
+    """Return the shape of the window that is taken of a grid, whose sides multiply to `WINDOW` where it is finer."""
     side = round(WINDOW ** (1 / len(grid))) if grid else 1
     return tuple(min(length, side) for length in grid)
 

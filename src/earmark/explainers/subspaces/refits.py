@@ -63,8 +63,7 @@ class Fitted:
     def again(self, rows: Tensor | None = None, seed: int | None = None) -> Subspaces:
         """Fit to some of what was fitted to, named by their rows, or from another seed."""
         material = self.material if rows is None else self.material.only(rows)
-        if seed is not None:
-            material = replace(material, job=replace(self.job, config=self.job.config | {"seed": seed}))
+        material = replace(material, other_seed=seed)
         return explainers.family(self.job.method).find(self.job.method, material).to(torch.device("cpu"))
 
 

@@ -329,7 +329,7 @@ def _climbed(problem: Objective, points: list[Point], max_iterations: int, toler
 
 def sample_of(count: int, pairs: int, n_channels: int, generator: torch.Generator) -> Tensor | None:
     """Draw one in `SAMPLED` of what holds so many pairs each; None where too few pairs would be left to begin with."""
-    if count * pairs < SAMPLED * SAMPLE_PER_CHANNEL * n_channels:
+    if count < SAMPLED or count * pairs < SAMPLED * SAMPLE_PER_CHANNEL * n_channels:
         return None
     return torch.randperm(count, generator=generator)[: count // SAMPLED]
 

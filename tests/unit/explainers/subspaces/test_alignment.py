@@ -15,7 +15,7 @@ from earmark.data.chosen import SCORED
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.explainers.subspaces.affinity import matched
-from earmark.explainers.subspaces.alignment import correlations, random_concepts, standardised
+from earmark.explainers.subspaces.alignment import Correlations, random_concepts, spread
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import concept_heatmaps
 from earmark.job import Job
@@ -47,10 +47,18 @@ def with_channels_permuted(network: torch.nn.Sequential) -> torch.nn.Sequential:
     return other
 
 
+def correlations(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Correlate concepts ``[n, K, *grid]``, some clips at a time."""
+    found = Correlations()
+    for ours, theirs in zip(first.split(2), second.split(2), strict=True):
+        found.add(spread(ours), spread(theirs))
+    return found.values
+
+
 def test_correlations_are_pearsons_over_all_cells_of_clips_of_equal_weight() -> None:
     generator = torch.Generator().manual_seed(0)
     one, other = (torch.randn(5, 3, 1, 4, 4, generator=generator, dtype=torch.float64) for _ in range(2))
-    found = correlations(standardised(one), standardised(other))
+    found = correlations(one, other)
     for k in range(3):
         for l in range(3):  # noqa: E741
             ours, theirs = (
@@ -59,13 +67,13 @@ def test_correlations_are_pearsons_over_all_cells_of_clips_of_equal_weight() -> 
             )
             assert float(found[k, l]) == pytest.approx(np.corrcoef(ours, theirs)[0, 1])
     louder = one * torch.tensor([1.0, 10.0, 0.1, 3.0, 7.0]).view(-1, 1, 1, 1, 1)
-    assert torch.allclose(correlations(standardised(louder), standardised(one)).diagonal(), torch.ones(3).double())
+    assert torch.allclose(correlations(louder, one).diagonal(), torch.ones(3).double())
 
 
 def test_a_concept_without_relevance_is_like_none() -> None:
     maps = torch.rand(4, 2, 1, 3, 3)
     maps[:, 1] = -1.0
-    found = correlations(standardised(maps), standardised(maps))
+    found = correlations(maps, maps)
     assert float(found[0, 0]) == pytest.approx(1, abs=1e-6)
     assert found[1].tolist() == [0, 0] == found[:, 1].tolist()
 
@@ -77,14 +85,15 @@ def test_the_same_concepts_by_other_channels_are_found_again(trained) -> None:
     ours = concept_heatmaps(trained.model, *arguments, Subspaces(basis, 2), trained.rules)
     swapped = basis[ORDER][:, [4, 5, 6, 7, 0, 1, 2, 3]]  # and in another order
     theirs = concept_heatmaps(other, *arguments, Subspaces(swapped, 2), trained.rules)
-    values = matched(correlations(standardised(ours), standardised(theirs)))
+    values = matched(correlations(ours, theirs))
     assert torch.allclose(values, torch.ones(2).double(), atol=1e-6)
-    drawn = list(random_concepts(other, *arguments, 2, trained.rules, range(5)))
-    assert len(drawn) == 5
-    at_random = torch.stack([matched(correlations(standardised(ours), one)) for one in drawn])
+    drawn = random_concepts(other, *arguments, 2, trained.rules, range(5))
+    assert drawn.shape == (5, 2, trained.inputs.numel())
+    chance = Correlations()
+    chance.add(spread(ours), drawn.flatten(0, 1))
+    at_random = torch.stack([matched(values) for values in chance.values.unflatten(1, (5, 2)).unbind(dim=1)])
     assert float(at_random.max()) < 0.999
-    again = list(random_concepts(other, *arguments, 2, trained.rules, range(5)))
-    assert all(torch.equal(one, two) for one, two in zip(drawn, again, strict=True))
+    assert torch.equal(drawn, random_concepts(other, *arguments, 2, trained.rules, range(5)))
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
-from earmark.explainers.subspaces import drsa, info, pairs
+from earmark.explainers.subspaces import drsa, info, pairs, rotations
 from earmark.explainers.subspaces.affinity import affinity, matched
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.info import NothingRelevant, Places, neighbourhood_mean
 from earmark.explainers.subspaces.pairs import Material, window_of
 from earmark.job import Job
 from earmark.lrp import attributor
+from earmark.metrics.overlap import apart
 from earmark.plan import config
 from tests.unit.explainers.subspaces.test_drsa import planted as planted_pairs
 
@@ -145,9 +146,9 @@ def test_the_objective_never_falls_and_the_best_start_is_kept() -> None:
     normalised = drsa.normalise(activations), drsa.normalise(contexts)
     (point,) = Places(*normalised, 4, 3).points(found.basis.double().unsqueeze(0))
     assert point.value == pytest.approx(found.objective, rel=1e-5)
-    flat = [part.movedim(1, -1).flatten(0, -2) for part in normalised]
-    (start,) = Places(*normalised, 4, 3).points(drsa.fit(*flat, 4).basis.double().unsqueeze(0))
-    assert found.objective >= start.value
+    places = Places(*normalised, 4, 3)
+    (start,) = places.points(info._start(places, 0).double().unsqueeze(0))
+    assert found.restarts[0] >= start.value
 
 
 def test_more_starts_are_never_worse_and_the_same_call_gives_the_same() -> None:
@@ -158,10 +159,36 @@ def test_more_starts_are_never_worse_and_the_same_call_gives_the_same() -> None:
     assert torch.equal(many.basis, again.basis)
 
 
-def test_a_sample_of_the_clips_comes_first_and_costs_nothing() -> None:
-    activations, contexts, basis = planted(1, count=200)  # 12 800 places of 16 channels: sampled
+def test_a_sample_of_the_clips_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+
+    def ascend(problems: Any, *options: Any) -> Any:
+        asked.append([problem.n_pairs for problem, _ in problems])
+        return rotations.ascend(problems, *options)
+
+    monkeypatch.setattr(info, "ascend", ascend)
+    activations, contexts, basis = planted(1, count=200)
     found = info.fit(activations, contexts, 4)
     assert float(matched(affinity(found, Subspaces(basis, 4))).min()) > 0.95
+    info.fit(activations[:3], contexts[:3], 4, n_restarts=1)  # too few to divide
+    assert asked == [[50 * 64, 200 * 64], [3 * 64]]
+
+
+@pytest.mark.parametrize("n_cues", [1, 2, 3])
+def test_as_many_concepts_are_in_effect_as_there_are_cues(n_cues: int) -> None:
+    """A cue is one direction, loud and quiet: of several, places can be told apart by which of them speaks."""
+    generator = torch.Generator().manual_seed(0)
+    directions = random_orthogonal(16, generator).float().T[:n_cues]  # [cues, D]
+    owner = torch.randint(n_cues, (60, 2, 2), generator=generator)
+    owner = owner.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)  # [B, 8, 8]
+    strength = torch.rand(60, 8, 8, generator=generator) + 0.2
+    clear = (directions[owner] * strength.unsqueeze(3)).movedim(3, 1)  # [B, D, 8, 8]
+    activations, contexts = (clear + 0.02 * torch.randn(2, *clear.shape, generator=generator)).unbind()
+    found = info.fit(activations, contexts, 4)
+    ours, theirs = (torch.einsum("kdi,bdhw->bkihw", found.blocks, part) for part in (activations, contexts))
+    told = apart((ours * theirs).sum(dim=2).unsqueeze(2))  # [B, K, 1, h, w]
+    assert told.number == pytest.approx(n_cues, abs=0.4)
+    assert told.empty or told.twins  # four concepts are too many
 
 
 @pytest.mark.parametrize("n_subspaces", [1, 8])
@@ -231,9 +258,7 @@ def material(monkeypatch: pytest.MonkeyPatch, vectors: tuple[Tensor, Tensor]) ->
 
 def test_a_class_without_positive_relevance_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     activations, _ = grids(6, 8, (4, 4))
-    with pytest.raises(
-        EarmarkError, match=r"^Class A has no positive relevance at conv2 of demo/main: "
-    ):
+    with pytest.raises(EarmarkError, match=r"^Class A has no positive relevance at conv2 of demo/main: "):
         info.find("info", material(monkeypatch, (activations, -activations)))
 
 

@@ -1,4 +1,4 @@
-"""Stability: affinities with known answers, what is drawn anew, aligned networks, and the stage as a whole."""
+"""Stability: affinities with known answers, what is drawn anew, and the stage as a whole."""
 
 from __future__ import annotations
 
