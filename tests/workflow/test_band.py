@@ -24,10 +24,11 @@ SMALL = {
             "train": {"epochs": 100, "learning_rate": 3e-3, "time_mask": 8, "mel_mask": 4},
             "pairs": {"clips": 6, "positions": 8},
             "explainers": {
+                "info": {"clips": 6, "restarts": 0, "max_iterations": 20},
                 "drsa": {"restarts": 0, "max_iterations": 20},
                 "oracle": {"clips": 5, "units": 500, "starts": 1, "iterations": 5},
             },
-            "grid": {"layers": ["conv3"], "methods": ["drsa", "oracle", "random~0"], "k": [2]},
+            "grid": {"layers": ["conv3"], "methods": ["info", "drsa", "oracle", "random~0"], "k": [2]},
             "explain": {"clips": 24, "gallery": 1},
             "objects": {"clips": 24, "sounds": 1},
             "evaluate": {"patch": 8, "bootstrap": 50},
@@ -71,7 +72,7 @@ def test_the_tables_tell_of_every_style_and_stem(finished):
     report = (root / "tables/ground_truth.md").read_text()
     assert all(stem in report for stem in STEMS)
     for style in STYLES:
-        folder = root / f"main/conv3/drsa/K~2/{style}"
+        folder = root / f"main/conv3/info/K~2/{style}"
         assert list(folder.glob("sounds/*/concept2.wav"))
         heatmaps, meta = read_tensors(folder / "heatmaps.safetensors")
         assert heatmaps["heatmaps"].shape[1:] == (2, 1, 32, 64)

@@ -194,6 +194,29 @@ def test_a_changed_parameter_makes_stale_what_uses_it(changed, section, change, 
     assert changed.plan() == jobs
 
 
+def test_a_second_network_is_trained_explained_and_compared(complete, tmp_path):
+    project = complete.copy(tmp_path / "project")
+    grid = {"layers": ["conv4"], "methods": ["drsa", "random~0"], "k": [4]}
+    project.configure(TINY | {"datasets": {"synthetic": TINY["datasets"]["synthetic"] | {"grid": grid, "networks": 2}}})
+    called = project.snakemake("--cores", "2")
+    assert called.status == 0, called.output
+    assert (called.jobs["train"], called.jobs["agree"]) == (1, 1)
+    root = results(project)
+    first, second = (read_tensors(root / f"{split}/model.safetensors")[0] for split in ("main", "net1"))
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    table = pd.read_csv(root / "tables/networks.csv")
+    assert set(table["networks"]) == {2}
+    one = table[(table["layer"] == "conv4") & (table["method"] == "drsa") & (table["cls"] == "all")]
+    assert {"nmi", "capture", "thesis", "fair_zero", "overlap", "nmi - random", "thesis - standard"} <= set(
+        one["metric"]
+    )
+    assert one["estimate"].notna().all()
+    pairs = pd.read_csv(root / "main/conv4/agreement/K~4.csv")
+    assert set(zip(pairs["network"], pairs["other"], strict=True)) == {("main", "net1"), ("net1", "main")}
+    assert "of 1" in (root / "tables/agreement.md").read_text()
+    assert (root / "figures/choice.png").stat().st_size > 0
+
+
 def test_from_scratch_on_one_core_the_scores_are_the_same(finished, tmp_path):
     again = new_project(tmp_path / "again")
     target = "results/synthetic/main/conv4/drsa/K~4/scores.csv"

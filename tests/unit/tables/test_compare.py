@@ -15,7 +15,8 @@ from earmark.data.chosen import RULES, SCORED
 from earmark.data.dataset import open_dataset
 from earmark.job import Job
 from earmark.metrics.scores import METRICS, SCORES
-from earmark.stages import compare, draw
+from earmark.plan.stages import STAGES
+from earmark.stages import agree, compare, draw
 from earmark.stages import composites as rules
 from earmark.stages.score import COLUMNS
 from earmark.statistics import ALL, Interval
@@ -212,9 +213,12 @@ def tree(tmp_path_factory):
 
 
 def run(layout, config=CONFIG):
-    """Write tables and figures."""
+    """Write tables and figures, each stage given no more of the configuration than it says that it uses."""
     for stage in (compare, draw):
-        stage.run(Job(stage.__name__.split(".")[-1], layout.results, "demo", config, split="main"))
+        name = stage.__name__.split(".")[-1]
+        sections = {section.partition(".")[0] for section in STAGES[name].sections} | {"seed", "torch_threads"}
+        given = {key: value for key, value in config.items() if key in sections}
+        stage.run(Job(name, layout.results, "demo", given, split="main"))
 
 
 def row(table, **labels):
@@ -399,7 +403,21 @@ def test_methods_are_compared_over_networks(tree, tmp_path):
     for line in lines:
         line["thesis"] = float(line["thesis"]) + 0.2
     write_csv(path, COLUMNS, [list(line.values()) for line in lines])
+    pairs = [("main", "net1"), ("net1", "main")]
+    for layer in CONFIG["grid"]["layers"]:
+        found = [
+            [cls, "drsa", *pair, concept, 0.6 if concept == 1 else 0.1, 0.2, 0.3, PER_CLASS]
+            for cls in CLASSES
+            for pair in pairs
+            for concept in (1, 2)
+        ]
+        write_csv(layout.agreement("main", layer, 2), agree.COLUMNS, found)
     run(layout, CONFIG | {"networks": 2})
+    again = read_csv(layout.tables / "agreement.csv")
+    own = row(again, layer="conv1", method="drsa", cls="nan", metric="found_again", concept="1")
+    assert (own["estimate"], own["networks"]) == ("1", "2")
+    assert row(again, layer="conv1", method="drsa", cls=ALL, metric="found_again")["estimate"] == "0.5"
+    assert (layout.figures / "choice.png").exists()
     for cls in CLASSES:
         mean = expected(At("conv1", "drsa", 2), "thesis", cls).mean()
         found = row(read_csv(layout.tables / "networks.csv"), layer="conv1", method="drsa", cls=cls, metric="thesis")
