@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from earmark.explainers.subspaces.alignment import Correlations, random_concepts
 from earmark.job import Job
 from earmark.lrp.rules import from_config
 from earmark.models import base as models
+from earmark.models.base import Network
 from earmark.plan.datasets import networks
 from earmark.plan.methods import method_of
 from earmark.store import artifacts
@@ -31,8 +33,8 @@ COLUMNS = ("cls", "method", "network", "other", "concept", "correlation", "rando
 Key = tuple[str, str]
 """A method, and the split of a network."""
 
-CLIPS = 32
-"""Clips compared at once; bounds memory and decides nothing else."""
+CELLS = 2**25
+"""Cells of concepts that are held at once; bounds memory and decides nothing else."""
 
 DRAWS = 20
 """Draws of random subspaces of each network."""
@@ -51,22 +53,15 @@ def run(job: Job) -> None:
     """
     source, splits = dataset.of(job), networks(job.config)
     methods = [name for name in job.config["grid"]["methods"] if method_of(name).has_basis]
-    progress = job.progress(len(source.classes) * len(splits))
+    progress = job.progress(len(source.classes))
     rows: list[tuple[Any, ...]] = []
-    for number, cls in enumerate(source.classes):
+    for done, cls in enumerate(source.classes, start=1):
         clips = common_clips(job, splits, cls)
-        if not len(clips):
+        if len(clips):
+            rows += compared(job, source, cls, clips, [(name, split) for name in methods for split in splits])
+        else:
             log.warning("%s: no clip is recognised by all %d networks", cls.slug, len(splits))
-            continue
-        for done, other in enumerate(splits, start=1):
-            keys = [(name, split) for name in methods for split in splits if split != other]
-            own, chance = compared(job, source, cls, clips, keys, other)
-            for (name, split), values in own.items():
-                at_random = chance[name, split]  # [draws, K]
-                level = torch.quantile(at_random, LEVEL, dim=0)
-                for concept, told in enumerate(zip(values, at_random.mean(dim=0), level, strict=True), start=1):
-                    rows.append((cls.slug, name, split, other, concept, *map(float, told), len(clips)))
-            progress(number * len(splits) + done, f"{cls.slug}, {other}")
+        progress(done, cls.slug)
     artifacts.write_csv(job.layout.agreement(job.split, job.layer, job.k), COLUMNS, rows, job.made)
 
 
@@ -77,45 +72,49 @@ def common_clips(job: Job, splits: list[str], cls: ClassInfo) -> NDArray[np.int6
 
 
 def compared(
-    job: Job, source: DataSet, cls: ClassInfo, clips: NDArray[np.int64], keys: list[Key], other: str
-) -> tuple[dict[Key, Tensor], dict[Key, Tensor]]:
-    """Compare concepts of several networks with those of another one, and with random subspaces of it.
+    job: Job, source: DataSet, cls: ClassInfo, clips: NDArray[np.int64], keys: list[Key]
+) -> Iterator[tuple[Any, ...]]:
+    """Compare every method's concepts of all networks with each other, and with random subspaces of the other network.
 
     Parameters
     ----------
     job, source, cls, clips
         Layer and K, the data set, the class, and its clips that all networks recognise.
     keys : list of (str, str)
-        Methods, and the splits of the networks.
-    other : str
-        The split of the other network.
+        Q methods and splits of networks, every pair of both.
 
-    Returns
-    -------
-    own : dict of Tensor [K]
-        Each concept's correlation with its counterpart by the same method.
-    chance : dict of Tensor [draws, K]
-        With its counterpart among random subspaces.
+    Yields
+    ------
+    tuple
+        In the order of ``COLUMNS``.
     """
-    device = models.device(job.gpu)
-    model = models.load(job.layout.model(other)).to(device)
+    splits = list(dict.fromkeys(split for _, split in keys))
+    alike, by_chance = Correlations(), {split: Correlations() for split in splits}
+    networks = {split: _network(job, split) for split in splits}
     rules = from_config({"lrp": job.config["lrp"]})
-    seeds = [job.seed("agreement", other, cls.slug, draw) for draw in range(DRAWS)]
-    own, chance = {key: Correlations() for key in keys}, {key: Correlations() for key in keys}
-    for some in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
-        inputs = source.logmel(some).to(device)
-        targets = torch.full((len(some),), cls.index, device=device)
-        drawn = random_concepts(model, inputs, targets, job.layer, job.k, rules, seeds).flatten(0, 1)  # [draws K, m]
-        theirs = {name: _concepts(job, other, name, cls, some) for name in dict.fromkeys(name for name, _ in keys)}
-        for name, split in keys:
-            concepts = _concepts(job, split, name, cls, some)
-            own[name, split].add(concepts, theirs[name])
-            chance[name, split].add(concepts, drawn)
-    by_draw = {key: found.values.unflatten(1, (DRAWS, job.k)).unbind(dim=1) for key, found in chance.items()}
-    return (
-        {key: matched(found.values) for key, found in own.items()},
-        {key: torch.stack([matched(values) for values in draws]) for key, draws in by_draw.items()},
-    )
+    at_once = max(1, CELLS // (len(keys) * job.k * source.logmel(clips[:1]).numel()))
+    for some in np.array_split(clips, -(-len(clips) // at_once)):
+        concepts = torch.cat([_concepts(job, split, name, cls, some) for name, split in keys])  # [Q K, m]
+        alike.add(concepts, concepts)
+        for split, model in networks.items():
+            inputs = source.logmel(some).to(next(model.network.parameters()).device)
+            targets = torch.full((len(some),), cls.index, device=inputs.device)
+            seeds = [job.seed("agreement", split, cls.slug, draw) for draw in range(DRAWS)]
+            drawn = random_concepts(model, inputs, targets, job.layer, job.k, rules, seeds)  # [draws, K, m]
+            by_chance[split].add(concepts, drawn.flatten(0, 1))
+    own = alike.values.view(len(keys), job.k, len(keys), job.k)
+    chance = {split: found.values.view(len(keys), job.k, DRAWS, job.k) for split, found in by_chance.items()}
+    for place, (name, split) in enumerate(keys):
+        for other in (other for other in splits if other != split):
+            values = matched(own[place, :, keys.index((name, other))])  # [K]
+            at_random = torch.stack([matched(chance[other][place, :, draw]) for draw in range(DRAWS)])  # [draws, K]
+            level = torch.quantile(at_random, LEVEL, dim=0)
+            for concept, told in enumerate(zip(values, at_random.mean(dim=0), level, strict=True), start=1):
+                yield (cls.slug, name, split, other, concept, *map(float, told), len(clips))
+
+
+def _network(job: Job, split: str) -> Network:
+    return models.load(job.layout.model(split)).to(models.device(job.gpu))
 
 
 def _concepts(job: Job, split: str, method: str, cls: ClassInfo, clips: NDArray[np.int64]) -> Tensor:
