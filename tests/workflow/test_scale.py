@@ -60,7 +60,7 @@ def test_the_number_of_jobs_does_not_grow_with_the_classes(project, classes):
         "picture_large": 5 * 3 + 1,
         "sonify_large": 5 * 3,
         "score": combinations + 2,
-        "cross": 5 * 3 * 2,
+        "cross": 5 * 3 * 3,
         "compare": 1,
         "draw": 1,
     }

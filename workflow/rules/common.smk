@@ -34,6 +34,8 @@ def checked(function, *arguments):
 for path in workflow.configfiles:
     checked(targets.check_configuration_file, str(path), os.getcwd())
 config = checked(validate, config)
+for dataset in config["run"]:
+    checked(datasets.fold_count, config["datasets"][dataset])
 
 
 def per_rule(option, settings):
