@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,13 @@ from earmark.job import Job
 from earmark.lrp.rules import from_config
 from earmark.models import base as models
 from earmark.models.base import Network
-from earmark.plan.datasets import networks
+from earmark.plan import datasets
 from earmark.plan.methods import method_of
 from earmark.store import artifacts
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("cls", "method", "network", "other", "concept", "correlation", "random", "level", "clips")
-
-Key = tuple[str, str]
-"""A method, and the split of a network."""
 
 CELLS = 2**25
 """Cells of concepts that are held at once; bounds memory and decides nothing else."""
@@ -51,28 +48,31 @@ def run(job: Job) -> None:
     job : Job
         Of its configuration: ``lrp``, ``grid``, ``networks``, ``seed``.
     """
-    source, splits = dataset.of(job), networks(job.config)
+    source, splits = dataset.of(job), datasets.networks(job.config)
     methods = [name for name in job.config["grid"]["methods"] if method_of(name).has_basis]
+    choices = [chosen.read(job.layout, split) for split in splits]
+    device = models.device(job.gpu)
+    opened = {split: models.load(job.layout.model(split)).to(device) for split in splits}
     progress = job.progress(len(source.classes))
     rows: list[tuple[Any, ...]] = []
     for done, cls in enumerate(source.classes, start=1):
-        clips = common_clips(job, splits, cls)
+        # that every network recognises and explains
+        clips = functools.reduce(np.intersect1d, [choice.clips(cls.slug, SCORED) for choice in choices])
         if len(clips):
-            rows += compared(job, source, cls, clips, [(name, split) for name in methods for split in splits])
+            rows += compared(job, source, cls, clips, methods, opened)
         else:
             log.warning("%s: no clip is recognised by all %d networks", cls.slug, len(splits))
         progress(done, cls.slug)
     artifacts.write_csv(job.layout.agreement(job.split, job.layer, job.k), COLUMNS, rows, job.made)
 
 
-def common_clips(job: Job, splits: list[str], cls: ClassInfo) -> NDArray[np.int64]:
-    """List the clips of a class that every network recognises and explains, ascending."""
-    scored = [chosen.read(job.layout, split).clips(cls.slug, SCORED) for split in splits]
-    return functools.reduce(np.intersect1d, scored)
-
-
 def compared(
-    job: Job, source: DataSet, cls: ClassInfo, clips: NDArray[np.int64], keys: list[Key]
+    job: Job,
+    source: DataSet,
+    cls: ClassInfo,
+    clips: NDArray[np.int64],
+    methods: Sequence[str],
+    networks: Mapping[str, Network],
 ) -> Iterator[tuple[Any, ...]]:
     """Compare every method's concepts of all networks with each other, and with random subspaces of the other network.
 
@@ -80,17 +80,18 @@ def compared(
     ----------
     job, source, cls, clips
         Layer and K, the data set, the class, and its clips that all networks recognise.
-    keys : list of (str, str)
-        Q methods and splits of networks, every pair of both.
+    methods : sequence of str
+        That have subspaces.
+    networks : mapping of str to Network
+        By split.
 
     Yields
     ------
     tuple
         In the order of ``COLUMNS``.
     """
-    splits = list(dict.fromkeys(split for _, split in keys))
-    alike, by_chance = Correlations(), {split: Correlations() for split in splits}
-    networks = {split: _network(job, split) for split in splits}
+    keys = [(name, split) for name in methods for split in networks]  # Q
+    alike, by_chance = Correlations(), {split: Correlations() for split in networks}
     rules = from_config({"lrp": job.config["lrp"]})
     at_once = max(1, CELLS // (len(keys) * job.k * source.logmel(clips[:1]).numel()))
     for some in np.array_split(clips, -(-len(clips) // at_once)):
@@ -105,16 +106,12 @@ def compared(
     own = alike.values.view(len(keys), job.k, len(keys), job.k)
     chance = {split: found.values.view(len(keys), job.k, DRAWS, job.k) for split, found in by_chance.items()}
     for place, (name, split) in enumerate(keys):
-        for other in (other for other in splits if other != split):
+        for other in (other for other in networks if other != split):
             values = matched(own[place, :, keys.index((name, other))])  # [K]
             at_random = torch.stack([matched(chance[other][place, :, draw]) for draw in range(DRAWS)])  # [draws, K]
             level = torch.quantile(at_random, LEVEL, dim=0)
             for concept, told in enumerate(zip(values, at_random.mean(dim=0), level, strict=True), start=1):
                 yield (cls.slug, name, split, other, concept, *map(float, told), len(clips))
-
-
-def _network(job: Job, split: str) -> Network:
-    return models.load(job.layout.model(split)).to(models.device(job.gpu))
 
 
 def _concepts(job: Job, split: str, method: str, cls: ClassInfo, clips: NDArray[np.int64]) -> Tensor:

@@ -281,9 +281,10 @@ def _choice(study: Study, tables: Tables, method: str) -> Figure | None:
     """Draw what K and layer of a method may be chosen by, and, to be looked at afterwards, a test score."""
     stable = tables.frame("stability")
     random = stable.assign(estimate=stable["random"])[stable["concept"] == ""]
+    numbers = tables.bars("concepts")
     panels = scores.choice_panels(
         tables.bars("flipping"),
-        tables.bars("concepts"),
+        numbers,
         tables.bars("ground_truth"),
         tables.bars("stability"),
         bars(random),
@@ -293,7 +294,7 @@ def _choice(study: Study, tables: Tables, method: str) -> Figure | None:
     )
     if not any(panel.lines for panel in panels):
         return None
-    ks = {layer: scores.proposed(tables.bars("concepts"), layer, study.ks, method) for layer in study.layers}
+    ks = {layer: scores.proposed(numbers, layer, study.ks, method) for layer in study.layers}
     by_number = ", ".join(f"{k} at {layer}" for layer, k in ks.items() if k) if study.ks[1:] else ""
     proposal = f"; by the concepts in effect K = {by_number}" if by_number else ""
     return scores.choice(panels, study.layers, f"Which K and which layer? {method}; bars: 95 % intervals{proposal}")

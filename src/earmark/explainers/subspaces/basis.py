@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from earmark.errors import EarmarkError
+from earmark.seeds import derive
 from earmark.store import artifacts
 
 NAME = "subspaces.safetensors"
@@ -85,6 +86,12 @@ def random_orthogonal(n_channels: int, generator: torch.Generator) -> torch.Tens
     gaussian = torch.randn(n_channels, n_channels, dtype=torch.float64, generator=generator)
     q, r = torch.linalg.qr(gaussian)
     return q * torch.where(r.diagonal() < 0, -1.0, 1.0)  # Mezzadri 2007: makes the law uniform
+
+
+def random_starts(n_channels: int, count: int, seed: int) -> list[torch.Tensor]:
+    """Draw bases ``[D, D]`` to search from, in float64; none depends on how many there are."""
+    generators = (torch.Generator().manual_seed(derive(seed, number)) for number in range(count))
+    return [random_orthogonal(n_channels, generator) for generator in generators]
 
 
 def save(folder: Path, subspaces: Subspaces, relevance: torch.Tensor, made: Mapping[str, Any]) -> None:

@@ -7,11 +7,10 @@ then on all.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 
-from earmark.explainers.subspaces.basis import Subspaces, load, random_orthogonal
+from earmark.explainers.subspaces.basis import Subspaces, load, random_orthogonal, random_starts
 from earmark.explainers.subspaces.decompose import across, build
 from earmark.explainers.subspaces.objective import check, epsilon, normalise, objective, soft_min
 from earmark.explainers.subspaces.pairs import Material
@@ -160,19 +159,15 @@ def fit(
     first = normalise(activations)
     second = first if objective == "dsa" else normalise(contexts)
     size = activations.shape[1]
-    starts = [_data_driven_start(first, second, n_subspaces, torch.Generator().manual_seed(derive(seed, "data")))]
-    for restart in range(n_restarts):
-        starts.append(random_orthogonal(size, torch.Generator().manual_seed(derive(seed, restart))))
-    starts = [start.to(activations.device) for start in starts]
+    own = _data_driven_start(first, second, n_subspaces, torch.Generator().manual_seed(derive(seed, "data")))
+    starts = [start.to(activations.device) for start in (own, *random_starts(size, n_restarts, seed))]
     problems = [(SoftMinimum(first, second, n_subspaces), tolerance)]
     sample = sample_of(len(first), 1, size, torch.Generator().manual_seed(derive(seed, "sample")))
     if sample is not None:
         rows = sample.to(first.device)
         problems.insert(0, (SoftMinimum(first[rows], second[rows], n_subspaces), SAMPLE_TOLERANCE * tolerance))
     searches = ascend(problems, starts, max_iterations)
-    names = ("data", *(f"random {number}" for number in range(1, n_restarts + 1)))
-    found = replace(best_of(searches, n_subspaces, activations.dtype), starts=names)
-    return found.ordered(activations, contexts)
+    return best_of(searches, ["data"], n_subspaces, activations.dtype).ordered(activations, contexts)
 
 
 def find(method: str, material: Material) -> Subspaces:

@@ -20,7 +20,7 @@ from torch import Tensor
 from earmark.data.selection import spread
 from earmark.errors import EarmarkError
 from earmark.explainers.subspaces import drsa
-from earmark.explainers.subspaces.basis import Subspaces, check_size, load, random_orthogonal
+from earmark.explainers.subspaces.basis import Subspaces, check_size, load, random_starts
 from earmark.explainers.subspaces.decompose import across, build
 from earmark.explainers.subspaces.objective import normalise
 from earmark.explainers.subspaces.pairs import Material, grid_at, grids_of, opened, window_of
@@ -196,16 +196,14 @@ def fit(
             problems.insert(0, (sample, SAMPLE_TOLERANCE * tolerance))
         except NothingRelevant:
             pass  # all that is relevant lies in other clips
-    starts = [_start(whole, seed).double()]
-    for restart in range(n_restarts):
-        start = random_orthogonal(size, torch.Generator().manual_seed(derive(seed, restart)))
-        starts.append(start.to(first.device))
-    searches = ascend(problems, starts, max_iterations)
-    found = best_of(searches, n_subspaces, activations.dtype)
-    names = ("drsa", *(f"random {number}" for number in range(1, n_restarts + 1)))
+    starts = [
+        _start(whole, seed).double(),
+        *(start.to(first.device) for start in random_starts(size, n_restarts, seed)),
+    ]
+    found = best_of(ascend(problems, starts, max_iterations), ["drsa"], n_subspaces, activations.dtype)
     few = f"only {whole.n_places} places have positive relevance, fewer than the layer's {size} channels"
     warnings = (few,) if whole.n_places < size else ()
-    return replace(found, starts=names, warnings=warnings).ordered(whole.activations, whole.contexts)
+    return replace(found, warnings=warnings).ordered(whole.activations, whole.contexts)
 
 
 def _start(places: Places, seed: int) -> Tensor:

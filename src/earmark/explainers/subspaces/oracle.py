@@ -8,7 +8,8 @@ nothing; it says how much there is to find.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -96,10 +97,9 @@ def find(method: str, material: Material) -> Subspaces:
     units = collect(model, source, clips, material, settings["units"], generator)
     bases = [load(job.layout.concept(job.split, job.layer, name, job.k, cls.slug)).basis for name in job.starts]
     bases += [random_orthogonal(units.activations.shape[1], generator) for _ in range(settings["starts"])]
-    found = search(units, bases, job.k, settings["iterations"], job.seed("oracle sample", cls.slug))
-    names = (*job.starts, *(f"random {number}" for number in range(1, settings["starts"] + 1)))
+    found = search(units, bases, job.k, settings["iterations"], job.seed("oracle sample", cls.slug), job.starts)
     log.info("%s: information %.3f", cls.slug, found.objective)
-    return replace(found, starts=names).ordered(material.activations.cpu(), material.contexts.cpu())
+    return found.ordered(material.activations.cpu(), material.contexts.cpu())
 
 
 def training_clips(source: DataSet, predictions: Predictions, job: Job, cls: ClassInfo) -> np.ndarray:
@@ -144,7 +144,14 @@ def collect(
     return Units(activations[kept], contexts[kept], shares[kept])
 
 
-def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_iterations: int, seed: int = 0) -> Subspaces:
+def search(
+    units: Units,
+    starts: list[torch.Tensor],
+    n_subspaces: int,
+    max_iterations: int,
+    seed: int = 0,
+    named: Sequence[str] = (),
+) -> Subspaces:
     """Maximise the information over orthogonal bases, from every start.
 
     Parameters
@@ -159,6 +166,8 @@ def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_itera
         Evaluations per start, on a sample of the units and on all.
     seed : int
         Of the sample.
+    named : sequence of str
+        Names of the first starts; the others are random ones.
 
     Returns
     -------
@@ -172,4 +181,4 @@ def search(units: Units, starts: list[torch.Tensor], n_subspaces: int, max_itera
     if rows is not None:
         problems.insert(0, (Separation(units.only(rows), n_subspaces), SAMPLE_TOLERANCE * TOLERANCE))
     searches = ascend(problems, [start.double() for start in starts], max_iterations)
-    return best_of(searches, n_subspaces, units.activations.dtype)
+    return best_of(searches, named, n_subspaces, units.activations.dtype)

@@ -334,8 +334,12 @@ def sample_of(count: int, pairs: int, n_channels: int, generator: torch.Generato
     return torch.randperm(count, generator=generator)[: count // SAMPLED]
 
 
-def best_of(searches: list[Search], n_subspaces: int, dtype: torch.dtype) -> Subspaces:
-    """Take the basis of the search that reached most, and what every search came to."""
+def best_of(searches: list[Search], first: Sequence[str], n_subspaces: int, dtype: torch.dtype) -> Subspaces:
+    """Take the basis of the search that reached most, and what every search came to.
+
+    `first` names the starts that are not random; those behind them are numbered.
+    """
+    n_random = len(searches) - len(first)
     found = max(searches, key=lambda search: search.value)
     return Subspaces(
         found.point.basis.to(dtype),
@@ -343,4 +347,5 @@ def best_of(searches: list[Search], n_subspaces: int, dtype: torch.dtype) -> Sub
         found.value,
         tuple(search.value for search in searches),
         tuple(tuple(search.history) for search in searches),
+        (*first, *(f"random {number}" for number in range(1, n_random + 1))),
     )
