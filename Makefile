@@ -2,6 +2,7 @@
 # make slurm  the same on a SLURM cluster; first fit profiles/slurm to yours (docs/how-to/cluster.md)
 # make test   the tests          make lint   formatting, types, workflow
 # make test-second  the unit tests by another Python, and the same results from both (SECOND=/path/to/python3.12: by that one)
+# make test-gpu  a GPU computes what the CPU does, and the workflow runs on it
 # make soak   kills jobs and Snakemake 20 times each and compares what comes of it (docs/reliability.md; KILLS=40: more)
 # make bench  figures of benchmarks/latest.json and docs/benchmarks.md (ARGS=--quick: only tries it)
 # make lock   envs/earmark.yaml and docs/config.md from what they repeat
@@ -10,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run slurm test test-second show-second soak lint lock bench clean
+.PHONY: run slurm test test-gpu test-second show-second soak lint lock bench clean
 
 BIN := .venv/bin
 KILLS := 20
@@ -52,6 +53,9 @@ slurm: .venv/.installed
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+test-gpu: .venv/.installed
+	$(BIN)/pytest tests/gpu $(ARGS)
 
 show-second:
 	@echo "$(SECOND)"

@@ -131,6 +131,34 @@ def test_results_without_their_records_are_stale_once_touched(dry_run, complete,
     assert stale(dry_run(copied)) == set(RULES)
 
 
+COUNTING = """
+import hashlib, os
+
+digest = hashlib.file_digest
+
+def counted(file, *arguments):
+    with open(os.environ["READ"], "a") as names:
+        print(file.name, file=names)
+    return digest(file, *arguments)
+
+hashlib.file_digest = counted
+"""
+
+
+def test_what_a_job_read_is_read_once_for_its_record(complete, tmp_path, monkeypatch):
+    """Snakemake itself would read all heatmaps once for each of the tables."""
+    (tmp_path / "sitecustomize.py").write_text(COUNTING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("READ", str(tmp_path / "read"))
+    called = complete.copy(tmp_path / "project").snakemake(
+        "--cores", "2", "--forcerun", "compare", "--until", "compare"
+    )
+    assert called.jobs == {"compare": 1}
+    read = (tmp_path / "read").read_text().splitlines()
+    maps = [name for name in read if name.endswith("heatmaps.safetensors")]
+    assert len(maps) == len(set(maps)) > 10
+
+
 @contextmanager
 def edited(project, name):
     """Add a line to a file of the package for a while."""

@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.io import _IOFile
 from snakemake.resources import Resources
 from snakemake.settings.types import DeploymentMethod
 
@@ -123,6 +124,37 @@ workflow._prepare_dag = after_a_look(workflow._prepare_dag)
 onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+
+
+def once_per_content(checksum):
+    """Return a checksum of files that is computed once for as long as a file keeps its size and date."""
+    known = {}
+
+    @functools.wraps(checksum)
+    async def found(file, threshold=None, force=False, algorithm=None):
+        try:
+            state = os.stat(file.file)
+        except OSError:
+            return await checksum(file, threshold, force, algorithm)
+        key = (
+            os.path.abspath(file.file),
+            state.st_ino,
+            state.st_size,
+            state.st_mtime_ns,
+            threshold,
+            force,
+            algorithm or "sha256",
+        )
+        if key not in known:
+            known[key] = await checksum(file, threshold, force, algorithm)
+        return known[key]
+
+    return found
+
+
+# After a job Snakemake reads each of its inputs again for each of its outputs, and starts nothing meanwhile
+# (snakemake/snakemake#4240).
+_IOFile.checksum = once_per_content(_IOFile.checksum)
 
 
 DATASET = "results/{dataset}"

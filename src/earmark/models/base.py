@@ -106,8 +106,8 @@ class Network:
         return watched(self._evaluated, inputs, place)
 
     def to(self, device: torch.device) -> Network:
-        """Move the network to a device."""
-        return replace(self, network=self.network.to(device))
+        """Copy it to a device."""
+        return replace(self, network=copy.deepcopy(self.network).to(device))
 
 
 def _state(weight: torch.Tensor) -> tuple[Any, ...]:

@@ -39,6 +39,9 @@ FLOOR = 1e-3
 DRSA_PLACES = 8000
 """Places that the start from eq. 2.19 is fitted to."""
 
+KEPT = 2
+"""Starts that go on from a sample of the clips to all of them."""
+
 
 class NothingRelevant(EarmarkError):
     """No place has positive relevance."""
@@ -138,7 +141,7 @@ def fit(
     seed: int = 0,
     neighbourhood: int = 3,
     max_iterations: int = 1000,
-    tolerance: float = 3e-5,
+    tolerance: float = 1e-4,
 ) -> Subspaces:
     """Find the subspaces that tell places apart best (:class:`Places`).
 
@@ -200,7 +203,7 @@ def fit(
         _start(whole, seed).double(),
         *(start.to(first.device) for start in random_starts(size, n_restarts, seed)),
     ]
-    found = best_of(ascend(problems, starts, max_iterations), ["drsa"], n_subspaces, activations.dtype)
+    found = best_of(ascend(problems, starts, max_iterations, KEPT), ["drsa"], n_subspaces, activations.dtype)
     few = f"only {whole.n_places} places have positive relevance, fewer than the layer's {size} channels"
     warnings = (few,) if whole.n_places < size else ()
     return replace(found, warnings=warnings).ordered(whole.activations, whole.contexts)

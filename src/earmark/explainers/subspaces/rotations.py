@@ -281,7 +281,9 @@ class Search:
         return self.value - self.history[-1 - PATIENCE] <= tolerance * abs(self.value)
 
 
-def ascend(problems: Sequence[tuple[Objective, float]], starts: list[Tensor], max_iterations: int) -> list[Search]:
+def ascend(
+    problems: Sequence[tuple[Objective, float]], starts: list[Tensor], max_iterations: int, kept: int | None = None
+) -> list[Search]:
     """Ascend from every start ``[D, D]``, orthogonal and in float64.
 
     Parameters
@@ -294,29 +296,29 @@ def ascend(problems: Sequence[tuple[Objective, float]], starts: list[Tensor], ma
         ``[D, D]`` each.
     max_iterations : int
         Evaluations per start and problem.
+    kept : int, optional
+        Searches that go on from one problem to the next: those that stand highest in it. All by default.
 
     Returns
     -------
     list of Search
-        On the last problem, in the order of the starts.
+        On the last problem, in the order of the starts; of one that was not kept, where it stood.
     """
     (first, tolerance), *rest = problems
-    points = first.points(torch.stack(starts))
-    searches = _climbed(first, points, max_iterations, tolerance)
+    searches = [Search(point) for point in first.points(torch.stack(starts))]
+    _climb(first, searches, max_iterations, tolerance)
     for problem, tolerance in rest:
-        ends = [search.point.basis for search in searches]
-        tried = problem.points(torch.stack([*ends, *starts]))
+        ends = problem.points(torch.stack([search.point.basis for search in searches]))
+        best = sorted(range(len(ends)), key=lambda index: ends[index].value, reverse=True)[:kept]
         # a sample may mislead: no search begins below its start
-        points = [
-            max(pair, key=lambda point: point.value)
-            for pair in zip(tried[: len(ends)], tried[len(ends) :], strict=True)
-        ]
-        searches = _climbed(problem, points, max_iterations, tolerance)
+        for index, point in zip(best, problem.points(torch.stack([starts[index] for index in best])), strict=True):
+            ends[index] = max(ends[index], point, key=lambda point: point.value)
+        searches = [Search(point) for point in ends]
+        _climb(problem, [searches[index] for index in sorted(best)], max_iterations, tolerance)
     return searches
 
 
-def _climbed(problem: Objective, points: list[Point], max_iterations: int, tolerance: float) -> list[Search]:
-    searches = [Search(point) for point in points]
+def _climb(problem: Objective, searches: list[Search], max_iterations: int, tolerance: float) -> None:
     for _ in range(max_iterations):
         active = [search for search in searches if not search.converged(tolerance)]
         if not active:
@@ -324,7 +326,6 @@ def _climbed(problem: Objective, points: list[Point], max_iterations: int, toler
         bases = polar(torch.stack([search.trial() for search in active]))
         for search, point in zip(active, problem.points(bases), strict=True):
             search.tell(point)
-    return searches
 
 
 def sample_of(count: int, pairs: int, n_channels: int, generator: torch.Generator) -> Tensor | None:
