@@ -14,11 +14,11 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from earmark.errors import EarmarkError
-from earmark.plan import datasets, machine, stages, targets
+from earmark.plan import datasets, machine, network, stages, targets
 from earmark.plan.code import files
 from earmark.plan.config import validate
 from earmark.plan.generated import MODULES, has_stems
-from earmark.plan.methods import always, method_of, methods, pattern, shown
+from earmark.plan.methods import adopts, always, method_of, methods, pattern, shown
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
 from earmark.store.layout import AGREEMENT, INPUT_LAYER, STANDARD
@@ -37,6 +37,7 @@ for path in workflow.configfiles:
 config = checked(validate, config)
 for dataset in config["run"]:
     checked(datasets.fold_count, config["datasets"][dataset])
+    checked(datasets.explained, config["datasets"][dataset])
 
 
 def per_rule(option, settings):

@@ -1,5 +1,7 @@
-# The classifier that is explained, and one per fold where cross-validation is asked for; what it answers to every clip,
-# and, by its answers, which clips are looked at.
+# The classifier that is explained, trained here or adopted, and one per fold where cross-validation is asked for; what it
+# answers to every clip, and, by its answers, which clips are looked at.
+ADOPTED = [dataset for dataset in CLASSES if adopts(config["datasets"][dataset])]
+TRAINED = [dataset for dataset in CLASSES if dataset not in ADOPTED]
 
 
 localrules:
@@ -19,6 +21,8 @@ rule train:
         record("train", "log"),
     benchmark:
         record("train", "tsv")
+    wildcard_constraints:
+        dataset=one_of(TRAINED),
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "train")
@@ -37,12 +41,51 @@ rule train:
         call("folds", "gpu")
 
 
+def of_user(wildcards):
+    """List the files of the user's that an adopted network is made from."""
+    model = config["datasets"][wildcards.dataset]["model"]
+    weights = [os.path.expanduser(model["weights"])] if model["weights"] else []
+    return [*checked(network.sources, model["network"]), *weights]
+
+
+rule adopt:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        logmel=LOGMEL,
+        network=of_user,
+        code=code("stages.adopt"),
+    output:
+        model=ensure(f"{MODEL}/model.safetensors", non_empty=True),
+        layers=f"{MODEL}/layers.csv",
+    log:
+        record("adopt", "log"),
+    benchmark:
+        record("adopt", "tsv")
+    wildcard_constraints:
+        dataset=one_of(ADOPTED),
+        split="main",
+    conda:
+        "../../envs/earmark.yaml"
+    threads: stages.threads(config, "adopt")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        job=job("adopt"),
+        config=config_of("adopt"),
+    message:
+        "Adopting the network of {wildcards.dataset}"
+    shell:
+        call()
+
+
 rule predict:
     input:
         index=INDEX,
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
-        history=f"{MODEL}/history.csv",
+        history=lambda wildcards: [] if wildcards.dataset in ADOPTED else expand(f"{MODEL}/history.csv", **wildcards),
         code=code("stages.predict"),
     output:
         predictions=PREDICTIONS,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ import pandas as pd
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.store import artifacts
-from earmark.store.layout import Layout
+from earmark.store.layout import Layout, composed
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,9 @@ FULL_SCALE = 32768.0
 
 TRAINING, VALIDATION, TEST = "training", "validation", "test"
 """What files call the sets of clips of a split."""
+
+UNLABELLED = -1
+"""Class index of clips whose class is what the model answers."""
 
 HELD_OUT = ("all-validation", "all-test")
 """Sets of synthetic clips with all objects; they belong to no split."""
@@ -64,7 +67,8 @@ def split_folds(name: str, n_folds: int) -> tuple[list[int], list[int]]:
     ----------
     name : str
         ``main``: with ten folds test 0 and 1, validation 2; with fewer test 0, validation 1.
-        ``netN``: as main, for further networks. ``cvN``: test N, validation N + 1, counted around.
+        ``netN``: as main, for further networks. ``cvN``: test N, validation N + 1, counted around. A single fold is
+        all of them.
     n_folds : int
         Folds of the data set.
 
@@ -78,7 +82,7 @@ def split_folds(name: str, n_folds: int) -> tuple[list[int], list[int]]:
         If the data set has no such split.
     """
     if name == "main" or is_further_network(name):
-        return ([2], [0, 1]) if n_folds >= 10 else ([1], [0])
+        return ([2], [0, 1]) if n_folds >= 10 else ([1 % n_folds], [0])
     match = re.fullmatch(r"cv(\d)", name)
     if match is None or int(match[1]) >= n_folds:
         raise EarmarkError(f"There is no split '{name}': this data set has main and cv0 to cv{n_folds - 1}.")
@@ -113,6 +117,11 @@ class DataSet:
     clips: pd.DataFrame
     clip_samples: int
 
+    @property
+    def labelled(self) -> bool:
+        """Whether clips have a class of their own; else it is what the model answers."""
+        return bool((self.clips["class_index"] != UNLABELLED).all())
+
     @functools.cached_property
     def n_folds(self) -> int:
         """Number of folds."""
@@ -135,7 +144,7 @@ class DataSet:
         return torch.from_numpy(self._column("class_index", clips))
 
     def of_class(self, clips: Rows, cls: ClassInfo) -> np.ndarray:
-        """Select the clips of a class, in their order: rows of the clip index, int64."""
+        """Select the clips that are labelled as a class, in their order: rows of the clip index, int64."""
         return _rows(clips)[self._column("class_index", clips) == cls.index]
 
     def crop(self, recordings: Rows, starts: Rows) -> torch.Tensor:
@@ -169,7 +178,7 @@ class DataSet:
         validation, test = split_folds(name, self.n_folds)
         fold = self.clips["fold"].to_numpy()
         main = (self.clips["set"] == "main").to_numpy()
-        rest = ~np.isin(fold, validation + test)
+        rest = ~np.isin(fold, validation + test) | (self.n_folds == 1)
         return Split(
             name,
             train=np.flatnonzero(main & rest),
@@ -260,6 +269,12 @@ def of(job: Job) -> DataSet:
     return open_dataset(job.layout)
 
 
+def explained(config: Mapping[str, Any], source: DataSet) -> list[ClassInfo]:
+    """List the classes that are explained: those that ``explain.classes`` of a configuration names, or all."""
+    asked = set(map(composed, config["explain"]["classes"]))
+    return [cls for cls in source.classes if not asked or asked & {cls.slug, cls.name}]
+
+
 def open_dataset(layout: Layout) -> DataSet:
     """Open an ingested data set.
 
@@ -275,7 +290,8 @@ def open_dataset(layout: Layout) -> DataSet:
     classes = [ClassInfo(row.slug, row.name, index) for index, row in enumerate(listed.itertuples(index=False))]
     numbers = ("clip", "fold", "offset", "samples", "recording_offset", "recording_samples", "recording")
     clips = artifacts.read_csv(layout.clip_index, dict.fromkeys(numbers, int))
-    clips["class_index"] = clips["class"].map({cls.slug: cls.index for cls in classes}).astype(np.int64)
+    indices = clips["class"].map({cls.slug: cls.index for cls in classes})
+    clips["class_index"] = indices.fillna(UNLABELLED).astype(np.int64)
     clip_samples = artifacts.read_metadata(layout.logmel)["clip_samples"]
     return DataSet(layout, classes, _read_manifest(layout.manifest), clips, clip_samples)
 

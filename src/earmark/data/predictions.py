@@ -21,9 +21,12 @@ class Predictions:
     ----------
     logits : array of float32 [N, C]
         In the order of the clip index and of the classes.
+    multi_label : bool
+        Whether each class is a question of its own, answered yes by a positive logit (p > .5).
     """
 
     logits: NDArray[np.float32]
+    multi_label: bool = False
 
     def answers(self, clips: ArrayLike) -> NDArray[np.int64]:
         """Index of the class that each of some clips is taken for, ``[n]``."""
@@ -35,11 +38,20 @@ class Predictions:
 
     def recognised(self, clips: ArrayLike, cls_index: int) -> NDArray[np.bool_]:
         """Say which clips are classified as a class with a positive logit, bool ``[n]``."""
-        return (self.answers(clips) == cls_index) & (self.of(clips, cls_index) > 0)
+        return self.taken_for(clips, cls_index) & (self.of(clips, cls_index) > 0)
+
+    def taken_for(self, clips: ArrayLike, cls_index: int) -> NDArray[np.bool_]:
+        """Say to which clips the model answers a class, bool ``[n]``."""
+        return self.of(clips, cls_index) > 0 if self.multi_label else self.answers(clips) == cls_index
+
+    def of_class(self, source: DataSet, clips: ArrayLike, cls: ClassInfo) -> NDArray[np.int64]:
+        """Select those of some clips that are of a class, by their labels or, without any, by the model's answers."""
+        rows = _rows(clips)
+        return source.of_class(rows, cls) if source.labelled else rows[self.taken_for(rows, cls.index)]
 
     def known(self, source: DataSet, clips: ArrayLike, cls: ClassInfo) -> NDArray[np.int64]:
         """Select those of some clips that are of a class and recognised, in their order."""
-        own = source.of_class(_rows(clips), cls)
+        own = self.of_class(source, clips, cls)
         return own[self.recognised(own, cls.index)]
 
     def training(self, source: DataSet, split: Split, cls: ClassInfo) -> NDArray[np.int64]:
@@ -60,7 +72,8 @@ class Predictions:
 def of(job: Job) -> Predictions:
     """Read the predictions of the job's split; columns by position, since a class may be called ``clip``."""
     table = artifacts.read_csv(job.layout.predictions(job.split))
-    return Predictions(table.iloc[:, 1:].to_numpy(np.float64).astype(np.float32))
+    multi_label = artifacts.read_metadata(job.layout.model(job.split)).get("task") == "multi"
+    return Predictions(table.iloc[:, 1:].to_numpy(np.float64).astype(np.float32), multi_label)
 
 
 def _rows(clips: ArrayLike) -> NDArray[np.int64]:

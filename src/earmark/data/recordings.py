@@ -20,6 +20,7 @@ from earmark.data.dataset import split_folds
 from earmark.data.decode import NOTHING, Decoded, decode
 from earmark.errors import EarmarkError
 from earmark.plan import folder
+from earmark.plan.methods import adopts
 from earmark.sound.logmel import LogMel
 from earmark.store import artifacts
 from earmark.store.layout import Layout, composed
@@ -143,11 +144,11 @@ def generated(layout: Layout) -> tuple[list[Recording], int]:
 
 def in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Recording]:
     """List the recordings of a folder, or those of a `listing` of it, with what is known before they are read."""
-    expected = config["expected"]
-    paths = [path for path, _ in (folder.listing(config["root"], expected["classes"]) if listing is None else listing)]
-    reasons = folder.departures(paths, expected)
-    place = {cls: number for number, cls in enumerate(dict.fromkeys(map(folder.class_of, paths)))}
-    everything = sorted({*paths, *reasons}, key=lambda path: (place[folder.class_of(path)], path))
+    paths = [path for path, _ in (folder.listed(config) if listing is None else listing)]
+    reasons = folder.departures(paths, config)
+    classes = {path: folder.label_of(path, config) for path in [*paths, *reasons]}
+    place = {cls: number for number, cls in enumerate(dict.fromkeys(classes.values()))}
+    everything = sorted(classes, key=lambda path: (place[classes[path]], path))
     unknown = {path: path for path in paths if not folder.can_be_decoded(path)}
     named = folder.groups_of([path for path in everything if path not in unknown], config)
     groups = unknown | named
@@ -155,7 +156,7 @@ def in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Record
         alone = sum(groups[path] == path for path in paths)
         if alone:
             log.warning("%d of %d recordings are not in %s: each is its own group", alone, len(paths), config["groups"])
-    found = [Recording(path, folder.class_of(path), groups[path]) for path in everything]
+    found = [Recording(path, classes[path], groups[path]) for path in everything]
     return [
         dataclasses.replace(one, status="excluded", reason=reasons[one.path]) if one.path in reasons else one
         for one in found
@@ -244,17 +245,23 @@ def _joined(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str
     return [names[first[component[number[name]]]] for name in groups]
 
 
-def with_folds(
-    recordings: Sequence[Recording], expected: Sequence[str], asked: int | None, seed: int
-) -> list[Recording]:
+def with_folds(recordings: Sequence[Recording], block: Mapping[str, Any], seed: int) -> list[Recording]:
     """Divide the labelled recordings into folds; a held-out set gets those of its part of `main`."""
     labelled = [one for one in recordings if one.labelled]
+    expected, asked = block["expected"]["classes"], block["folds"]
+    strangers = {one.cls for one in recordings} - set(folder.names_of(block)) if adopts(block) else set()
     for cls in map(composed, expected) if expected else dict.fromkeys(one.cls for one in recordings):
-        if not any(one.cls == cls for one in labelled):
+        if cls not in strangers and not any(one.cls == cls for one in labelled):
             raise EarmarkError(f"The class '{cls}' has no usable recording: all that it has are excluded.")
-    most = folder.fold_count(((one.cls, one.group) for one in labelled), asked)
+    if not labelled:
+        raise EarmarkError("There is no usable recording: all are excluded.")
+    most = folder.fold_count(((one.cls, one.group) for one in labelled), asked, adopts(block))
     fewest = folder.FEWEST_FOLDS if asked is None else asked
-    assigned = folds.assign([one.cls for one in labelled], [one.group for one in labelled], most, seed, fewest)
+    if most == 1:
+        assigned = np.zeros(len(labelled), np.int64)
+        log.warning("fewer than three groups in a class: what is fitted and what is explained are the same clips, all")
+    else:
+        assigned = folds.assign([one.cls for one in labelled], [one.group for one in labelled], most, seed, fewest)
     validation, test = map(itertools.cycle, split_folds("main", int(assigned.max()) + 1))
     source = {"main": iter(assigned), "all-validation": validation, "all-test": test}
     return [dataclasses.replace(one, fold=int(next(source[one.kind]))) if one.usable else one for one in recordings]
@@ -271,7 +278,7 @@ def evaluation_clips(
                 {
                     "clip": len(rows),
                     "path": one.path,
-                    "class": called[one.cls],
+                    "class": called.get(one.cls, ""),
                     "group": one.group,
                     "fold": one.fold,
                     "set": one.kind,

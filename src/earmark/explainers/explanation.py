@@ -18,6 +18,9 @@ from earmark.store.layout import INPUT_LAYER, STANDARD
 
 NAME = "heatmaps.safetensors"
 
+ROUNDING = 1e-4
+"""Largest difference, in parts of the largest relevance, that sums of parts have from rounding."""
+
 TOP = 3
 """Clips that stand for a part: those in which it weighs most."""
 
@@ -168,6 +171,25 @@ def about(path: Path) -> dict[str, Any]:
     return artifacts.read_metadata(path)
 
 
+def bypass(maps: Tensor, standard: Tensor) -> Tensor | None:
+    """Return what passes by the layer that a clip's parts are found at, such as in a residual branch.
+
+    Parameters
+    ----------
+    maps : Tensor
+        ``[K, *grid]``, of a method whose parts sum to the standard heatmap.
+    standard : Tensor
+        ``[*grid]``.
+
+    Returns
+    -------
+    Tensor or None
+        ``[*grid]``, what the parts lack of the standard heatmap; None where that is rounding.
+    """
+    lacking = standard - maps.sum(dim=0)
+    return lacking if float(lacking.abs().max()) > ROUNDING * float(standard.abs().max()) else None
+
+
 def checked(found: Explanation, standard: Explanation) -> dict[str, float]:
     """Measure how exactly parts sum to the standard heatmap, and what share of the logit that lacks.
 
@@ -180,9 +202,15 @@ def checked(found: Explanation, standard: Explanation) -> dict[str, float]:
     -------
     dict of str to float
         ``sum_error``, largest difference between the parts' sum and the standard heatmap over the latter's largest
-        value; ``absorbed_share``, mean share of the logit that does not reach the input.
+        value; ``absorbed_share``, mean share of the logit that does not reach the input; ``bypass_share``, mean share
+        of what reaches it that is in no part.
     """
     whole = standard.heatmaps[:, 0]
     difference = (found.heatmaps.sum(dim=1) - whole).abs().max() / whole.abs().max().clamp_min(1e-30)
-    reached = whole.double().flatten(1).sum(dim=1) / found.logits.double()
-    return {"sum_error": float(difference), "absorbed_share": float(1 - reached.mean())}
+    arrived = whole.double().flatten(1).sum(dim=1)
+    through = found.heatmaps.double().flatten(1).sum(dim=1)
+    return {
+        "sum_error": float(difference),
+        "absorbed_share": float(1 - (arrived / found.logits.double()).mean()),
+        "bypass_share": float(1 - (through / arrived).mean()),
+    }

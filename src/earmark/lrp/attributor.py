@@ -85,7 +85,7 @@ class Attributor:
     def __init__(self, model: Model, rules: Rules, inputs: torch.Tensor, layer: str | None = None) -> None:
         network, graph = fused(model.network, inputs[:1])
         self.network = network.requires_grad_(False)
-        self.place = None if layer is None else graph.place(layer, model.layers)
+        self.place = None if layer is None else model.place(graph, layer)
         self.composite = composite(self.network, graph, rules)
         self.ratio = rules.context == "ratio" and layer is not None
         self.frontend = None if is_input_independent(graph, rules) else model.frontend

@@ -154,6 +154,7 @@ METRICS = {
         ),
         Metric("sum_error", "lower", "the largest relevance", True),
         Metric("absorbed_share", "none", "own logit", True),
+        Metric("bypass_share", "none", "relevance", True),
         Metric("objective_training", "higher", source="eq. 2.19"),
         Metric("objective_held_out", "higher", source="eq. 2.19"),
         Metric("affinity_seed", "higher"),

@@ -16,7 +16,7 @@ from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models.cnn import build, layer_names
 from earmark.models.gpu import fault
-from earmark.models.graph import Watched, probed, watched
+from earmark.models.graph import Graph, Place, Watched, probed, watched
 from earmark.sound.base import Frontend
 from earmark.sound.logmel import LogMel
 from earmark.store import artifacts
@@ -61,16 +61,26 @@ class Model(Protocol):
     def watched(self, inputs: torch.Tensor, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a layer's output ``[B, D, *grid]``, kept in autograd's graph, and the logits ``[B, C]``."""
 
+    def place(self, graph: Graph, layer: str) -> Place:
+        """Find in a graph of the network where a layer's activations are."""
+
 
 @dataclass(frozen=True)
 class Network:
-    """A :class:`Model` around any PyTorch module."""
+    """A :class:`Model` around any PyTorch module.
+
+    Attributes
+    ----------
+    names : mapping of str to str
+        Qualified names of the layers that `layers` calls otherwise.
+    """
 
     network: nn.Module
     frontend: Frontend
     classes: tuple[str, ...]
     layers: Mapping[str, int]
     multi_label: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
     _copy: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -102,8 +112,18 @@ class Network:
         EarmarkError
             If there is no such layer.
         """
-        place = probed(self._evaluated, inputs[:1]).place(layer, self.layers)
+        place = self.place(probed(self._evaluated, inputs[:1]), layer)
         return watched(self._evaluated, inputs, place)
+
+    def place(self, graph: Graph, layer: str) -> Place:
+        """Find in a graph of the network where a layer's activations are; see :meth:`earmark.models.graph.Graph.place`.
+
+        Raises
+        ------
+        EarmarkError
+            If there is no such layer.
+        """
+        return graph.place(self.names.get(layer, layer), self.layers)
 
     def to(self, device: torch.device) -> Network:
         """Copy it to a device."""
@@ -158,21 +178,65 @@ def save(
     )
 
 
+def save_adopted(
+    path: Path,
+    adopted: Network,
+    settings: Mapping[str, Any],
+    frontend: Mapping[str, Any],
+    made: Mapping[str, Any],
+) -> None:
+    """Write a network of the user's: its weights, and where its code is, what its outputs are and its layers' names.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.safetensors`` file.
+    adopted : Network
+        As the user's code made it, before anything is taken off its outputs.
+    settings : mapping
+        The section ``model`` of the configuration.
+    frontend : mapping
+        The ``frontend`` section that the inputs are made with.
+    made : mapping
+        Provenance.
+    """
+    weights = {name: tensor.detach().clone() for name, tensor in adopted.network.state_dict().items()}  # may be shared
+    artifacts.write_tensors(
+        path,
+        weights,
+        made,
+        network=settings["network"],
+        outputs=settings["outputs"],
+        task=settings["task"],
+        names=dict(adopted.names),
+        layers=dict(adopted.layers),
+        classes=list(adopted.classes),
+        frontend=dict(frontend),
+    )
+
+
 def load(path: Path) -> Network:
-    """Read a network written by :func:`save`, on the CPU and in evaluation mode.
+    """Read a network written by :func:`save` or :func:`save_adopted`, on the CPU and in evaluation mode.
 
     Raises
     ------
     EarmarkError
-        If it is not there.
+        If it is not there, or the code of an adopted one is no longer.
     """
     if not Path(path).exists():
-        raise EarmarkError(f"The network has not been trained: '{path}' is missing; the stage `train` makes it.")
+        raise EarmarkError(
+            f"The network has not been made: '{path}' is missing; the stage `train` makes it, `adopt` one of yours."
+        )
     weights, meta = artifacts.read_tensors(Path(path))
+    frontend, classes = LogMel(**meta["frontend"]), tuple(meta["classes"])
+    if "network" in meta:
+        network = external.load_network(meta["network"], Path.cwd())
+        network.load_state_dict(weights)
+        return adopted(network.eval(), meta, frontend, classes)
     network = build(**meta["architecture"])
     network.load_state_dict(weights)
     layers = dict(zip(layer_names(network), meta["architecture"]["filters"], strict=True))
-    return Network(network.eval(), LogMel(**meta["frontend"]), tuple(meta["classes"]), layers)
+    return Network(network.eval(), frontend, classes, layers)
 
 
 def of(job: Job) -> Network:

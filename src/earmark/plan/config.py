@@ -10,15 +10,27 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
-from earmark.plan.methods import Method, channels, check_k, check_method, families, method_of, methods, spelled
+from earmark.plan.methods import (
+    Method,
+    adopts,
+    channels,
+    check_k,
+    check_method,
+    families,
+    layers_of,
+    method_of,
+    methods,
+    spelled,
+)
 from earmark.plan.sentences import choices, sentence, shown
 
 SHARED = ("seed", "torch_threads")
@@ -36,6 +48,16 @@ KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
 }
 """Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""
 
+
+THESIS_RULES = (
+    {"layers": "conv1", "rule": "flat"},
+    {"layers": "conv[2-5]", "rule": "gamma", "gamma": 0.8},
+    {"layers": "dense*", "rule": "epsilon"},
+)
+"""LRP rules of networks that Earmark trains, where a data set says nothing (thesis 4.1.2)."""
+
+AUTO = "auto"
+"""Stands for the LRP rules that fit a network, layer by layer."""
 
 CROSSED = 2
 """Methods of a grid that classes are crossed by, besides a control, where `evaluate.cross` leaves it to the grid."""
@@ -88,8 +110,9 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         name: _filled(_resolved(config["datasets"], name), schema["$defs"]["dataset"]) for name in config["datasets"]
     }
     for name, block in full["datasets"].items():
+        _read_classes(f"datasets.{name}", block)
         _check_methods(f"datasets.{name}", block)
-        _choose_methods(block)
+        _choose(block)
         _check_block(f"datasets.{name}", block)
     for name in full["run"]:
         if name not in full["datasets"]:
@@ -123,7 +146,7 @@ def fill(block: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in block.items() if key not in SHARED}
     _check(own, {**schema["$defs"]["dataset"], "$defs": schema["$defs"]})
     full = _filled(own, schema["$defs"]["dataset"])
-    _choose_methods(full)
+    _choose(full)
     return {**shared, **full}
 
 
@@ -200,8 +223,29 @@ def _check_methods(where: str, block: Mapping[str, Any]) -> None:
                 )
 
 
-def _choose_methods(block: dict[str, Any]) -> None:
-    """Take from the grid what is left to it: the methods that are heard, and those that classes are crossed by."""
+def _read_classes(where: str, block: dict[str, Any]) -> None:
+    """Replace the file of an adopted model's classes by what it lists."""
+    named = block["model"]["classes"]
+    if not isinstance(named, str):
+        return
+    try:
+        lines = Path(named).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise EarmarkError(f"config: {where}.model.classes: the file '{named}' cannot be read: {why}") from error
+    found = [line.strip() for line in lines if line.strip()]
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise EarmarkError(f"config: {where}.model.classes: the file '{named}' names {twice} twice")
+    block["model"]["classes"] = found
+
+
+def _choose(block: dict[str, Any]) -> None:
+    """Fill in what a block leaves to the rest of it: layers, rules, methods that are heard or that classes cross."""
+    if block["grid"]["layers"] is None:
+        block["grid"]["layers"] = list(block["model"]["layers"] if adopts(block) else layers_of(block))
+    if block["lrp"]["rules"] is None:
+        block["lrp"]["rules"] = AUTO if adopts(block) else copy.deepcopy(list(THESIS_RULES))
     named = {name: method_of(name) for name in block["grid"]["methods"]}
     if block["sonify"]["methods"] is None:
         block["sonify"]["methods"] = [name for name, method in named.items() if method.layered][:1]
@@ -219,7 +263,8 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         width = channels(f"{grid}.layers", layer, block)
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
-    _check_sizes(where, block, len(block["model"]["filters"]))
+    _check_adopted(where, block)
+    _check_sizes(where, block, 0 if adopts(block) else len(block["model"]["filters"]))
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():
         if name in (CONFIGURED, CHANCE):
@@ -238,9 +283,34 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
             raise EarmarkError(f"config: {where}.group is not a regular expression: {error}") from error
 
 
-def _check_rules(where: str, rules: Iterable[Mapping[str, Any]]) -> None:
+def _check_adopted(where: str, block: Mapping[str, Any]) -> None:
+    """Check that what only an adopted model has, or lacks, is said of one alone, and that it is complete."""
+    model = block["model"]
+    if not adopts(block):
+        wanted = [f"model.{key}" for key in ("weights", "classes", "layers") if model[key]]
+        wanted += ["labels: predictions"] * (block["labels"] == "predictions")
+        if wanted:
+            raise EarmarkError(f"config: {where}.{wanted[0]} is for an adopted network: set model.network too")
+        return
+    if block["source"] != "folder":
+        raise EarmarkError(f"config: {where}.model.network needs recordings of yours: set source: folder and root")
+    if not model["classes"]:
+        raise EarmarkError(
+            f"config: {where}.model.classes must name the classes of {model['network']} in the order of its outputs"
+        )
+    if not block["grid"]["layers"]:
+        raise EarmarkError(
+            f"config: {where}.grid.layers names no layer of {model['network']}: "
+            f"`earmark inspect {model['network']}` lists them and suggests some"
+        )
+    if block["networks"] > 1 or block["cross_validation"]:
+        key = "networks" if block["networks"] > 1 else "cross_validation"
+        raise EarmarkError(f"config: {where}.{key} trains networks anew, which an adopted one is not")
+
+
+def _check_rules(where: str, rules: Sequence[Mapping[str, Any]] | str) -> None:
     """Check that every rule has what it needs."""
-    for number, rule in enumerate(rules):
+    for number, rule in enumerate(() if isinstance(rules, str) else rules):
         if rule["rule"] == "gamma" and "gamma" not in rule:
             raise EarmarkError(f"config: {where}[{number}] lacks gamma, which the rule gamma needs")
 

@@ -13,9 +13,11 @@ from earmark.errors import EarmarkError
 from earmark.plan import folder
 from earmark.plan.contents import digests
 from earmark.plan.generated import GENERATED_CLASSES, has_stems
+from earmark.plan.methods import adopts
+from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
 from earmark.store import artifacts
-from earmark.store.layout import Layout, composed, slugs
+from earmark.store.layout import Layout, composed
 
 RESULTS = Path("results")
 """The folder of results, below that of the project."""
@@ -34,17 +36,39 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
     EarmarkError
         If the folder of recordings is missing or has no classes.
     """
+    return list(_slugs(block).values())
+
+
+def _slugs(block: Mapping[str, Any]) -> dict[str, str]:
+    """Map a data set's classes to their slugs, in the order of the model's logits."""
     if has_stems(block):
-        return list(GENERATED_CLASSES[block["source"]])
-    return list(slugs(map(composed, folder.classes_in(block["root"], block["expected"]["classes"]))).values())
+        return {name: name for name in GENERATED_CLASSES[block["source"]]}
+    return folder.called(folder.names_of(block))
+
+
+def explained(block: Mapping[str, Any]) -> list[str]:
+    """List the slugs of the classes that are explained, in the order of the model's logits.
+
+    Raises
+    ------
+    EarmarkError
+        As :func:`class_slugs`; also if ``explain.classes`` names what is no class.
+    """
+    known = _slugs(block)
+    asked = block["explain"]["classes"]
+    wanted = {known.get(composed(name), name) for name in asked}
+    for name in asked:
+        if composed(name) not in known and name not in known.values():
+            raise EarmarkError(f"explain.classes names {name}, which is no class{choices(name, known)}")
+    return [slug for slug in known.values() if not asked or slug in wanted]
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Map every data set whose recordings are there to its classes; the others are left out."""
+    """Map every data set whose recordings are there to the classes that are explained; the others are left out."""
     known = {}
     for name, block in config["datasets"].items():
         with contextlib.suppress(EarmarkError):
-            known[name] = class_slugs(block)
+            known[name] = explained(block)
     return known
 
 
@@ -61,7 +85,7 @@ def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
     if has_stems(block):
         return ""
     groups = None if block["groups"] is None else folder.table_of_groups(block["groups"])
-    root, found = folder.home(block["root"], block["expected"]["classes"]), _listing(block)
+    root, found = folder.home_of(block), folder.listed(block)
     usable = [path for path, size in found if folder.is_there(path, size)]
     contents = dict(zip(usable, digests([root / path for path in usable], memory), strict=True))
     told = [[path, contents.get(path)] for path, _ in found]
@@ -96,8 +120,8 @@ def fold_count(block: Mapping[str, Any]) -> int:
         return folder.folds_of(folder.MOST_FOLDS, block["folds"])
     if block["source"] == "band":
         return folder.folds_of(min(block["band"]["tracks_per_style"], block["band"]["artists"]), block["folds"])
-    paths = [path for path, size in _listing(block) if folder.is_there(path, size)]
-    return folder.fold_count(folder.members(paths, block), block["folds"])
+    paths = [path for path, size in folder.listed(block) if folder.is_there(path, size)]
+    return folder.fold_count(folder.members(paths, block), block["folds"], adopts(block))
 
 
 def folds(config: Mapping[str, Any], dataset: str) -> int:
@@ -119,11 +143,7 @@ def _folds_made(config: Mapping[str, Any], dataset: str) -> int | None:
         found = 1 + max(int(row["fold"]) for row in artifacts.read_rows(layout.clip_index))
     except (OSError, ValueError, KeyError):  # there is none, or another version's
         return None
-    there = {path for path, _ in _listing(config["datasets"][dataset])}
+    there = {path for path, _ in folder.listed(config["datasets"][dataset])}
     wanted = json.loads(compared_config(config, dataset, "ingest"))
     same = recordings == there and {key: made.get(key) for key in wanted} == wanted
     return found if same else None
-
-
-def _listing(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
-    return folder.listing(block["root"], block["expected"]["classes"])

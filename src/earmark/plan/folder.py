@@ -1,5 +1,7 @@
 """What a folder of recordings holds: one sub-folder per class, recordings at any depth below it.
 
+Where the answers of an adopted model stand for labels, recordings lie anywhere in it.
+
 Read while the workflow is being parsed, hence without NumPy or torch.
 """
 
@@ -17,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from earmark.errors import EarmarkError
-from earmark.store.layout import composed
+from earmark.plan.methods import adopts
+from earmark.store.layout import composed, slugs
 
 SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".au", ".mp3", ".aif", ".aiff"),
@@ -138,6 +141,65 @@ def classes_in(root: Path | str | None, expected: Collection[str] = ()) -> list[
     return names
 
 
+def names_of(block: Mapping[str, Any]) -> list[str]:
+    """Name the classes of a data set with a folder of recordings, in the order of its model's logits.
+
+    Raises
+    ------
+    EarmarkError
+        As :func:`classes_in`.
+    """
+    if adopts(block):
+        return list(map(composed, block["model"]["classes"]))
+    return list(map(composed, classes_in(block["root"], block["expected"]["classes"])))
+
+
+def called(names: Sequence[str]) -> dict[str, str]:
+    """Map classes to their slugs, in the given order."""
+    short = slugs(names)
+    return {name: short[name] for name in names}
+
+
+def home_of(block: Mapping[str, Any]) -> Path:
+    """Find the folder that recordings are named relative to; see :func:`home`."""
+    return home(block["root"], block["expected"]["classes"])
+
+
+def listed(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
+    """List the recordings of a data set; see :func:`listing`.
+
+    An adopted model's classes need not all have a sub-folder.
+
+    Raises
+    ------
+    EarmarkError
+        As :func:`listing`; also if no sub-folder bears the name of one of an adopted model's classes, or there is no
+        recording.
+    """
+    root, expected = block["root"], block["expected"]["classes"]
+    if not adopts(block):
+        return listing(root, expected)
+    folder, known = _existing(root), set(names_of(block))
+    if block["labels"] == "folders" and not expected:
+        inside = [below.name for below in _subfolders(folder) if composed(below.name) in known]
+        if not inside:
+            raise EarmarkError(
+                f"No sub-folder of '{root}' bears the name of one of the model's classes, such as "
+                f"{', '.join(block['model']['classes'][:3])}: name them so, or set `labels: predictions`."
+            )
+    elif block["labels"] == "folders":
+        return listing(root, expected)
+    found = sorted(_recordings(folder, PurePosixPath(), ()))
+    if not any(is_there(path, size) for path, size in found):
+        raise EarmarkError(f"The folder '{root}' holds no recording ({_kinds()}).")
+    return found
+
+
+def label_of(path: str, block: Mapping[str, Any]) -> str:
+    """Name the class of a recording; nothing where the model's answers stand for labels."""
+    return class_of(path) if block["labels"] == "folders" else ""
+
+
 def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tuple[str, int | None]]:
     """List the recordings of a folder, class by class, also those that cannot be used.
 
@@ -165,11 +227,14 @@ def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tup
     for name in classes + others:
         recordings = sorted(_recordings(folder / name, PurePosixPath(name), ()), key=lambda recording: recording[0])
         if name in classes and not any(is_there(path, size) for path, size in recordings):
-            kinds = ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
             unusable = f", but {len(recordings)} in other formats or links to what is not there" if recordings else ""
-            raise EarmarkError(f"The class sub-folder '{name}' of '{root}' holds no recording ({kinds}){unusable}.")
+            raise EarmarkError(f"The class sub-folder '{name}' of '{root}' holds no recording ({_kinds()}){unusable}.")
         found += recordings
     return found
+
+
+def _kinds() -> str:
+    return ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
 
 
 def is_there(path: str, size: int | None) -> bool:
@@ -182,21 +247,23 @@ def can_be_decoded(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def departures(paths: Sequence[str], expected: Mapping[str, Any]) -> dict[str, str]:
+def departures(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]:
     """Say which recordings a published data set lacks, which ones are not of it, and which are in formats unknown here.
 
     Parameters
     ----------
     paths : sequence of str
         Recordings found, relative to the folder of classes.
-    expected : mapping
-        The section ``expected`` of the configuration: `classes`, and `recordings` of each.
+    block : mapping
+        Of the configuration, with ``expected``: `classes`, and `recordings` of each; and with ``model``, whose classes
+        alone count where it is adopted.
 
     Returns
     -------
     dict of str to str
         Reason by path; missing ones under the path that they would have.
     """
+    expected = block["expected"]
     foreign = [path for path in paths if not can_be_decoded(path)]
     reasons = {
         path: f"cannot be decoded: {PurePosixPath(path).suffix[1:].upper()} is not supported" for path in foreign
@@ -205,6 +272,10 @@ def departures(paths: Sequence[str], expected: Mapping[str, Any]) -> dict[str, s
         known = set(map(composed, expected["classes"]))
         strangers = [path for path in paths if class_of(path) not in known]
         reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the expected classes")
+    elif adopts(block) and block["labels"] == "folders":
+        known = set(names_of(block))
+        strangers = [path for path in paths if class_of(path) not in known]
+        reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the model's classes")
     if not expected["recordings"]:
         return reasons
     classes = sorted({class_of(path) for path in paths if path not in reasons})
@@ -287,9 +358,9 @@ def table_of_groups(path: Path | str) -> dict[str, str]:
 
 def members(paths: Sequence[str], block: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List class and group of every recording that takes part, as far as names tell."""
-    left_out = departures(paths, block["expected"])
+    left_out = departures(paths, block)
     groups = groups_of([path for path in paths if can_be_decoded(path)], block)
-    return [(class_of(path), groups[path]) for path in paths if path not in left_out]
+    return [(label_of(path, block), groups[path]) for path in paths if path not in left_out]
 
 
 def class_of(path: str) -> str:
@@ -330,7 +401,7 @@ def group_of(path: str, pattern: str | None) -> str:
     return name
 
 
-def fold_count(members: Iterable[tuple[str, str]], asked: int | None = None) -> int:
+def fold_count(members: Iterable[tuple[str, str]], asked: int | None = None, adopted: bool = False) -> int:
     """Count the folds that every class has enough groups for, ten at most.
 
     Parameters
@@ -339,6 +410,8 @@ def fold_count(members: Iterable[tuple[str, str]], asked: int | None = None) -> 
         Class and group of every recording.
     asked : int, optional
         How many there shall be.
+    adopted : bool
+        Whether nothing is trained: then one fold, of which every set of clips is all, will do for want of groups.
 
     Raises
     ------
@@ -350,6 +423,8 @@ def fold_count(members: Iterable[tuple[str, str]], asked: int | None = None) -> 
         groups[cls].add(group)
     poorest = min(groups, key=lambda cls: (len(groups[cls]), cls))
     fewest = len(groups[poorest])
+    if fewest < FEWEST_FOLDS and adopted and asked is None:
+        return 1
     if fewest < FEWEST_FOLDS:
         raise EarmarkError(
             f"The class '{poorest}' has {fewest} group{'s' if fewest != 1 else ''} of usable recordings; "

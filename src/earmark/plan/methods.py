@@ -292,13 +292,20 @@ def check_method(
         raise EarmarkError(f"{where}: the method {name} needs every recording's stems, which only generated data have")
 
 
-def layers_of(block: Mapping[str, Any]) -> dict[str, int]:
-    """Map the layers of a data set's model to their numbers of channels."""
+def adopts(block: Mapping[str, Any]) -> bool:
+    """Say whether a data set's model is one of the user's, of which nothing is known before it is run."""
+    return block["model"]["network"] is not None
+
+
+def layers_of(block: Mapping[str, Any]) -> dict[str, int | None]:
+    """Map the layers of a data set's model to their numbers of channels; of an adopted one those that are named."""
+    if adopts(block):
+        return dict.fromkeys([*block["model"]["layers"], *(block["grid"]["layers"] or ())])
     return {f"conv{number}": width for number, width in enumerate(block["model"]["filters"], start=1)}
 
 
-def channels(where: str, layer: str, block: Mapping[str, Any]) -> int:
-    """Return the number of channels of a layer of a data set's model.
+def channels(where: str, layer: str, block: Mapping[str, Any]) -> int | None:
+    """Return the number of channels of a layer of a data set's model; None if only the adopted model knows.
 
     Raises
     ------
@@ -306,20 +313,22 @@ def channels(where: str, layer: str, block: Mapping[str, Any]) -> int:
         If the model has no such layer; `where` says where it was named.
     """
     layers = layers_of(block)
+    if adopts(block):
+        return None
     if layer not in layers:
         raise EarmarkError(f"{where}: the model has no layer {layer}; allowed: {', '.join(layers)}")
     return layers[layer]
 
 
-def check_k(where: str, k: int, layer: str, width: int) -> None:
-    """Raise unless `k` subspaces of equal dimension fill the `width` channels of `layer`.
+def check_k(where: str, k: int, layer: str, width: int | None) -> None:
+    """Raise unless `k` subspaces of equal dimension fill the `width` channels of `layer`, as far as it is known.
 
     Raises
     ------
     EarmarkError
         Otherwise; `where` says where K was named.
     """
-    if width % k:
+    if width is not None and width % k:
         allowed = ", ".join(str(n) for n in divisors(width))
         raise EarmarkError(f"{where}: K = {k} does not divide the {width} channels of {layer}; allowed: {allowed}")
 

@@ -70,7 +70,10 @@ STAGES = {
     ),
     "ingest": Stage(
         "check, decode and index the recordings of a data set",
-        ("source", "root", "group", "groups", "folds", "expected", "clips_per_recording", "frontend"),
+        (
+            *("source", "root", "labels", "group", "groups", "folds", "expected", "clips_per_recording", "frontend"),
+            *("model.network", "model.classes"),
+        ),
         threaded=True,
     ),
     "train": Stage(
@@ -79,6 +82,11 @@ STAGES = {
         ("split", "folds", "gpu"),
         threaded=True,
     ),
+    "adopt": Stage(
+        "check a trained network of the user's, and store it",
+        ("frontend", "model"),
+        ("split",),
+    ),
     "predict": Stage("compute the logits of every clip", (), ("split", "gpu"), threaded=True),
     "choose": Stage(
         "choose the clips to explain, to score and to measure on",
@@ -86,50 +94,63 @@ STAGES = {
         ("split",),
         torch=False,
     ),
-    "collect": Stage("collect activation and context vectors at a layer", ("lrp", "pairs"), ("split", "layer", "gpu")),
-    "fit": Stage("fit a method to every class at a layer", ("lrp",), (*CONCEPTS, "starts", "gpu"), explains=True),
-    "explain": Stage("compute a heatmap per clip and part", ("lrp",), (*CONCEPTS, "gpu"), explains=True),
-    "picture": Stage("draw the heatmaps of the gallery's clips", ("frontend",), CONCEPTS),
-    "sonify": Stage("render the concepts of the gallery's clips as sound", ("sonify", "frontend"), CONCEPTS),
-    "score": Stage("score heatmaps by patch flipping", ("evaluate.patch",), (*CONCEPTS, "gpu")),
+    "collect": Stage(
+        "collect activation and context vectors at a layer",
+        ("lrp", "pairs", "explain.classes"),
+        ("split", "layer", "gpu"),
+    ),
+    "fit": Stage(
+        "fit a method to every class at a layer",
+        ("lrp", "explain.classes"),
+        (*CONCEPTS, "starts", "gpu"),
+        explains=True,
+    ),
+    "explain": Stage(
+        "compute a heatmap per clip and part", ("lrp", "explain.classes"), (*CONCEPTS, "gpu"), explains=True
+    ),
+    "picture": Stage("draw the heatmaps of the gallery's clips", ("frontend", "explain.classes"), CONCEPTS),
+    "sonify": Stage(
+        "render the concepts of the gallery's clips as sound", ("sonify", "frontend", "explain.classes"), CONCEPTS
+    ),
+    "score": Stage("score heatmaps by patch flipping", ("evaluate.patch", "explain.classes"), (*CONCEPTS, "gpu")),
     "cross": Stage(
         "score every class with every class's subspaces",
-        ("lrp", "evaluate.patch"),
+        ("lrp", "evaluate.patch", "explain.classes"),
         (*CONCEPTS, "gpu"),
         explains=True,
     ),
-    "ablate": Stage("measure the logit without each known sound object", (), ("split", "gpu")),
+    "ablate": Stage("measure the logit without each known sound object", ("explain.classes",), ("split", "gpu")),
     "objects": Stage(
         "measure where concepts lie among the known sound objects",
-        ("lrp", "sonify.percentile", "sonify.inverse", "objects.sounds"),
+        ("lrp", "sonify.percentile", "sonify.inverse", "objects.sounds", "explain.classes"),
         (*CONCEPTS, "gpu"),
         explains=True,
         beside=(STANDARD,),
     ),
     "composites": Stage(
         "compare LRP rules on validation clips",
-        ("lrp", "evaluate.patch", "composites.candidates"),
+        ("lrp", "evaluate.patch", "composites.candidates", "explain.classes"),
         ("split", "gpu"),
     ),
     "stability": Stage(
         "measure how stable the subspaces are",
-        ("lrp", "pairs", "stability.draws"),
+        ("lrp", "pairs", "stability.draws", "explain.classes"),
         (*CONCEPTS, "gpu"),
         explains=True,
     ),
     "agree": Stage(
         "measure which concepts other networks find too",
-        ("lrp", "grid.methods", "networks"),
+        ("lrp", "grid.methods", "networks", "explain.classes"),
         ("split", "layer", "k", "gpu"),
     ),
     "compare": Stage(
         "make the tables of a data set",
-        ("grid", "evaluate", "composites", "stability", "cross_validation", "networks"),
+        ("grid", "evaluate", "composites", "stability", "cross_validation", "networks", "explain.classes"),
         ("split",),
     ),
     "draw": Stage(
         "draw the figures of a data set",
-        ("grid", "evaluate.cross", "frontend", "cross_validation"),
+        ("grid", "evaluate.cross", "frontend", "cross_validation", "explain.classes"),
         ("split",),
     ),
 }

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 from earmark.errors import EarmarkError
 from earmark.plan.config import require_root
-from earmark.plan.datasets import class_slugs, folds, networks, splits
+from earmark.plan.datasets import explained, folds, networks, splits
 from earmark.plan.generated import has_stems
-from earmark.plan.methods import channels, check_k, check_method, divisors, layers_of, method_of
+from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, layers_of, method_of
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
 from earmark.store.layout import AGREEMENT, INPUT_LAYER
@@ -42,9 +42,11 @@ TABLES = (
     "stability.md",
 )
 
+TRAINED_FILES = ("model.safetensors", "history.csv")
+
+ADOPTED_FILES = ("model.safetensors", "layers.csv")
+
 SPLIT_FILES = (
-    "model.safetensors",
-    "history.csv",
     "predictions.csv",
     "metrics.json",
     "confusion.csv",
@@ -134,7 +136,8 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
     require_root(config, dataset)
     block = config["datasets"][dataset]
-    folders = list(dict.fromkeys([*splits(folds(config, dataset)), *networks(block)]))
+    trained = [] if adopts(block) else splits(folds(config, dataset))
+    folders = list(dict.fromkeys([*trained, *networks(block)]))
     files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
     if rest in [[name] for name in files]:
         return
@@ -149,13 +152,14 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
 
 def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[str, Any]) -> None:
     """Check what follows ``results/{dataset}/{split}/``."""
-    allowed = SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
+    made = ADOPTED_FILES if adopts(block) else TRAINED_FILES
+    allowed = made + SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return
     if len(rest) < 2:
         _reject(path, rest, allowed, (INPUT_LAYER, *layers_of(block)))
-    classes = class_slugs(block)
+    classes = explained(block)
     layer, method, *below = rest
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
@@ -170,7 +174,7 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     if method == AGREEMENT:
         if split != "main" or not networks(block)[1:]:
             raise EarmarkError(f"{path}: networks are compared for main, where `networks` asks for several")
-        files = [f"K~{k}.csv" for k in divisors(width)]
+        files = [f"K~{k}.csv" for k in counted(width, below)]
         if below not in [[name] for name in files]:
             _reject(path, below, files)
         return
@@ -180,7 +184,15 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     if count:
         check_k(path, int(count[1]), layer, width)
     fitted = STABILITY_FILES if method_of(method).refits else ()
-    _check_method_folder(path, below, classes, divisors(width), scores + fitted, CONCEPT_FILES)
+    _check_method_folder(path, below, classes, counted(width, below), scores + fitted, CONCEPT_FILES)
+
+
+def counted(width: int | None, below: list[str]) -> list[int]:
+    """List the numbers of concepts that a layer allows; that which a path names, where only the model knows."""
+    if width is not None:
+        return divisors(width)
+    named = re.match(r"K~([1-9]\d*)(?:\.csv)?$", below[0]) if below else None
+    return [int(named[1])] if named else [1]
 
 
 def _check_method_folder(

@@ -30,8 +30,13 @@ def blurred(maps: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.conv2d(padded, kernel).squeeze(1)
 
 
-def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PERCENTILE) -> torch.Tensor:
-    """Turn heatmaps into masks on the mel grid that sum to the mask of the standard heatmap.
+def masks(
+    standard: torch.Tensor,
+    heatmaps: torch.Tensor,
+    percentile: float = PERCENTILE,
+    bypass: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Turn heatmaps into masks on the grid that sum to the mask of the standard heatmap.
 
     Parameters
     ----------
@@ -41,6 +46,9 @@ def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PE
         ``[K, 1, F, T]`` or ``[K, F, T]``.
     percentile : float
         Of the standard heatmap's positive cells; what lies below is not rendered.
+    bypass : torch.Tensor, optional
+        What the heatmaps lack of the standard one, ``[1, F, T]`` or ``[F, T]``: it has its share of the mask, which is
+        not among those returned.
 
     Returns
     -------
@@ -62,6 +70,8 @@ def masks(standard: torch.Tensor, heatmaps: torch.Tensor, percentile: float = PE
     shape = blurred((positive * (positive >= threshold)).unsqueeze(0))  # [1, F, T]
     shares = blurred(heatmaps.clamp_min(0))  # [K, F, T]
     total = shares.sum(dim=0)
+    if bypass is not None:
+        total = total + blurred(_cells(bypass, 2).clamp_min(0).unsqueeze(0))[0]
     return shape / shape.max() * torch.where(total > 0, shares / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
 
 
@@ -87,6 +97,7 @@ def render(
     heatmaps: torch.Tensor,
     percentile: float = PERCENTILE,
     inverse: str = "additive",
+    bypass: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Render concepts as sound.
 
@@ -100,7 +111,7 @@ def render(
         Its standard heatmap, ``[1, F, T]`` or ``[F, T]``.
     heatmaps : torch.Tensor
         Its concept heatmaps, ``[K, 1, F, T]`` or ``[K, F, T]``.
-    percentile : float
+    percentile, bypass
         See :func:`masks`.
     inverse : {"additive", "mel-nnls"}
         ``additive`` masks the clip's own spectrum, so that sounds sum to the standard explanation's;
@@ -116,7 +127,7 @@ def render(
     EarmarkError
         If the heatmaps have other dimensions, or there is no mel spectrogram to invert.
     """
-    mel_masks = masks(standard, heatmaps, percentile)
+    mel_masks = masks(standard, heatmaps, percentile, bypass)
     return apply_masks(frontend, waveform, mel_masks, inverse)
 
 

@@ -35,9 +35,10 @@ def run(job: Job) -> None:
     model = models.of(job)
     source, choice = dataset.of(job), chosen.of(job)
     require_stems(source)
-    progress = job.progress(len(source.classes) * len(SETS))
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes) * len(SETS))
     rows: list[tuple[Any, ...]] = []
-    for which, cls, clips, logits, left_out in choice.truths(source.classes, progress):
+    for which, cls, clips, logits, left_out in choice.truths(classes, progress):
         index = source.clips.iloc[clips]
         for number, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             stems = stems_of(source, [clip])[0]

@@ -53,9 +53,10 @@ def run(job: Job) -> None:
     choices = [chosen.read(job.layout, split) for split in splits]
     device = models.device(job.gpu)
     opened = {split: models.load(job.layout.model(split)).to(device) for split in splits}
-    progress = job.progress(len(source.classes))
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
-    for done, cls in enumerate(source.classes, start=1):
+    for done, cls in enumerate(classes, start=1):
         # that every network recognises and explains
         clips = functools.reduce(np.intersect1d, [choice.clips(cls.slug, SCORED) for choice in choices])
         if len(clips):

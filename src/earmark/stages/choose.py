@@ -43,7 +43,7 @@ def run(job: Job) -> None:
         of those.
     """
     choice = Choice(job, dataset.of(job), predictions.of(job))
-    classes = choice.source.classes
+    classes = dataset.explained(job.config, choice.source)
     rows = [row for cls in classes for row in choice.rows(cls)]
     chosen = Chosen(f"{job.dataset}/{job.split}", pd.DataFrame(rows, columns=list(COLUMNS)))
     for cls in classes:
@@ -64,20 +64,22 @@ class Choice:
     def rows(self, cls: ClassInfo) -> Iterator[Row]:
         """Choose the clips of a class, use by use."""
         split, config = self.source.split(self.job.split), self.job.config
-        test = self.drawn(self.source.of_class(split.test, cls), config["explain"]["clips"], "scored", cls.slug)
+        test = self.drawn(
+            self.predictions.of_class(self.source, split.test, cls), config["explain"]["clips"], "scored", cls.slug
+        )
         yield from self.gallery(cls, test)
         yield from self.told(cls, SCORED, test)
         for which in SETS if self.source.has_stems else ():
             showcase = self.source.held_out(f"all-{which}")
-            own = self.source.of_class(showcase if len(showcase) else getattr(split, which), cls)
+            own = self.predictions.of_class(self.source, showcase if len(showcase) else getattr(split, which), cls)
             clips = self.drawn(own, config["objects"]["clips"], "objects", which, cls.slug)
             yield from self.told(cls, truth(which), clips)
-        own = self.source.of_class(split.validation, cls)
+        own = self.predictions.of_class(self.source, split.validation, cls)
         yield from self.told(cls, RULES, self.drawn(own, config["composites"]["clips"], "composites", cls.slug))
 
     def gallery(self, cls: ClassInfo, test: Clips) -> Iterator[Row]:
         """Choose what to look at and to listen to: clips with all objects, where there are such, else scored ones."""
-        showcase = self.source.of_class(self.source.held_out("all-test"), cls)
+        showcase = self.predictions.of_class(self.source, self.source.held_out("all-test"), cls)
         pool = showcase if len(showcase) else test
         known = self.predictions.recognised(pool, cls.index)
         picked = self.drawn(pool[known], self.job.config["explain"]["gallery"], "gallery", cls.slug)
@@ -90,9 +92,10 @@ class Choice:
 
     def told(self, cls: ClassInfo, use: str, clips: Clips) -> Iterator[Row]:
         """Say of clips of a class whether a use takes them, or why not."""
-        answers, logits = self.predictions.answers(clips), self.predictions.of(clips, cls.index)
-        for clip, answer, logit in zip(clips.tolist(), answers.tolist(), logits.tolist(), strict=True):
+        logits, taken = self.predictions.of(clips, cls.index), self.predictions.taken_for(clips, cls.index)
+        answers = self.predictions.answers(clips)
+        for clip, answer, logit, told in zip(*(each.tolist() for each in (clips, answers, logits, taken)), strict=True):
             reason = "" if logit > 0 else "its logit is not positive"
-            if answer != cls.index:
+            if not told and not self.predictions.multi_label:
                 reason = f"classified as {self.source.classes[answer].slug}"
             yield Row(clip, cls.slug, logit, use, reason)

@@ -31,8 +31,9 @@ def run(job: Job) -> None:
     rules = from_config(job.config)
     source = dataset.of(job)
     split, answered = source.split(job.split), predictions.of(job)
-    progress = job.progress(len(source.classes))
-    for done, cls in enumerate(source.classes, start=1):
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes))
+    for done, cls in enumerate(classes, start=1):
         known = answered.training(source, split, cls)
         log.info("%s: %d of %d clips are recognised", cls.slug, len(known), len(source.of_class(split.train, cls)))
         tensors = pairs_of(model, source, known, cls, job.layer, rules, job.config)

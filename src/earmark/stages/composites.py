@@ -71,10 +71,11 @@ def run(job: Job) -> None:
     model = models.of(job)
     source, choice = dataset.of(job), chosen.of(job)
     candidates = read_candidates(model, job.config)
-    progress = job.progress(len(source.classes))
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
     curves: list[tuple[Any, ...]] = []
-    for done, cls in enumerate(source.classes, start=1):
+    for done, cls in enumerate(classes, start=1):
         choice.require(cls, RULES)
         clips, logits = choice.clips(cls.slug, RULES), choice.logits(cls.slug, RULES)
         left_out = choice.left_out(cls.slug, RULES)

@@ -36,14 +36,15 @@ def run(job: Job) -> None:
     device = models.device(job.gpu)
     model = models.of(job)
     source = dataset.of(job)
-    slugs = [cls.slug for cls in source.classes]
+    classes = dataset.explained(job.config, source)
+    slugs = [cls.slug for cls in classes]
     states, seeds = ([found(job, slug) for slug in slugs] for found in (explainers.state_of, explainers.seed_of))
     explain = explainers.across(job.method, model, job.layer, job.config, states, seeds)
 
     progress = job.progress(len(slugs))
     matrix: list[list[Any]] = []
     rows: list[list[Any]] = []
-    for cls in source.classes:
+    for cls in classes:
         found = explanation.standard(job, cls.slug)
         found = found.only(found.scored)
         clips = found.clips.numpy()

@@ -57,7 +57,7 @@ def run(job: Job) -> None:
         Of its configuration: ``grid``, ``evaluate.cross``, ``frontend``, ``cross_validation``.
     """
     study = Study.of(job)
-    warn_of_boxes([cls.name for cls in study.source.classes])
+    warn_of_boxes([cls.name for cls in study.classes])
     with artifacts.replacing_directory(job.layout.figures) as folder:
         for name, figure in draw(study, LogMel.from_config(job.config)):
             if figure is not None:
@@ -80,10 +80,10 @@ def draw(study: Study, front: LogMel) -> Drawn:
     """Yield name and figure of everything; None where its results are missing."""
     tables = Tables(study.layout.tables)
     first, middle = study.shown[:1], study.middle
-    for cls in study.source.classes:
+    for cls in study.classes:
         yield f"objects_{cls.slug}", _objects(study, front, cls)
     for k in study.ks:
-        for cls in study.source.classes:
+        for cls in study.classes:
             for method in study.shown:
                 figure = _concepts(study, front, tables, At(middle, method, k), cls)
                 yield f"concepts_{middle}_{method}_K{k}_{cls.slug}", figure
@@ -223,7 +223,7 @@ def _cards(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) 
 def _learning(study: Study, method: str, k: int) -> Figure | None:
     """Draw the objective of every start over the iterations (Fig. B.2)."""
     histories: dict[tuple[str, str], list[tuple[str, Sequence[float]]]] = {}
-    for cls in study.source.classes if named(method).maximises else ():
+    for cls in study.classes if named(method).maximises else ():
         for layer in study.layers:
             fit = study.read_json(study.layout.concept(study.split, layer, method, k, cls.slug) / "fit.json")
             starts = fit.get("restarts")
@@ -247,7 +247,7 @@ def _cross_class(study: Study, gains: Bars, k: int) -> Figure | None:
             bars_of[at.layer, at.method] = [gains.get(key, UNKNOWN) for key in keys]
     if not shown:
         return None
-    names = [cls.name for cls in study.source.classes]
+    names = [cls.name for cls in study.classes]
     return matrices.cross_class(shown, bars_of, names, f"Cross-class ΔAUPC, K = {k}: higher is better")
 
 
@@ -314,4 +314,7 @@ def _training(study: Study) -> Drawn:
     yield "training", training_curves(histories, f"Training curves {of}") if histories else None
     names = [cls.name for cls in study.source.classes]
     counts = np.sum([trained[split] for split in chosen], axis=0)
-    yield "confusion", matrices.confusion(counts, names, f"Test clips {of}, % of the true class")
+    yield (
+        "confusion",
+        matrices.confusion(counts, names, f"Test clips {of}, % of the true class") if len(counts) else None,
+    )

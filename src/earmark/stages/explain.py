@@ -30,8 +30,9 @@ def run(job: Job) -> None:
     device = models.device(job.gpu)
     model = models.of(job)
     source, choice = dataset.of(job), chosen.of(job)
-    progress = job.progress(len(source.classes))
-    for done, cls in enumerate(source.classes, start=1):
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes))
+    for done, cls in enumerate(classes, start=1):
         clips, logits, gallery, scored = choice.explained(cls.slug)
         state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
         explain = explainers.build(job.method, model, job.layer, job.config, state, seed)

@@ -29,7 +29,7 @@ def run(job: Job) -> None:
         Of its configuration: ``lrp``, ``explainers``, ``seed``.
     """
     device = models.device(job.gpu)
-    classes = dataset.of(job).classes
+    classes = dataset.explained(job.config, dataset.of(job))
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
         pairs, _ = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))

@@ -29,6 +29,7 @@ from earmark.data.recordings import (
 from earmark.job import Job
 from earmark.plan import folder
 from earmark.plan.generated import has_stems
+from earmark.plan.methods import adopts
 from earmark.progress import Progress
 from earmark.sound.logmel import LogMel
 from earmark.store import artifacts
@@ -48,8 +49,9 @@ def run(job: Job, listing: Listing | None = None) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``source``, ``root``, ``group``, ``groups``, ``folds``, ``clips_per_recording``, sections
-        ``expected`` and ``frontend``, ``seed`` and ``torch_threads``.
+        Of its configuration: ``source``, ``root``, ``labels``, ``group``, ``groups``, ``folds``,
+        ``clips_per_recording``, ``model.network``, ``model.classes``, sections ``expected`` and ``frontend``, ``seed``
+        and ``torch_threads``.
     listing : sequence of (str, int or None), optional
         Recordings below ``root`` as :func:`earmark.plan.folder.listing` returns them; by default what the folder holds
         now.
@@ -67,7 +69,7 @@ def run(job: Job, listing: Listing | None = None) -> None:
         (found, limit), root = generated(job.layout), job.layout.generated
     else:
         found, limit = in_folder(job.config, listing), None
-        root = folder.home(job.config["root"], job.config["expected"]["classes"])
+        root = folder.home_of(job.config)
 
     def decoded(one: Recording) -> Decoded:
         return read(one, root, frontend.sample_rate, job.config["expected"], job.layout.root)
@@ -78,8 +80,11 @@ def run(job: Job, listing: Listing | None = None) -> None:
         count_aloud(recordings)
         if job.config["source"] == "folder":
             recordings = with_replicas(recordings, temporary, frontend.sample_rate, workers)
-        recordings = with_folds(recordings, job.config["expected"]["classes"], job.config["folds"], job.config["seed"])
-    called = slugs({one.cls for one in recordings if one.labelled})
+        recordings = with_folds(recordings, job.config, job.config["seed"])
+    if adopts(job.config):
+        called = folder.called(folder.names_of(job.config))
+    else:
+        called = slugs({one.cls for one in recordings if one.labelled})
     clips = evaluation_clips(recordings, called, frontend.clip_samples, job.config["clips_per_recording"])
     _write_manifest(job.layout, recordings, called, job.made)
     artifacts.write_csv(job.layout.clip_index, list(clips[0]), [list(clip.values()) for clip in clips], job.made)

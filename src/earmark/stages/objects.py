@@ -22,6 +22,7 @@ from earmark.job import Job
 from earmark.metrics.objects import BACKGROUND, object_cells, rank_accuracy, relevance_on
 from earmark.metrics.sound import si_sdr
 from earmark.models import base as models
+from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
 from earmark.sound.masks import render
 from earmark.store import artifacts
@@ -60,10 +61,12 @@ def run(job: Job) -> None:
     model = models.of(job)
     source, choice = dataset.of(job), chosen.of(job)
     require_stems(source)
-    progress = job.progress(len(source.classes) * len(SETS))
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes) * len(SETS))
     whole = explainers.build(STANDARD, model, INPUT_LAYER, job.config, None, 0)
+    summing = "sums_to_standard" in method_of(job.method).promises
     rows: list[tuple[Any, ...]] = []
-    for which, cls, clips, logits, _ in choice.truths(source.classes, progress):
+    for which, cls, clips, logits, _ in choice.truths(classes, progress):
         state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
         explain = explainers.build(job.method, model, job.layer, job.config, state, seed)
         sounds = job.config["objects"]["sounds"] if which == TEST else 0
@@ -73,8 +76,9 @@ def run(job: Job) -> None:
             rendered = batch.first(sounds)
             standard = explanation.maps_of(whole(rendered))  # [R, 1, 1, F, T]
             sounds -= len(rendered.clips)
+            maps = standard[:, 0], heatmaps[:, :, 0]
             measured = measure(
-                source, model.frontend, batch.clips, standard[:, 0], heatmaps[:, :, 0], job.config, which == TEST
+                source, model.frontend, batch.clips, *maps, job.config, ranked=which == TEST, summing=summing
             )
             index = source.clips.iloc[batch.clips]
             about = zip(batch.clips.tolist(), index["path"], index["group"], measured, strict=True)
@@ -91,6 +95,7 @@ def measure(
     heatmaps: torch.Tensor,
     config: dict[str, Any],
     ranked: bool,
+    summing: bool,
 ) -> list[list[tuple[Any, ...]]]:
     """Compare concepts with objects.
 
@@ -108,6 +113,8 @@ def measure(
         ``sonify``.
     ranked : bool
         Whether to compute rank accuracies.
+    summing : bool
+        Whether the concepts are parts of the standard heatmap, but for what passes their layer by.
 
     Returns
     -------
@@ -130,7 +137,8 @@ def measure(
     sizes = everywhere.flatten(2).sum(dim=2)  # [B, 1 + O]
     options = config["sonify"]["percentile"], config["sonify"]["inverse"]
     for row in range(len(standard)):
-        sounds = render(frontend, waveforms[row], standard[row], heatmaps[row], *options)  # [K, S]
+        around = explanation.bypass(heatmaps[row], standard[row, 0]) if summing else None
+        sounds = render(frontend, waveforms[row], standard[row], heatmaps[row], *options, around)  # [K, S]
         ratios[row] = si_sdr(sounds, stems[row])
     sounding = stems.abs().amax(dim=2) > 0  # [B, O]
     return [list(_rows(*parts)) for parts in zip(relevance, accuracy, sizes, ratios, sounding, strict=True)]

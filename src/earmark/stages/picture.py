@@ -21,8 +21,9 @@ def run(job: Job) -> None:
     """
     source = dataset.of(job)
     frontend = LogMel.from_config(job.config)
-    progress = job.progress(len(source.classes))
-    for done, cls in enumerate(source.classes, start=1):
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes))
+    for done, cls in enumerate(classes, start=1):
         folder = job.of_class(cls.slug)
         whole = explanation.of(job, cls.slug)
         found = whole.only(whole.gallery)

@@ -30,9 +30,10 @@ def run(job: Job) -> None:
     device = models.device(job.gpu)
     model = models.of(job)
     source = dataset.of(job)
-    progress = job.progress(len(source.classes))
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
-    for done, cls in enumerate(source.classes, start=1):
+    for done, cls in enumerate(classes, start=1):
         found = explanation.of(job, cls.slug)
         found = found.only(found.scored)
         clips = found.clips.tolist()

@@ -33,8 +33,9 @@ def run(job: Job) -> None:
     source = dataset.of(job)
     frontend = LogMel.from_config(job.config)
     settings = job.config["sonify"]
-    progress = job.progress(len(source.classes))
-    for done, cls in enumerate(source.classes, start=1):
+    classes = dataset.explained(job.config, source)
+    progress = job.progress(len(classes))
+    for done, cls in enumerate(classes, start=1):
         found, whole = explanation.of(job, cls.slug), explanation.standard(job, cls.slug)
         folder = job.of_class(cls.slug)
         with artifacts.replacing_directory(folder / "sounds") as target:
@@ -89,7 +90,8 @@ def write_cards(
         for rank, place in enumerate(places, start=1):
             clip, folder = clips[place], target / f"concept{concept + 1}" / str(rank)
             waveform = source.waveforms([clip])[0]
-            mask = masks(standard[place, 0], found.heatmaps[place], settings["percentile"])[concept]
+            around = explanation.bypass(found.heatmaps[place], standard[place, 0])
+            mask = masks(standard[place, 0], found.heatmaps[place], settings["percentile"], around)[concept]
             sound = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
             folder.mkdir(parents=True)
             for name, samples in {"input": waveform, "concept": sound}.items():
@@ -108,12 +110,21 @@ def explanation_sounds(
     heatmaps: torch.Tensor,
     settings: dict[str, Any],
 ) -> dict[str, torch.Tensor]:
-    """Render a clip's explanation: ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``rest``; each ``[S]``."""
+    """Render a clip's explanation, a sound ``[S]`` each.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``bypass`` where relevance passes the layer by, ``rest``.
+    """
     options = settings["percentile"], settings["inverse"]
     whole = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]
-    concepts = render(frontend, waveform, standard, heatmaps, *options)
-    numbered = {f"concept{number}": sound for number, sound in enumerate(concepts, start=1)}
-    return {"input": waveform, "standard": whole, **numbered, "rest": waveform - whole}
+    around = explanation.bypass(heatmaps, standard)
+    concepts = render(frontend, waveform, standard, heatmaps, *options, around)
+    sounds = {f"concept{number}": sound for number, sound in enumerate(concepts, start=1)}
+    if around is not None:
+        sounds["bypass"] = render(frontend, waveform, standard, torch.cat([around[None], heatmaps]), *options)[0]
+    return {"input": waveform, "standard": whole, **sounds, "rest": waveform - whole}
 
 
 def write_sounds(folder: Path, sounds: dict[str, torch.Tensor], sample_rate: int) -> None:

@@ -39,15 +39,16 @@ def run(job: Job) -> None:
     model = models.of(job)
     source, answered = dataset.of(job), predictions.of(job)
     rules = from_config({"lrp": job.config["lrp"]})
-    found = {cls.slug: basis.load(job.of_class(cls.slug)) for cls in source.classes}
-    size = len(found[source.classes[0].slug].basis)
+    classes = dataset.explained(job.config, source)
+    found = {cls.slug: basis.load(job.of_class(cls.slug)) for cls in classes}
+    size = len(found[classes[0].slug].basis)
     names_of_groups = source.clips["group"].to_numpy(str)
     groups = torch.from_numpy(np.unique(names_of_groups, return_inverse=True)[1])
     level = expected_affinity(size, job.k, job.seed("affinity", size, job.k))
-    progress = job.progress(len(source.classes))
+    progress = job.progress(len(classes))
     rows: list[list[Any]] = []
     objectives: list[list[Any]] = []
-    for done, cls in enumerate(source.classes, start=1):
+    for done, cls in enumerate(classes, start=1):
         pairs, _ = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))
         material = Material(job, cls, pairs["activations"].to(device), pairs["contexts"].to(device))
         members = pairs["clip"].numpy()

@@ -48,7 +48,7 @@ def run(job: Job) -> None:
     chosen = source.split(job.split)
     frontend = LogMel.from_config(job.config)
     architecture = {
-        **job.config["model"],
+        **{key: job.config["model"][key] for key in ("filters", "dense", "dropout")},
         "n_classes": len(source.classes),
         "input_shape": [frontend.n_mels, frontend.n_frames],
     }

@@ -14,7 +14,7 @@ from earmark.tables.study import Study
 from earmark.tables.summary import COLUMNS as COLUMNS
 from earmark.tables.summary import Row, number
 
-METRICS = ("sum_error", "absorbed_share")
+METRICS = ("sum_error", "absorbed_share", "bypass_share")
 
 Measured = dict[tuple[At, str], dict[str, Any]]
 """By place, the seeds of a method apart, and class."""

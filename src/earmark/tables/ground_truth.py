@@ -233,7 +233,7 @@ def measure(study: Study) -> Recovery | None:
     summaries = estimates(study, gathered)
     summaries |= summarise(differences, gathered.clips, study.draws, study.seed, test=True)
     summaries |= _validated(gathered.of(VALIDATION), gathered.clips, study)
-    names = {cls.slug: study.source.object_names(cls) for cls in study.source.classes}
+    names = {cls.slug: study.source.object_names(cls) for cls in study.classes}
     return Recovery(gathered.clips, summaries, names)
 
 

@@ -25,18 +25,21 @@ Measured = dict[str, list[tuple[str, str, float, float]]]
 def measure(study: Study) -> Measured:
     """Read what every trained split came to."""
     found: Measured = {}
+    answers = [cls.slug for cls in study.source.classes]
     for split in study.splits:
         metrics = study.read_json(study.layout.split(split) / "metrics.json")
         counts = confusion(study, split) if metrics else None
         if counts is None:
             continue
-        totals = counts.sum(axis=1)
-        of_class = np.diag(counts) / np.where(totals > 0, totals, np.nan)
         numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-        found[split] = [
-            *((ALL, name, float(value), counts.sum()) for name, value in numbers.items()),
-            *((slug, "test_accuracy", *each) for slug, *each in zip(study.slugs, of_class, totals, strict=True)),
-        ]
+        found[split] = [(ALL, name, float(value), numbers["test_clips"]) for name, value in numbers.items()]
+        if len(counts):  # clips without labels are counted nowhere
+            test = study.source.split(split).test
+            totals = np.array([len(study.source.of_class(test, cls)) for cls in study.source.classes])
+            of_class = np.diag(counts) / np.where(totals > 0, totals, np.nan)
+            found[split] += [
+                (slug, "test_accuracy", *each) for slug, *each in zip(answers, of_class, totals, strict=True)
+            ]
     return found
 
 

@@ -35,7 +35,7 @@ def rows(study: Study, parts: dict[tuple[At, str], Values]) -> Iterator[Row]:
     """Yield a row per place, class, concept and object; of an object without any relevance the part is empty."""
     if not parts:
         return
-    names = {cls.slug: study.source.object_names(cls) for cls in study.source.classes}
+    names = {cls.slug: study.source.object_names(cls) for cls in study.classes}
     for (at, cls), table in parts.items():
         for (concept, place), share in np.ndenumerate(table):
             if place < len(names[cls]):

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from earmark.data import chosen, dataset
-from earmark.data.dataset import DataSet
+from earmark.data.dataset import ClassInfo, DataSet
 from earmark.explainers import explanation
 from earmark.job import Job
 from earmark.plan.config import CHANCE, CONFIGURED
@@ -47,9 +47,14 @@ class Study:
         return f"{self.layout.dataset}, {self.split}"
 
     @property
+    def classes(self) -> list[ClassInfo]:
+        """Those that are explained, in the order of the model's logits."""
+        return dataset.explained(self.config, self.source)
+
+    @property
     def slugs(self) -> list[str]:
-        """The classes, in the order of the model's logits."""
-        return [cls.slug for cls in self.source.classes]
+        """Slugs of the classes."""
+        return [cls.slug for cls in self.classes]
 
     @property
     def methods(self) -> list[str]:

@@ -23,9 +23,9 @@ from earmark.lrp import attributor
 from earmark.plan.config import fill
 from earmark.plan.methods import Method, method_of, methods
 from earmark.store.layout import INPUT_LAYER
-from tests.unit.conftest import Trained
+from tests.unit.conftest import FRONTEND, Trained
 
-LAYER, SIZE, K = "conv2", 8, 2
+LAYER, SIZE, K, SAMPLES = "conv2", 8, 2, FRONTEND.clip_samples
 
 NAMES = [f"{method.name}~3" if method.variants else method.name for method in methods()]
 """Every method, by a seed of its own where it has several."""
@@ -49,8 +49,9 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 def batch_of(trained: Trained, places: slice = slice(None)) -> Batch:
     clips = np.arange(len(trained.inputs))[places] + 100
     inputs = trained.inputs[places]
-    waveforms = torch.linspace(-1, 1, 2048).expand(len(inputs), -1) if len(inputs) else torch.empty(0, 2048)
-    return Batch(clips, waveforms, inputs, trained.targets[places])
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(len(trained.inputs), SAMPLES, generator=generator, dtype=inputs.dtype)
+    return Batch(clips, noise[places] / 4, inputs, trained.targets[places])
 
 
 def state_of(method: Method) -> Subspaces | None:
@@ -72,7 +73,7 @@ def test_its_parts_have_the_shape_of_its_kind(trained, name) -> None:
         assert parts.maps.shape == (len(trained.inputs), count, *trained.model.frontend.grid)
         assert torch.isfinite(parts.maps).all()
     if parts.sounds is not None:
-        assert parts.sounds.shape == (len(trained.inputs), count, 2048)
+        assert parts.sounds.shape == (len(trained.inputs), count, SAMPLES)
         assert torch.isfinite(parts.sounds).all()
     assert all(np.isfinite(value) for value in parts.checks.values())
 

@@ -37,7 +37,7 @@ CONFIG = {
     "cross_validation": True,
     "networks": 1,
     "stability": {"methods": ["drsa"], "draws": 2},
-    "explain": {"clips": 6, "gallery": 1},
+    "explain": {"clips": 6, "gallery": 1, "classes": []},
     "lrp": {},
     "seed": 0,
     "torch_threads": 1,

@@ -137,7 +137,7 @@ def study(tmp_path: Path) -> Study:
 
 def config(k: int, *methods: str) -> dict[str, Any]:
     grid = {"layers": ["conv1"], "methods": list(methods), "k": [k]}
-    return {"grid": grid, "evaluate": {"bootstrap": 50}, "networks": 1, "seed": 0}
+    return {"grid": grid, "explain": {"classes": []}, "evaluate": {"bootstrap": 50}, "networks": 1, "seed": 0}
 
 
 def estimates(study: Study) -> dict[tuple[str, str, str], str]:

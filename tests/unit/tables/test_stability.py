@@ -35,6 +35,7 @@ CONFIG = {
     "grid": {"layers": ["conv4", "conv5"], "methods": ["drsa"], "k": [2]},
     "stability": {"methods": ["drsa"]},
     "evaluate": {"bootstrap": 200},
+    "explain": {"classes": []},
     "seed": 0,
 }
 
