@@ -8,7 +8,7 @@ them, for a gate moves the sum of relevance by little and a convolution that no 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -98,7 +98,7 @@ def conserves(node: Any) -> bool:
 
 
 def uncovered(graph: Graph) -> list[str]:
-    """Name what no rule covers in a network, each with the module in whose forward pass it stands.
+    """Name what no rule covers in a network, with the first module in whose forward pass it stands.
 
     Parameters
     ----------
@@ -110,20 +110,29 @@ def uncovered(graph: Graph) -> list[str]:
     list of str
         Such as ``a softmax in 'encoder.attention' (MultiheadAttention)``; empty if LRP covers all of it.
     """
+    if graph.end is None:
+        return ["logits that autograd cannot follow back to the input (torch.no_grad, detach or NumPy in forward)"]
     owners = graph.owners()
-    found: dict[str, dict[str, None]] = {}  # what is done, by module, in the order of the pass
-    for node in sorted(
-        {node for nodes in graph.readers.values() for node in nodes}, key=lambda node: node._sequence_nr()
-    ):
+    found: dict[tuple[str, ...], list[str]] = {}  # modules by what they do, in the order of the pass
+    what: dict[str, dict[str, None]] = {}
+    nodes = {node for reading in graph.readers.values() for node in reading}
+    for node in sorted(nodes, key=lambda node: node._sequence_nr()):
         owner = owners.get(node)
         if not conserves(node) and not (owner and _by_rule(owner, node)):
-            place = (
-                f"{owner.name!r} ({type(owner.module).__name__})"
-                if owner and owner.name
-                else "the network's own forward"
-            )
-            found.setdefault(place, {})[in_words(operation(node))] = None
-    return [f"{_listed(list(what))} in {place}" for place, what in found.items()]
+            what.setdefault(_place(owner), {})[in_words(operation(node))] = None
+    for place, operations in what.items():
+        found.setdefault(tuple(operations), []).append(place)
+    return [f"{_listed(operations)} in {_few(places)}" for operations, places in found.items()]
+
+
+def _place(owner: Call | None) -> str:
+    """Name the module in whose forward pass an operation stands."""
+    return f"{owner.name!r} ({type(owner.module).__name__})" if owner and owner.name else "the network's own forward"
+
+
+def _few(places: Sequence[str]) -> str:
+    """Name the first of several."""
+    return places[0] if len(places) == 1 else f"{places[0]} and {len(places) - 1} more"
 
 
 def _by_rule(call: Call, node: Any) -> bool:
@@ -135,5 +144,5 @@ def _by_rule(call: Call, node: Any) -> bool:
     return any(isinstance(call.module, kinds) and operation(node) in names for kinds, names in OWN.items())
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

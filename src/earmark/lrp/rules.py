@@ -17,7 +17,7 @@ import abc
 import copy
 import fnmatch
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -92,6 +92,11 @@ class PropagationRule(Hook, abc.ABC):
             return output
         return _SameValue.apply(output.detach(), self.carrier(module, input[0], output))
 
+    @classmethod
+    def made(cls, stabilizer: float, gamma: float) -> PropagationRule:
+        """Make a rule of what a configuration gives."""
+        return cls(stabilizer)
+
     def copy(self) -> PropagationRule:
         """Return a rule of the same parameters for another module."""
         return type(self)(self.stabilizer)
@@ -165,6 +170,11 @@ class Gamma(_Shared):
             modified = torch.where(output < 0, negative, modified)
         return modified
 
+    @classmethod
+    def made(cls, stabilizer: float, gamma: float) -> PropagationRule:
+        """Make a rule of what a configuration gives: gamma counts."""
+        return cls(stabilizer, gamma)
+
     def copy(self) -> Gamma:
         """Return a rule of the same parameters for another module."""
         return type(self)(self.stabilizer, self.gamma, self.signed)
@@ -199,6 +209,11 @@ class GeneralisedGamma(_Shared):
             )
         )
         return torch.where(output < 0, negative, positive)
+
+    @classmethod
+    def made(cls, stabilizer: float, gamma: float) -> PropagationRule:
+        """Make a rule of what a configuration gives: gamma counts."""
+        return cls(stabilizer, gamma)
 
     def copy(self) -> GeneralisedGamma:
         """Return a rule of the same parameters for another module."""
@@ -363,15 +378,15 @@ def _twin(module: nn.Module, modify: Any, bias: bool = True) -> nn.Module:
     return twin
 
 
-NAMED: Mapping[str, Callable[[float, float], PropagationRule]] = {
-    "flat": lambda stabilizer, gamma: Flat(stabilizer),
-    "wsquare": lambda stabilizer, gamma: WSquare(stabilizer),
+NAMED: Mapping[str, type[PropagationRule]] = {
+    "flat": Flat,
+    "wsquare": WSquare,
     "gamma": Gamma,
     "generalised-gamma": GeneralisedGamma,
-    "epsilon": lambda stabilizer, gamma: Epsilon(stabilizer),
-    "pass": lambda stabilizer, gamma: Pass(stabilizer),
+    "epsilon": Epsilon,
+    "pass": Pass,
 }
-"""Rules as configurations name them, made of a stabiliser and gamma."""
+"""Rules as configurations name them."""
 
 
 @dataclass(frozen=True)
@@ -394,8 +409,8 @@ class Rules:
     stabilizer: float
     context: str = "gradient"
 
-    def hook(self, name: str, module: nn.Module) -> PropagationRule:
-        """Return the rule of the layer `name`.
+    def chosen(self, name: str, module: nn.Module) -> tuple[str, float]:
+        """Return rule and gamma of the layer `name`.
 
         Raises
         ------
@@ -403,17 +418,20 @@ class Rules:
             If no pattern fits.
         """
         for pattern, rule, gamma in self.patterns:
-            if fnmatch.fnmatchcase(name, pattern):
-                if rule not in NAMED:
-                    raise EarmarkError(f"unknown LRP rule {rule!r}; there are {', '.join(NAMED)}")
-                hook = NAMED[rule](self.stabilizer, gamma)
-                if isinstance(module, hook.modules):
-                    return hook
+            if rule not in NAMED:
+                raise EarmarkError(f"unknown LRP rule {rule!r}; there are {', '.join(NAMED)}")
+            if fnmatch.fnmatchcase(name, pattern) and isinstance(module, NAMED[rule].modules):
+                return rule, gamma
         wanted = "pass" if isinstance(module, Pass.modules) else "epsilon"
         raise EarmarkError(
             f"no LRP rule covers the module {name!r} ({type(module).__name__}); "
             f"add {{layers: {name}, rule: {wanted}}} to lrp.rules"
         )
+
+    def hook(self, name: str, module: nn.Module) -> PropagationRule:
+        """Make the rule of the layer `name`; it must have one, as in :meth:`chosen`."""
+        rule, gamma = self.chosen(name, module)
+        return NAMED[rule].made(self.stabilizer, gamma)
 
 
 def from_config(block: Mapping[str, Any]) -> Rules:

@@ -92,7 +92,7 @@ class Network:
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Answer inputs ``[B, *I]``: ``[B, C]``."""
-        return self._evaluated(inputs)
+        return self._evaluated(inputs.clone())  # which the network may change in place
 
     def watched(self, inputs: torch.Tensor, layer: str) -> Watched:
         """Return a layer's output ``[B, D, *grid]``, kept in autograd's graph, and the logits ``[B, C]``.
@@ -103,7 +103,7 @@ class Network:
             If there is no such layer.
         """
         place = probed(self._evaluated, inputs[:1]).place(layer, self.layers)
-        return watched(self._evaluated, inputs, place)
+        return watched(self._evaluated, inputs.clone(), place)
 
     def to(self, device: torch.device) -> Network:
         """Copy it to a device."""
@@ -204,4 +204,4 @@ def logits_of(network: nn.Module, logmels: torch.Tensor, device: torch.device) -
     copied = evaluated(network)
     size = batch_size(logmels.shape[1:], device, EVALUATION_BATCH)
     with torch.inference_mode():
-        return torch.cat([copied(part.to(device)).cpu() for part in logmels.split(size)])
+        return torch.cat([copied(part.to(device, copy=True)).cpu() for part in logmels.split(size)])

@@ -80,8 +80,8 @@ class Call:
         The output, or the tensors in it, that depend on the network's input.
     least : float
         Smallest value of a linear module's input; NaN for others.
-    channels : int
-        Size of the output's second axis; 0 without one.
+    shape : tuple of int
+        Of the output; empty if it is no tensor.
     """
 
     name: str
@@ -91,7 +91,12 @@ class Call:
     gives: Value | None
     outputs: tuple[Value, ...]
     least: float
-    channels: int
+    shape: tuple[int, ...]
+
+    @property
+    def channels(self) -> int:
+        """Size of the output's second axis; 0 without one."""
+        return self.shape[1] if len(self.shape) > 1 else 0
 
     @property
     def is_identity(self) -> bool:
@@ -295,10 +300,10 @@ def probed(network: nn.Module, inputs: torch.Tensor) -> Graph:
         begun.append((_values([arguments, named]), least))
 
     def end(name: str, module: nn.Module, output: Any) -> None:
-        channels = output.shape[1] if isinstance(output, torch.Tensor) and output.dim() > 1 else 0
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
         number = sum(call.module is module for call in calls)
         reads, least = begun.pop()
-        calls.append(Call(name, module, number, reads, _value(output), _values(output), least, channels))
+        calls.append(Call(name, module, number, reads, _value(output), _values(output), least, shape))
 
     handles = []
     for name, module in network.named_modules():
@@ -356,12 +361,12 @@ def fused(network: nn.Module, inputs: torch.Tensor) -> tuple[nn.Module, Graph]:
     graph = probed(copied.requires_grad_(False), inputs)
     for module, norm in graph.normalised():
         fuse: Any = fuse_linear_bn_eval if isinstance(module, nn.Linear) else fuse_conv_bn_eval
-        _replace(copied, module, fuse(module, norm))
-        _replace(copied, norm, nn.Identity())
+        replace(copied, module, fuse(module, norm))
+        replace(copied, norm, nn.Identity())
     return copied, graph
 
 
-def _replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put a module in another's place, under every name that it goes by."""
     for name, module in list(network.named_modules(remove_duplicate=False)):
         if module is old:
