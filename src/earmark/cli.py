@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -37,8 +38,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+INPUTS = ((1, 64, 64), (1, 16000))
+"""Shapes of inputs that a network is tried on: a spectrogram, and a second of sound."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage.
+    """Run one stage, or look at a network.
 
     Parameters
     ----------
@@ -51,9 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 1 after a mistake that one sentence on stderr explains.
     """
     options = vars(_parser().parse_args(arguments))
+    call = options.pop("call")
     _log()
     try:
-        _run(**options)
+        call(**options)
     except EarmarkError as error:
         _say(f"earmark: {error}")
         return 1
@@ -90,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     parser.add_argument("--gpus", action=_Gpus, help="show how many GPUs a job can compute on here, 0 or 1, and exit")
-    stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+    stages = parser.add_subparsers(metavar="STAGE", required=True)
+    _add_inspect(stages)
     for name, stage in STAGES.items():
         command = stages.add_parser(name, help=stage.what, description=f"{stage.what[0].upper()}{stage.what[1:]}.")
         command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
@@ -98,7 +105,54 @@ def _parser() -> argparse.ArgumentParser:
         for option in stage.coordinates:
             command.add_argument(f"--{option}", required="default" not in OPTIONS[option], **OPTIONS[option])
         command.add_argument("--config", required=True, metavar="JSON", help="sections of the configuration, as JSON")
+        command.set_defaults(call=functools.partial(_run, name))
     return parser
+
+
+def _add_inspect(commands: Any) -> None:
+    what = "look at a network of your own: its layers, the rules that fit it, and whether LRP can explain it"
+    command = commands.add_parser(
+        "inspect",
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}. It is looked at on noise; exit status 1 if LRP cannot explain it.",
+    )
+    command.add_argument("network", help="my_net.py:build or package.module:build, a function that returns a module")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="safetensors, or a state dict of torch.save")
+    command.add_argument(
+        "--input",
+        type=_shape,
+        metavar="SHAPE",
+        help="of one input, such as 1x128x128; by default the first of "
+        f"{', '.join('x'.join(map(str, shape)) for shape in INPUTS)} that it takes",
+    )
+    command.set_defaults(call=_inspect)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """Read a shape such as 1x128x128."""
+    shape = tuple(int(size) for size in text.split("x"))
+    if min(shape) < 1:
+        raise ValueError(text)
+    return shape
+
+
+def _inspect(network: str, weights: Path | None, input: tuple[int, ...] | None) -> None:
+    """Print what LRP can do with a network; PyTorch is imported for this alone."""
+    from earmark.lrp.inspection import inspected, written
+    from earmark.models import external
+
+    module = external.load_network(network, Path.cwd())
+    if weights is not None:
+        external.load_weights(module, weights)
+    adopted, inputs = external.adopted_on_noise(module, INPUTS if input is None else (input,))
+    found = inspected(adopted.network, inputs)
+    print(written(found), end="")
+    for remark in adopted.remarks:
+        print(f"note: {remark}")
+    if found.faults:
+        outside = methods(lambda method: method.needs_answers_only)
+        others = f"; {', '.join(spelled(outside))} can explain it" if outside else ""
+        raise EarmarkError("; ".join(found.faults) + others)
 
 
 class _Gpus(argparse.Action):

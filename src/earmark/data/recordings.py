@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -257,13 +257,13 @@ def with_folds(recordings: Sequence[Recording], block: Mapping[str, Any], seed: 
         raise EarmarkError("There is no usable recording: all are excluded.")
     most = folder.fold_count(((one.cls, one.group) for one in labelled), asked, adopts(block))
     fewest = folder.FEWEST_FOLDS if asked is None else asked
+    assigned = np.zeros(len(labelled), np.int64)
     if most == 1:
-        assigned = np.zeros(len(labelled), np.int64)
         log.warning("fewer than three groups in a class: what is fitted and what is explained are the same clips, all")
     else:
         assigned = folds.assign([one.cls for one in labelled], [one.group for one in labelled], most, seed, fewest)
     validation, test = map(itertools.cycle, split_folds("main", int(assigned.max()) + 1))
-    source = {"main": iter(assigned), "all-validation": validation, "all-test": test}
+    source: dict[str, Iterator[int]] = {"main": iter(assigned.tolist()), "all-validation": validation, "all-test": test}
     return [dataclasses.replace(one, fold=int(next(source[one.kind]))) if one.usable else one for one in recordings]
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from earmark.lrp.rules import Rules, composite, is_input_independent
+from earmark.lrp.rules import Rules, composite, hooks, is_input_independent
+from earmark.lrp.suggest import suggested
 from earmark.models.base import Model, batch_size
 from earmark.models.graph import fused, watched
 from earmark.sound.base import Frontend
@@ -83,10 +84,10 @@ class Attributor:
     """
 
     def __init__(self, model: Model, rules: Rules, inputs: torch.Tensor, layer: str | None = None) -> None:
-        network, graph = fused(model.network, inputs[:1])
-        self.network = network.requires_grad_(False)
+        self.network, graph = fused(model.network, inputs[:1])
         self.place = None if layer is None else model.place(graph, layer)
-        self.composite = composite(self.network, graph, rules)
+        rules = rules.fitted(model.suggested or suggested(graph, model.frontend.shape))
+        self.composite = composite(hooks(self.network, graph, rules))
         self.ratio = rules.context == "ratio" and layer is not None
         self.frontend = None if is_input_independent(graph, rules) else model.frontend
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from earmark.errors import EarmarkError
 from earmark.job import Job
+from earmark.models import external
 from earmark.models.cnn import build, layer_names
 from earmark.models.gpu import fault
 from earmark.models.graph import Graph, Place, Watched, probed, watched
@@ -42,6 +43,8 @@ class Model(Protocol):
         Channels of every layer that can be explained, by qualified name; a layer's output is ``[B, D, *grid]``.
     multi_label : bool
         Whether several classes can be true of a clip.
+    suggested : sequence of mapping
+        LRP rules that fit the network, entries of ``lrp.rules``; empty where nobody has looked.
     """
 
     @property
@@ -54,6 +57,8 @@ class Model(Protocol):
     def layers(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
     def multi_label(self) -> bool: ...  # noqa: D102
+    @property
+    def suggested(self) -> Sequence[Mapping[str, Any]]: ...  # noqa: D102
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Answer inputs ``[B, *I]``: ``[B, C]``."""
@@ -73,6 +78,8 @@ class Network:
     ----------
     names : mapping of str to str
         Qualified names of the layers that `layers` calls otherwise.
+    suggested : sequence of mapping
+        LRP rules that fit the network, entries of ``lrp.rules``; empty where nobody has looked.
     """
 
     network: nn.Module
@@ -81,6 +88,7 @@ class Network:
     layers: Mapping[str, int]
     multi_label: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
+    suggested: Sequence[Mapping[str, Any]] = ()
     _copy: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -102,7 +110,7 @@ class Network:
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Answer inputs ``[B, *I]``: ``[B, C]``."""
-        return self._evaluated(inputs)
+        return self._evaluated(inputs.clone())  # which the network may change in place
 
     def watched(self, inputs: torch.Tensor, layer: str) -> Watched:
         """Return a layer's output ``[B, D, *grid]``, kept in autograd's graph, and the logits ``[B, C]``.
@@ -113,7 +121,7 @@ class Network:
             If there is no such layer.
         """
         place = self.place(probed(self._evaluated, inputs[:1]), layer)
-        return watched(self._evaluated, inputs, place)
+        return watched(self._evaluated, inputs.clone(), place)
 
     def place(self, graph: Graph, layer: str) -> Place:
         """Find in a graph of the network where a layer's activations are; see :meth:`earmark.models.graph.Graph.place`.
@@ -192,7 +200,7 @@ def save_adopted(
     path : Path
         A ``.safetensors`` file.
     adopted : Network
-        As the user's code made it, before anything is taken off its outputs.
+        As it is explained.
     settings : mapping
         The section ``model`` of the configuration.
     frontend : mapping
@@ -210,6 +218,7 @@ def save_adopted(
         task=settings["task"],
         names=dict(adopted.names),
         layers=dict(adopted.layers),
+        suggested=list(adopted.suggested),
         classes=list(adopted.classes),
         frontend=dict(frontend),
     )
@@ -230,9 +239,12 @@ def load(path: Path) -> Network:
     weights, meta = artifacts.read_tensors(Path(path))
     frontend, classes = LogMel(**meta["frontend"]), tuple(meta["classes"])
     if "network" in meta:
-        network = external.load_network(meta["network"], Path.cwd())
+        network = external.load_network(meta["network"], Path.cwd()).float().cpu().eval()
         network.load_state_dict(weights)
-        return adopted(network.eval(), meta, frontend, classes)
+        if meta["outputs"] == "probabilities":
+            network = external.without_probabilities(network, torch.empty(0, *frontend.shape))
+        told = meta["layers"], meta["task"] == "multi", meta["names"], meta["suggested"]
+        return Network(network, frontend, classes, *told)
     network = build(**meta["architecture"])
     network.load_state_dict(weights)
     layers = dict(zip(layer_names(network), meta["architecture"]["filters"], strict=True))
@@ -268,4 +280,4 @@ def logits_of(network: nn.Module, logmels: torch.Tensor, device: torch.device) -
     copied = evaluated(network)
     size = batch_size(logmels.shape[1:], device, EVALUATION_BATCH)
     with torch.inference_mode():
-        return torch.cat([copied(part.to(device)).cpu() for part in logmels.split(size)])
+        return torch.cat([copied(part.to(device, copy=True)).cpu() for part in logmels.split(size)])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from earmark.errors import EarmarkError
@@ -22,6 +23,28 @@ from earmark.errors import EarmarkError
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+ACTIVATIONS = (
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.LeakyReLU,
+    nn.LogSigmoid,
+    nn.Mish,
+    nn.PReLU,
+    nn.RReLU,
+    nn.SELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Tanh,
+    nn.Tanhshrink,
+)
+"""Functions of each cell by itself whose gradient is not what they pass on; ReLU's is."""
 
 RESHAPING = frozenset(
     f"{name}Backward0"
@@ -53,10 +76,12 @@ class Call:
         Inputs that depend on the network's input.
     gives : Value or None
         The output; None if it is no tensor, or does not depend on the network's input.
+    outputs : tuple of Value
+        The output, or the tensors in it, that depend on the network's input.
     least : float
         Smallest value of a linear module's input; NaN for others.
-    channels : int
-        Size of the output's second axis; 0 without one.
+    shape : tuple of int
+        Of the output; empty if it is no tensor.
     """
 
     name: str
@@ -64,8 +89,14 @@ class Call:
     number: int
     reads: tuple[Value, ...]
     gives: Value | None
+    outputs: tuple[Value, ...]
     least: float
-    channels: int
+    shape: tuple[int, ...]
+
+    @property
+    def channels(self) -> int:
+        """Size of the output's second axis; 0 without one."""
+        return self.shape[1] if len(self.shape) > 1 else 0
 
     @property
     def is_identity(self) -> bool:
@@ -75,7 +106,7 @@ class Call:
     def nodes(self) -> set[Any]:
         """Collect the nodes of autograd's graph that the call adds."""
         found: set[Any] = set()
-        waiting = [] if self.gives is None or self.is_identity else [self.gives.node]
+        waiting = [value.node for value in self.outputs if value not in self.reads]
         while waiting:
             node = waiting.pop()
             if node not in found:
@@ -103,11 +134,14 @@ class Graph:
         Of all modules below the network itself, and of the network if it has none, in the order in which they end.
     readers : dict of Value to set
         Nodes that read a value, of those that the logits depend on.
+    end : Value or None
+        The logits; None if they do not depend on the input.
     """
 
     start: Value
     calls: tuple[Call, ...]
     readers: dict[Value, set[Any]]
+    end: Value | None
 
     @property
     def leaves(self) -> list[Call]:
@@ -121,6 +155,14 @@ class Graph:
     def layers(self) -> dict[str, int]:
         """Channels of every module whose output has some, by qualified name."""
         return {call.name: call.channels for call in self.calls if call.gives and call.channels}
+
+    def owners(self) -> dict[Any, Call]:
+        """Find the innermost call that each node of autograd's graph was made in; nodes of no module have none."""
+        owners: dict[Any, Call] = {}
+        for call in self.calls:  # the inner end first
+            for node in call.nodes():
+                owners.setdefault(node, call)
+        return owners
 
     def input_readers(self) -> list[str]:
         """Name the modules that read the network's input, or the operations where no module does."""
@@ -136,17 +178,29 @@ class Graph:
                 return call
         return None
 
-    def entry(self) -> Call | None:
-        """Find the linear module that alone reads the network's input, whose cells reach it unchanged."""
-        value = self.start
+    def way_in(self) -> list[Call]:
+        """List the modules that the whole input enters by, cell by cell: normalisations, if any, and a linear module.
+
+        Empty where anything else reads the input or changes it.
+        """
+        value, passed = self.start, []
         while True:
             reader = self.sole_reader(value)
-            if reader and isinstance(reader.module, LINEAR):
-                return reader if self._once(reader.module) else None
             nodes = list(self.readers.get(value, ()))
-            if len(nodes) != 1 or nodes[0].name() not in RESHAPING:
-                return None
-            value = Value(nodes[0], 0)
+            if reader and reader.gives and isinstance(reader.module, (*LINEAR, *NORMS)) and self._once(reader.module):
+                passed.append(reader)
+                if isinstance(reader.module, LINEAR):
+                    return passed
+                value = reader.gives
+            elif len(nodes) == 1 and nodes[0].name() in RESHAPING:
+                value = Value(nodes[0], 0)
+            else:
+                return []
+
+    def entry(self) -> Call | None:
+        """Find the linear module that alone reads the network's input; normalisations may stand before it."""
+        passed = self.way_in()
+        return passed[-1] if passed else None
 
     def place(self, layer: str, offered: Iterable[str]) -> Place:
         """Find where a layer's activations are.
@@ -194,13 +248,30 @@ class Graph:
         pairs: list[tuple[nn.Module, nn.Module]] = []
         for call in self.leaves:
             reader = self.sole_reader(call.gives) if isinstance(call.module, LINEAR) else None
-            if reader and isinstance(reader.module, NORMS) and self._once(call.module) and self._once(reader.module):
+            fixed = reader and isinstance(reader.module, NORMS) and reader.module.running_mean is not None
+            if reader and fixed and self._once(call.module) and self._once(reader.module):
                 pairs.append((call.module, reader.module))
         return pairs
 
 
 def _inputs(node: Any) -> list[Value]:
     return [Value(*pair) for pair in node.next_functions if pair[0] is not None]
+
+
+def _tensors(whole: Any) -> Iterator[torch.Tensor]:
+    """List the tensors in nested sequences and mappings."""
+    if isinstance(whole, torch.Tensor):
+        yield whole
+    elif isinstance(whole, Mapping):
+        yield from _tensors(list(whole.values()))
+    elif isinstance(whole, tuple | list):
+        for part in whole:
+            yield from _tensors(part)
+
+
+def _values(whole: Any) -> tuple[Value, ...]:
+    values = (_value(tensor) for tensor in _tensors(whole))
+    return tuple(value for value in values if value)
 
 
 def _value(tensor: Any) -> Value | None:
@@ -225,15 +296,14 @@ def probed(network: nn.Module, inputs: torch.Tensor) -> Graph:
     begun: list[tuple[tuple[Value, ...], float]] = []  # of the calls that have not ended, the innermost last
 
     def begin(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        reads = [_value(argument) for argument in (*arguments, *named.values())]
         least = float(arguments[0].detach().min()) if isinstance(module, LINEAR) else math.nan
-        begun.append((tuple(value for value in reads if value), least))
+        begun.append((_values([arguments, named]), least))
 
     def end(name: str, module: nn.Module, output: Any) -> None:
-        channels = output.shape[1] if isinstance(output, torch.Tensor) and output.dim() > 1 else 0
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
         number = sum(call.module is module for call in calls)
         reads, least = begun.pop()
-        calls.append(Call(name, module, number, reads, _value(output), least, channels))
+        calls.append(Call(name, module, number, reads, _value(output), _values(output), least, shape))
 
     handles = []
     for name, module in network.named_modules():
@@ -248,7 +318,7 @@ def probed(network: nn.Module, inputs: torch.Tensor) -> Graph:
     finally:
         for handle in handles:
             handle.remove()
-    return Graph(start, tuple(calls), _readers(logits))
+    return Graph(start, tuple(calls), _readers(logits), _value(logits))
 
 
 def _readers(logits: torch.Tensor) -> dict[Value, set[Any]]:
@@ -279,20 +349,24 @@ def fused(network: nn.Module, inputs: torch.Tensor) -> tuple[nn.Module, Graph]:
     Returns
     -------
     network : torch.nn.Module
-        The same function of its input, up to rounding; identities stand where batch normalisations stood.
+        The same function of its input, up to rounding, without gradients of its weights; identities stand where batch
+        normalisations stood, and weights that are computed of others (weight norm) are what they come to.
     graph : Graph
         Of the network as it was. Names and numbers of calls hold for the copy too.
     """
     copied = copy.deepcopy(network).eval()
-    graph = probed(copied, inputs)
+    for module in list(copied.modules()):
+        for name in list(getattr(module, "parametrizations", ())):
+            parametrize.remove_parametrizations(module, name)
+    graph = probed(copied.requires_grad_(False), inputs)
     for module, norm in graph.normalised():
         fuse: Any = fuse_linear_bn_eval if isinstance(module, nn.Linear) else fuse_conv_bn_eval
-        _replace(copied, module, fuse(module, norm))
-        _replace(copied, norm, nn.Identity())
+        replace(copied, module, fuse(module, norm))
+        replace(copied, norm, nn.Identity())
     return copied, graph
 
 
-def _replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put a module in another's place, under every name that it goes by."""
     for name, module in list(network.named_modules(remove_duplicate=False)):
         if module is old:

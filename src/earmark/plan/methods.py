@@ -130,6 +130,11 @@ class Method:
         return self.fitted_to in SUBSPACES
 
     @property
+    def needs_answers_only(self) -> bool:
+        """Whether it explains networks that LRP cannot: it has no layer, and is no part of the standard explanation."""
+        return not (self.layered or self.control or "sums_to_standard" in self.promises)
+
+    @property
     def refits(self) -> bool:
         """Whether its basis can be fitted again to other clips, of which nothing but the class is known."""
         return self.fitted_to in ("pairs", "clips")

@@ -1,7 +1,80 @@
-"""Stage ``adopt``: check a trained network of the user's, and store it."""
+"""Stage ``adopt``: check a trained network of the user's on its recordings, and store it."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-def run(job):
-    raise NotImplementedError
+import numpy as np
+
+from earmark.data import dataset
+from earmark.errors import EarmarkError
+from earmark.job import Job
+from earmark.lrp.suggest import suggested
+from earmark.models import base as models
+from earmark.models import external
+from earmark.models.base import Network
+from earmark.models.graph import fused
+from earmark.plan.sentences import choices
+from earmark.sound.logmel import LogMel
+from earmark.store import artifacts
+
+log = logging.getLogger(__name__)
+
+CLIPS = 8
+"""Clips that the network is tried on."""
+
+COLUMNS = ("layer", "module", "channels")
+
+
+def run(job: Job) -> None:
+    """Write ``model.safetensors`` and ``layers.csv``.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``model``, ``frontend``, ``seed``.
+
+    Raises
+    ------
+    EarmarkError
+        If the network cannot be had or cannot be explained, answers another number of classes, or lacks a layer that is
+        named; one sentence that says what to do.
+    """
+    source, settings = dataset.of(job), job.config["model"]
+    frontend = LogMel.from_config(job.config)
+    network = external.load_network(settings["network"], Path.cwd())
+    if settings["weights"] is not None:
+        external.load_weights(network, Path(settings["weights"]).expanduser())
+    clips = np.unique(np.linspace(0, len(source.clips) - 1, CLIPS).round().astype(int))
+    inputs = source.logmel(clips)
+    taken = external.adopted(network, inputs, len(source.classes), settings["outputs"])
+    for remark in taken.remarks:
+        log.warning("%s", remark)
+    model = named(Network.around(taken.network, frontend, [cls.slug for cls in source.classes]), settings)
+    model = replace(model, suggested=suggested(fused(taken.network, inputs)[1], frontend.shape))
+    models.save_adopted(job.layout.model(job.split), model, settings, job.config["frontend"], job.made)
+    rows = [(layer, model.names.get(layer, layer), channels) for layer, channels in model.layers.items()]
+    artifacts.write_csv(job.layout.split(job.split) / "layers.csv", COLUMNS, rows, job.made)
+    log.info("%s: %d layers can be explained", settings["network"], len(rows))
+
+
+def named(model: Network, settings: Mapping[str, Any]) -> Network:
+    """Give layers the names that the configuration has for them, before all others.
+
+    Raises
+    ------
+    EarmarkError
+        If there is no such module, or it gives nothing with channels.
+    """
+    names = dict(settings["layers"])
+    for short, qualified in names.items():
+        if qualified not in model.layers:
+            which = choices(qualified, model.layers)
+            raise EarmarkError(f"model.layers.{short} names {qualified}, which is no layer of the network{which}")
+    own = {short: model.layers[qualified] for short, qualified in names.items()}
+    others = {name: channels for name, channels in model.layers.items() if name not in names.values()}
+    return replace(model, layers={**own, **others}, names=names, multi_label=settings["task"] == "multi")

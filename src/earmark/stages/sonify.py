@@ -115,7 +115,8 @@ def explanation_sounds(
     Returns
     -------
     dict of str to torch.Tensor
-        ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``bypass`` where relevance passes the layer by, ``rest``.
+        ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``rest``; also ``bypass``, where relevance passes the
+        layer by.
     """
     options = settings["percentile"], settings["inverse"]
     whole = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]

@@ -17,7 +17,9 @@ SPLIT = Split("main", *(np.array(clips) for clips in ([0, 1, 2, 3, 4], [], [5]))
 
 def source() -> SimpleNamespace:
     return SimpleNamespace(
-        labelled=True, layout=SimpleNamespace(dataset="demo"), of_class=lambda clips, cls: clips[CLASSES[clips] == cls.index]
+        labelled=True,
+        layout=SimpleNamespace(dataset="demo"),
+        of_class=lambda clips, cls: clips[CLASSES[clips] == cls.index],
     )
 
 

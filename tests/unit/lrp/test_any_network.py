@@ -245,6 +245,8 @@ class Entered(nn.Module):
             case "operation":
                 h = self.stem(x) + x
             case "changed":
+                h = self.stem(2 * x)
+            case "normalised":
                 h = self.stem(self.norm(x))
             case "reshaped":
                 h = self.stem(x.transpose(2, 3).reshape(-1, 1, 8, 8))
@@ -269,11 +271,22 @@ def test_a_first_layers_rule_needs_the_input_to_itself_and_unchanged(rule: str, 
     torch.testing.assert_close(found.sum(dim=(1, 2, 3)), logits, rtol=1e-5, atol=1e-7)
 
 
-def test_cells_may_be_reshaped_before_the_first_layer() -> None:
-    model = model_of(drawn(Entered("reshaped"), biases=False), 1, 8, 8)
+@pytest.mark.parametrize("how", ["reshaped", "normalised"])
+def test_cells_may_be_reshaped_and_normalised_before_the_first_layer(how: str) -> None:
+    model = model_of(drawn(Entered(how), biases=False), 1, 8, 8)
     found = heatmaps(model, IMAGES, TARGETS, rules_of("flat"))
     logits = model.logits(IMAGES).gather(1, TARGETS[:, None])[:, 0]
     torch.testing.assert_close(found.sum(dim=(1, 2, 3)), logits, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("rule", ["flat", "wsquare"])
+def test_a_normalisation_of_the_input_is_a_part_of_the_front_end(rule: str) -> None:
+    network = drawn(Entered("normalised"))
+    behind = drawn(Entered("normalised"))
+    behind.norm = nn.Identity()
+    found = heatmaps(model_of(network, 1, 8, 8), IMAGES, TARGETS, rules_of(rule))
+    expected = heatmaps(model_of(behind, 1, 8, 8), network.norm(IMAGES).detach(), TARGETS, rules_of(rule))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_gamma_of_signed_activations_is_refused_wherever_they_are() -> None:

@@ -1,0 +1,58 @@
+"""Rules that fit a network, for those who do not want to choose them."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from earmark.models.graph import ACTIVATIONS, LINEAR, Graph
+
+GAMMA = 0.25
+
+
+def suggested(graph: Graph, shape: Sequence[int]) -> list[dict[str, Any]]:
+    """Choose a rule for every module that needs one.
+
+    Flat where an input of two dimensions, a spectrogram, enters by one linear module; gamma for other convolutions
+    whose inputs are non-negative on the probe; epsilon for the rest; activations other than ReLU pass relevance on.
+
+    Parameters
+    ----------
+    graph : Graph
+        Who reads what in the network.
+    shape : sequence of int
+        Of an input, ``*I``.
+
+    Returns
+    -------
+    list of dict
+        Entries as ``lrp.rules`` of a configuration takes them.
+    """
+    linear = list(dict.fromkeys(call.name for call in graph.leaves if isinstance(call.module, LINEAR)))
+    entry = graph.entry()
+    first = entry.name if entry is not None and len(shape) == 3 else None
+    signed = {call.name for call in graph.leaves if not call.least >= 0}  # NaN where it is no linear module
+    kinds = {call.name: call.module for call in graph.leaves}
+    gamma = [name for name in linear if name != first and name not in signed and not isinstance(kinds[name], nn.Linear)]
+    entries: list[dict[str, Any]] = [{"layers": first, "rule": "flat"}] if first is not None else []
+    others = [name for name in linear if name not in (first, *gamma)]
+    entries += [{"layers": pattern, "rule": "gamma", "gamma": GAMMA} for pattern in patterns(gamma, others)]
+    if others:
+        entries.append({"layers": "*", "rule": "epsilon"})
+    if any(isinstance(module, ACTIVATIONS) for module in kinds.values()):
+        entries.append({"layers": "*", "rule": "pass"})
+    return entries
+
+
+def patterns(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Write names as shell patterns, any numbers in them at once, where these fit none of the others."""
+    found: list[str] = []
+    for name in names:
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in found):
+            wide = re.sub(r"\d+", "*", name)
+            found.append(name if any(fnmatch.fnmatchcase(other, wide) for other in others) else wide)
+    return found

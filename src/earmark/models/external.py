@@ -1,0 +1,435 @@
+"""A user's own network: found, given its weights, and checked on a few inputs before anything is explained.
+
+The user's module is the only code of theirs that runs; weights are read as tensors, never as pickled objects.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import inspect
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from earmark.errors import EarmarkError
+from earmark.models.graph import LINEAR, Graph, probed, replace
+
+PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
+"""What makes probabilities of logits, at the end of a network."""
+
+NOISE = 4
+"""Inputs that a network is tried on where there are no recordings."""
+
+NAMED = 3
+"""Keys of a kind that a sentence names."""
+
+
+class InputError(EarmarkError):
+    """Inputs of this shape are none for the network."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A network that can be explained, and what was done to it.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+        In evaluation mode, float32, on the CPU; answers inputs ``[B, *I]`` with logits ``[B, C]``.
+    remarks : tuple of str
+        A sentence each.
+    """
+
+    network: nn.Module
+    remarks: tuple[str, ...]
+
+
+def load_network(network: str, folder: Path) -> nn.Module:
+    """Call the function that makes a user's network.
+
+    Parameters
+    ----------
+    network : str
+        ``my_net.py:build``, the file relative to `folder`, or ``package.module:build`` of an installed package: a
+        function without arguments that returns a module.
+    folder : Path
+        Where the configuration stands.
+
+    Raises
+    ------
+    EarmarkError
+        If there is no such file, module or function, or it does not make a module.
+    """
+    source, _, name = network.rpartition(":")
+    if not source or not name:
+        raise EarmarkError(
+            f"the network {network!r} must name a function, as in my_net.py:build or package.module:build"
+        )
+    with _importing(folder / source if source.endswith(".py") else None):
+        module = _file(folder / source) if source.endswith(".py") else _installed(source)
+        return _built(getattr(module, name, None), network, source, name)
+
+
+def _built(build: Any, network: str, source: str, name: str) -> nn.Module:
+    if not callable(build):
+        raise EarmarkError(f"{source} has no function {name}; write one that returns your network")
+    wanted = _wanted(build)
+    if wanted:
+        raise EarmarkError(
+            f"{network} needs the arguments {', '.join(wanted)}; write a function without arguments that calls it"
+        )
+    try:
+        built = build()
+    except Exception as error:
+        raise EarmarkError(f"{network} fails: {_first_line(error)}") from error
+    if not isinstance(built, nn.Module):
+        raise EarmarkError(f"{network} must return a torch.nn.Module, not a {type(built).__name__}")
+    return built
+
+
+def _wanted(build: Any) -> list[str]:
+    """List the arguments without which a function cannot be called."""
+    kinds = inspect.Parameter
+    return [
+        name
+        for name, given in inspect.signature(build).parameters.items()
+        if given.default is kinds.empty and given.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
+    ]
+
+
+@contextmanager
+def _importing(path: Path | None) -> Iterator[None]:
+    """Let a file import what lies beside it."""
+    before = list(sys.path)
+    if path is not None:
+        sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise EarmarkError(f"there is no file '{path}' to read the network from; name it relative to the configuration")
+    name = f"network_of_{path.stem}"  # a file may be called as a package is
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise EarmarkError(f"'{path}' cannot be imported: {_first_line(error)}") from error
+    return module
+
+
+def _installed(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise EarmarkError(
+            f"the module {name} cannot be imported: {_first_line(error)}; install it, or name a file: my_net.py:build"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Give a network its weights, all of them and no others.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network; its parameters and buffers are overwritten.
+    path : Path
+        A safetensors file, or a state dict written by ``torch.save``, also inside a checkpoint, and with a prefix that
+        all keys share.
+
+    Raises
+    ------
+    EarmarkError
+        If the file is missing, holds something else than tensors, or does not fit.
+    """
+    if not path.is_file():
+        raise EarmarkError(f"there is no file '{path}' to read weights from; name it relative to the configuration")
+    weights = _unprefixed(_state_dict(_saved(path), path), module.state_dict())
+    faults = _misfits(weights, module.state_dict())
+    if faults:
+        raise EarmarkError(f"the weights in '{path}' do not fit the network: {'; '.join(faults)}")
+    module.load_state_dict(weights)
+
+
+def _saved(path: Path) -> Any:
+    """Read a file of weights, whatever is in it."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        _refuse_torchscript(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except EarmarkError:
+        raise
+    except safetensors.SafetensorError as error:
+        raise EarmarkError(f"'{path}' is no safetensors file: {_first_line(error)}") from error
+    except Exception as error:
+        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+            raise EarmarkError(
+                f"'{path}' is neither a safetensors file nor a state dict that torch.save wrote: {_first_line(error)}"
+            ) from error
+        raise EarmarkError(
+            f"'{path}' holds a pickled module or other objects, and reading those runs code; if you trust it, write "
+            f"its weights alone: import torch; saved = torch.load({path.name!r}, 'cpu', weights_only=False); "
+            f"torch.save(saved['state_dict'] if isinstance(saved, dict) else saved.state_dict(), 'weights.pt')"
+        ) from error
+
+
+def _refuse_torchscript(path: Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("constants.pkl") for name in archive.namelist()):
+                raise EarmarkError(
+                    f"'{path}' is a TorchScript archive, in which modules cannot be explained; write its weights alone "
+                    f"and name a function that makes the network: import torch; "
+                    f"torch.save(torch.jit.load({path.name!r}, map_location='cpu').state_dict(), 'weights.pt')"
+                )
+
+
+def _state_dict(saved: Any, path: Path) -> Mapping[str, torch.Tensor]:
+    """Find the weights in what was saved: it is they, or one of its entries is."""
+    if _is_state_dict(saved):
+        return saved
+    entries = {key: entry for key, entry in saved.items() if _is_state_dict(entry)} if isinstance(saved, dict) else {}
+    if "state_dict" in entries or len(entries) == 1:
+        return entries.get("state_dict", next(iter(entries.values())))
+    held = f"several, {', '.join(map(str, entries))}: save" if entries else "none: save"
+    raise EarmarkError(f"'{path}' must hold one state dict, and holds {held} network.state_dict() by itself")
+
+
+def _is_state_dict(saved: Any) -> bool:
+    return isinstance(saved, dict) and bool(saved) and all(isinstance(entry, torch.Tensor) for entry in saved.values())
+
+
+def _unprefixed(weights: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Take off names that all weights share and the network's own do not, such as ``module.`` or ``model.``."""
+    heads = {key.partition(".")[0] for key in weights}
+    if len(heads) != 1 or heads == {key.partition(".")[0] for key in own} or any("." not in key for key in weights):
+        return weights
+    return _unprefixed({key.partition(".")[2]: weight for key, weight in weights.items()}, own)
+
+
+def _misfits(weights: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> list[str]:
+    """Say which keys are missing, unknown, or of another shape."""
+    shapes = [
+        f"{key} is {_shape(weights[key])} instead of {_shape(own[key])}"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    found = {
+        "missing": [key for key in own if key not in weights],
+        "unknown": [key for key in weights if key not in own],
+        "of another shape": shapes,
+    }
+    return [f"{what}: {_some(keys)}" for what, keys in found.items() if keys]
+
+
+def _some(keys: list[str]) -> str:
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return ", ".join(keys[:NAMED]) + more
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def adopted(network: nn.Module, inputs: torch.Tensor, n_classes: int | None = None, outputs: str = "logits") -> Adopted:
+    """Copy a network for explanation, and check what it answers.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network; left untouched.
+    inputs : torch.Tensor
+        A few inputs, ``[B, *I]``, float32 on the CPU.
+    n_classes : int or None
+        How many logits there must be; None: any number.
+    outputs : {"logits", "probabilities"}
+        What it answers with; of probabilities the last sigmoid or softmax is taken off.
+
+    Raises
+    ------
+    EarmarkError
+        If it cannot be copied, cannot take the inputs, or answers what no explanation can start from.
+    """
+    copied = _copy(network)
+    remarks = _moved(copied)
+    copied.float().cpu().eval()
+    logits = answers(copied, inputs, n_classes)
+    graph = probed(_copy(copied).requires_grad_(False), inputs[:1])
+    if outputs == "probabilities":
+        copied = without_probabilities(copied, inputs[:1])
+        logits = answers(copied, inputs, n_classes)
+    elif _are_probabilities(logits, graph):
+        raise EarmarkError(
+            "all that the network answers lies between 0 and 1, as probabilities do and logits do not; write "
+            "outputs: probabilities where its last module is a sigmoid or softmax, else let it return its logits"
+        )
+    return Adopted(copied, tuple(remarks + _changes(copied, inputs)))
+
+
+def adopted_on_noise(network: nn.Module, shapes: Sequence[tuple[int, ...]]) -> tuple[Adopted, torch.Tensor]:
+    """Copy a network for explanation, checked on noise of the first shape that it takes.
+
+    Returns
+    -------
+    adopted : Adopted
+        As of :func:`adopted`.
+    inputs : torch.Tensor
+        The noise, ``[4, *I]``.
+
+    Raises
+    ------
+    EarmarkError
+        If it takes none of the shapes, or for what :func:`adopted` does.
+    """
+    refused: list[str] = []
+    for shape in shapes:
+        inputs = torch.randn(NOISE, *shape, generator=torch.Generator().manual_seed(0))
+        try:
+            return adopted(network, inputs), inputs
+        except InputError as error:
+            refused.append(str(error))
+    raise InputError(f"{'; '.join(refused)}; name the shape of an input, as in --input 1x128x128")
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:
+        raise EarmarkError(
+            f"the network cannot be copied: {_first_line(error)}; "
+            "use torch.nn.utils.parametrizations for weight norm, and keep no computed tensors in modules"
+        ) from error
+
+
+def _moved(network: nn.Module) -> list[str]:
+    """Say what changes where a network goes to the CPU and to float32."""
+    tensors = [*network.parameters(), *network.buffers()]
+    kinds = {tensor.dtype for tensor in tensors if tensor.is_floating_point()} - {torch.float32}
+    devices = {tensor.device.type for tensor in tensors} - {"cpu"}
+    names = sorted(str(kind).removeprefix("torch.") for kind in kinds) + sorted(devices)
+    return [f"the network was in {' and '.join(names)} and is computed in float32 on the CPU"] if names else []
+
+
+def answers(network: nn.Module, inputs: torch.Tensor, n_classes: int | None = None) -> torch.Tensor:
+    """Evaluate a network on copies of inputs ``[B, *I]``, and check that what it answers can be explained.
+
+    Returns
+    -------
+    torch.Tensor
+        Logits ``[B, C]``.
+
+    Raises
+    ------
+    EarmarkError
+        If it fails, its answer is no ``[B, C]`` of finite numbers or has not `n_classes`, or the same input gets
+        another answer the next time, or in other company.
+    """
+    first, second, alone = (_answer(network, part) for part in (inputs, inputs, inputs[:1]))
+    if n_classes not in (None, first.shape[1]):
+        raise EarmarkError(
+            f"the network answers {first.shape[1]} numbers and {n_classes} classes are named; "
+            "list the classes in the order of its logits"
+        )
+    if any(module.training for module in network.modules()):
+        raise EarmarkError("the network's forward puts modules into training mode; take the call of train() out of it")
+    if not torch.isfinite(first).all():
+        raise EarmarkError(
+            "the network answers NaN or infinity; check its weights, and that its inputs are scaled as in training"
+        )
+    if not torch.allclose(first, second, rtol=1e-4, atol=1e-6):
+        raise EarmarkError(
+            "the network answers the same input differently each time; "
+            "let functional dropout follow self.training, and draw no random numbers in forward"
+        )
+    if not torch.allclose(first[:1], alone, rtol=1e-3, atol=1e-3 * float(first.abs().max())):
+        raise EarmarkError(
+            "the network's answer to an input depends on what else is in the batch; "
+            "normalise each input by itself, and by kept statistics in evaluation mode"
+        )
+    return first
+
+
+@torch.no_grad()
+def _answer(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    shape = "x".join(map(str, inputs.shape[1:]))
+    try:
+        answer = network(inputs.clone())
+    except Exception as error:
+        raise InputError(
+            f"the network cannot take inputs of {shape} (a batch is {list(inputs.shape)}): {_first_line(error)}"
+        ) from error
+    if not isinstance(answer, torch.Tensor):
+        raise EarmarkError(
+            f"the network must answer with one tensor of logits [B, classes], not a {type(answer).__name__}"
+        )
+    if answer.dim() != 2 or len(answer) != len(inputs):
+        raise EarmarkError(
+            f"the network must answer inputs {list(inputs.shape)} with logits [{len(inputs)}, classes], "
+            f"not {list(answer.shape)}"
+        )
+    return answer.float()
+
+
+def without_probabilities(network: nn.Module, inputs: torch.Tensor) -> nn.Module:
+    """Copy a network without the module that makes probabilities of its logits.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In evaluation mode; left untouched.
+    inputs : torch.Tensor
+        As for :func:`earmark.models.graph.probed`.
+
+    Raises
+    ------
+    EarmarkError
+        If its last module makes none.
+    """
+    graph = probed(_copy(network).requires_grad_(False), inputs)
+    last = next((call for call in reversed(graph.leaves) if call.gives and call.gives == graph.end), None)
+    once = last is not None and sum(call.name == last.name for call in graph.calls) == 1
+    if last is None or not last.name or not once or not isinstance(last.module, PROBABILITIES):
+        raise EarmarkError(
+            "outputs: probabilities needs a network whose last module, called once, is a Sigmoid, Softmax or "
+            "LogSoftmax; let it return its logits and write outputs: logits"
+        )
+    copied = _copy(network)
+    replace(copied, copied.get_submodule(last.name), nn.Identity())
+    return copied
+
+
+def _are_probabilities(logits: torch.Tensor, graph: Graph) -> bool:
+    """Whether all answers lie in [0, 1], and not by chance: a linear module gives logits."""
+    linear = any(call.gives and call.gives == graph.end for call in graph.leaves if isinstance(call.module, LINEAR))
+    return bool(((logits >= 0) & (logits <= 1)).all()) and not linear
+
+
+def _changes(network: nn.Module, inputs: torch.Tensor) -> list[str]:
+    """Say whether a network writes over its input."""
+    given = inputs.clone()
+    with torch.no_grad():
+        network(given)
+    return [] if torch.equal(given, inputs) else ["the network writes over its input, and gets a copy of it each time"]
