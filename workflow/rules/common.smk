@@ -170,6 +170,11 @@ LOGMEL = f"{DATASET}/logmel.safetensors"
 DIGESTS = Path(".snakemake/recordings")
 
 
+def history(dataset):
+    """Name the learning curve of a model, which an adopted one has not."""
+    return [] if adopts(config["datasets"][dataset]) else ["history.csv"]
+
+
 def one_of(names):
     """Return a wildcard constraint that only the given names meet."""
     return "|".join(map(re.escape, names)) or "(?!)"

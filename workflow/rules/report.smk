@@ -76,7 +76,7 @@ rule draw:
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,
             split=datasets.splits(planned_folds(wildcards.dataset)),
-            name=("history.csv", "confusion.csv"),
+            name=["confusion.csv", *history(wildcards.dataset)],
         ),
         heatmaps=lambda wildcards: grid(
             wildcards.dataset,

@@ -85,7 +85,7 @@ rule predict:
         index=INDEX,
         logmel=LOGMEL,
         model=f"{MODEL}/model.safetensors",
-        history=lambda wildcards: [] if wildcards.dataset in ADOPTED else expand(f"{MODEL}/history.csv", **wildcards),
+        history=lambda wildcards: [f"{MODEL}/{name}" for name in history(wildcards.dataset)],
         code=code("stages.predict"),
     output:
         predictions=PREDICTIONS,

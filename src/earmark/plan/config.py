@@ -194,7 +194,7 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
     """Return a valid value with the schema's defaults for what it leaves out."""
     if schema.get("type") == "integer":
         return int(value)  # JSON Schema takes 4.0 for an integer
-    if "items" in schema and value is not None:
+    if "items" in schema and isinstance(value, list):
         return [_filled(item, schema["items"]) for item in value]
     if "properties" not in schema:
         return copy.deepcopy(value)
