@@ -20,7 +20,7 @@ from earmark.data.dataset import split_folds
 from earmark.data.decode import NOTHING, Decoded, decode
 from earmark.errors import EarmarkError
 from earmark.plan import folder
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
 from earmark.store import artifacts
 from earmark.store.layout import Layout, composed
 
@@ -162,7 +162,9 @@ def in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Record
     ]
 
 
-def described(recording: Recording, content: Decoded, samples: np.ndarray, frontend: LogMel, offset: int) -> Recording:
+def described(
+    recording: Recording, content: Decoded, samples: np.ndarray, frontend: Frontend, offset: int
+) -> Recording:
     """Complete a recording by what its file holds."""
     missing = max(frontend.clip_samples - len(samples), 0)
     status, reason, stored = "ok", content.remark, len(samples) + missing

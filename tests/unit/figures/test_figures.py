@@ -42,7 +42,7 @@ def test_explanation_grid_shows_what_it_says(front):
         assert [title.startswith(("standard", "concept")) for title in titles] == [line == 0] * 4
     axis = panels[0]
     labels = {label.get_text(): tick for label, tick in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
-    centres = front.mel_frequencies.numpy()
+    centres = front.frequencies.numpy()
     assert np.interp(labels["1000"], np.arange(16), centres) == pytest.approx(1000, rel=1e-6)
     left, right, bottom, top = axis.images[0].get_extent()
     assert (bottom, top) == (-0.5, 15.5)

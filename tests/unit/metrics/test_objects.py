@@ -48,7 +48,7 @@ def test_a_cell_belongs_to_the_object_that_dominates_it() -> None:
     cells = object_cells(FRONTEND, stems.sum(dim=1), stems)
     assert cells.shape == (1, 3, 16, 16)
     assert int(cells.sum(dim=1).max()) == 1
-    centres = FRONTEND.mel_frequencies
+    centres = FRONTEND.frequencies
     for number, hertz in enumerate((600.0, 3000.0)):
         band = int((centres - hertz).abs().argmin())
         assert bool(cells[0, number, band].all())
