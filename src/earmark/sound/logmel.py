@@ -62,8 +62,8 @@ class LogMel(Spectrogram):
     hop: int
     n_mels: int
     n_frames: int
-    offset: float
-    floor: float
+    offset: float = 1e-7
+    floor: float = -4.0
     mel_scale: str = "htk"
     area_norm: bool = False
     f_min: float = 0.0
