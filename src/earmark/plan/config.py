@@ -41,6 +41,10 @@ CROSSED = 2
 """Methods of a grid that classes are crossed by, besides a control, where `evaluate.cross` leaves it to the grid."""
 
 
+WIDEST = {"hamming": 1.0, "hann": 0.75}
+"""Largest hop, as a part of the window, whose frames still give every sample back."""
+
+
 @functools.cache
 def load_schema() -> dict[str, Any]:
     """Read the JSON Schema (draft 2020-12) of the configuration; the result is shared, not to be changed."""
@@ -295,11 +299,12 @@ def _check_ranges(where: str, augment: Mapping[str, Any]) -> None:
 
 def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:
     """Check that frames cover a clip, and that frequencies and rows are there."""
-    n_fft, hop, window = (frontend[key] for key in ("n_fft", "hop", "window"))
-    widest = n_fft // 2 if window == "hann" or frontend["kind"] == "waveform" else n_fft
-    if hop > widest:
-        half = "half of " if widest < n_fft else ""
-        raise EarmarkError(f"{where}.hop = {hop} must be at most {half}n_fft, {widest}, so that no sample is lost")
+    n_fft, hop = frontend["n_fft"], frontend["hop"]
+    widest = WIDEST[frontend["window"]]
+    if hop > widest * n_fft:
+        raise EarmarkError(
+            f"{where}.hop = {hop} must be at most {widest * n_fft:g}, {widest:.0%} of n_fft, so that no sample is lost"
+        )
     if frontend["kind"] == "waveform":
         return
     samples = (frontend["n_frames"] - 1) * hop

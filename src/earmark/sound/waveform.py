@@ -33,7 +33,7 @@ class Waveform(Framed):
     n_fft : int
         Samples of the grid's window and Fourier transform, even.
     hop : int
-        Samples between two frames of the grid, at most half the window.
+        Samples between two frames of the grid.
     window : {"hamming", "hann"}
         Of the grid, periodic.
     peak_scaling : bool

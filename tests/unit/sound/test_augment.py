@@ -59,6 +59,20 @@ def test_switched_off_it_is_the_front_end_to_the_last_bit():
     assert torch.equal(logmels(FRONTEND, clips, augment.unchanged(3)), FRONTEND(clips))
 
 
+@pytest.mark.parametrize("spectrum", ["magnitude", "power"])
+def test_log_mels_of_any_kind_are_changed_as_their_waveforms(spectrum: str):
+    settings = {"window": "hann", "spectrum": spectrum, "compression": "db", "mel_scale": "slaney", "area_norm": True}
+    front = dataclasses.replace(FRONTEND, **settings, padding="constant", mean=-20.0, std=10.0)
+    clips = hiss(2)
+    assert torch.equal(logmels(front, clips, augment.unchanged(2)), front(clips))
+    quieter = logmels(front, clips, one(2, gain=0.5))
+    assert torch.allclose(quieter, front(clips) + 20 * math.log10(0.5) / 10, atol=1e-4)
+    twice = logmels(front, tone(700.0), one(pitch=2.0))
+    assert abs(int(twice[0, 0].mean(dim=1).argmax()) - int(front(tone(1400.0))[0, 0].mean(dim=1).argmax())) <= 1
+    noisy = logmels(front, clips, one(2, noise=1.0), noise(front, torch.Generator().manual_seed(1)))
+    assert float((noisy - front(clips)).mean()) * 10 == pytest.approx(10 * math.log10(2), abs=0.5)
+
+
 def test_gain_is_exact_after_normalisation():
     plain = FRONTEND(hiss())
     changed = logmels(FRONTEND, 0.1 * hiss(), one(gain=10 ** (-9 / 20)))

@@ -29,6 +29,8 @@ SETTINGS = {
     "cropped spectrogram": {"kind": "stft", "n_fft": 256, "hop": 128, "window": "hann", "n_bins": 50}
     | {"layout": "time-frequency", "compression": "log1p", "mean": 0.5, "std": 2.0},
     "waveform": {"kind": "waveform", "n_samples": 8000, "sample_rate": 8000},
+    "frames far apart": {"kind": "stft", "n_fft": 256, "hop": 192, "window": "hann"},
+    "a waveform's frames far apart": {"kind": "waveform", "n_samples": 8100, "n_fft": 256, "hop": 256},
     "waveform of odd length": {"kind": "waveform", "n_samples": 8001, "window": "hann", "peak_scaling": False},
 }
 """Sections ``frontend``."""

@@ -25,10 +25,12 @@ def drawn_waves(samples: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor
     return torch.randn(2, 3, 1, samples, generator=generator, dtype=torch.float64).unbind()
 
 
-@pytest.mark.parametrize("window", ["hamming", "hann"])
+@pytest.mark.parametrize(
+    ("window", "hop"), [("hamming", 128), ("hann", 128), ("hann", 60), ("hann", 192), ("hamming", 256)]
+)
 @pytest.mark.parametrize("samples", LENGTHS)
-def test_cells_sum_to_the_relevance_of_samples(samples: int, window: str) -> None:
-    frontend = Waveform(8000, samples, window=window)
+def test_cells_sum_to_the_relevance_of_samples(samples: int, window: str, hop: int) -> None:
+    frontend = Waveform(8000, samples, hop=hop, window=window)
     inputs, contexts = drawn_waves(samples)
     cells, parts = frontend.relevance(inputs, contexts), frontend.sample_relevance(inputs, contexts)
     assert cells.shape == (3, *frontend.grid)
