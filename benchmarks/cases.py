@@ -444,13 +444,13 @@ def sound(setting: Setting) -> list[Row]:
         met=speed >= 500,
         agreement=f"{speed:.0f}x real time",
         # the limits are those of all threads: one core has its share
-        flops=setting.threads * frames * (transform + 2 * frontend.n_mels * frontend.n_bins),
-        traffic=frames * 4.0 * (frontend.hop + 6 * frontend.n_bins + 2 * frontend.n_mels),
+        flops=setting.threads * frames * (transform + 2 * frontend.n_mels * frontend.spectrum_bins),
+        traffic=frames * 4.0 * (frontend.hop + 6 * frontend.spectrum_bins + 2 * frontend.n_mels),
     )
     generator = torch.Generator().manual_seed(6)
     maps = torch.randn(K, frontend.n_mels, frontend.n_frames, generator=generator)
     (took,) = setting.median(lambda: render(frontend, batch[0], maps.sum(dim=0), maps))
-    cells = frontend.n_bins * frontend.n_frames
+    cells = frontend.spectrum_bins * frontend.n_frames
     concepts = _row(
         setting,
         f"sonification, K {K}, {frontend.clip_seconds:.2f} s",

@@ -62,6 +62,14 @@ class Cells:
         """Cell by cell."""
         return inputs * contexts
 
+    def spread(self, cells: torch.Tensor) -> torch.Tensor:
+        """Cell by cell."""
+        return cells
+
+    def gathered(self, maps: torch.Tensor) -> torch.Tensor:
+        """Cell by cell."""
+        return maps
+
 
 def model_of(network: nn.Module, *shape: int) -> Network:
     """Make a model of a network with inputs [B, *shape], [B, 1, 32, 32] by default."""

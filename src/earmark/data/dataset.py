@@ -21,6 +21,8 @@ from earmark.store.layout import Layout, composed
 if TYPE_CHECKING:
     import torch
 
+    from earmark.sound.base import Frontend
+
 FULL_SCALE = 32768.0
 """16-bit samples are divided by it."""
 
@@ -92,7 +94,7 @@ def split_folds(name: str, n_folds: int) -> tuple[list[int], list[int]]:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Read access to everything that `ingest` wrote. Samples and spectrograms stay on disk.
+    """Read access to everything that `ingest` wrote. Samples and inputs stay on disk.
 
     A clip is named by its row in `clips`, a recording by its row in `manifest`.
 
@@ -131,11 +133,20 @@ class DataSet:
         """Read clips at their recorded level: float32 ``[B, S]`` in [-1, 1]."""
         return self._read(self._column("offset", clips))
 
-    def logmel(self, clips: Rows) -> torch.Tensor:
-        """Read the clips' log-mel spectrograms: float32 ``[B, 1, F, T]``."""
-        import torch  # here and below: who only chooses clips is spared it
+    @functools.cached_property
+    def frontend(self) -> Frontend:
+        """What makes inputs of its clips."""
+        from earmark.sound.kinds import from_settings  # here and below: who only chooses clips is spared torch
 
-        return self._logmel[torch.from_numpy(_rows(clips))]
+        return from_settings(artifacts.read_metadata(self.layout.logmel)["frontend"])
+
+    def inputs(self, clips: Rows) -> torch.Tensor:
+        """Read what networks get of clips, or make it where it is not stored: float32 ``[B, *I]``."""
+        import torch
+
+        if self._stored_inputs is None:
+            return self.frontend(self.waveforms(clips))
+        return self._stored_inputs[torch.from_numpy(_rows(clips))]
 
     def targets(self, clips: Rows) -> torch.Tensor:
         """Class index of clips: int64 ``[B]``."""
@@ -256,8 +267,8 @@ class DataSet:
         return np.load(self.layout.clips, mmap_mode="r")
 
     @functools.cached_property
-    def _logmel(self) -> torch.Tensor:
-        return artifacts.read_tensors(self.layout.logmel)[0]["logmel"]  # mapped: rows are read when asked for
+    def _stored_inputs(self) -> torch.Tensor | None:
+        return artifacts.read_tensors(self.layout.logmel)[0].get("logmel")  # mapped: rows are read when asked for
 
     @functools.cached_property
     def _stems(self) -> np.ndarray | None:

@@ -21,7 +21,7 @@ from earmark.data.decode import NOTHING, Decoded, decode
 from earmark.errors import EarmarkError
 from earmark.plan import folder
 from earmark.plan.methods import adopts
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
 from earmark.store import artifacts
 from earmark.store.layout import Layout, composed
 
@@ -163,7 +163,9 @@ def in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Record
     ]
 
 
-def described(recording: Recording, content: Decoded, samples: np.ndarray, frontend: LogMel, offset: int) -> Recording:
+def described(
+    recording: Recording, content: Decoded, samples: np.ndarray, frontend: Frontend, offset: int
+) -> Recording:
     """Complete a recording by what its file holds."""
     missing = max(frontend.clip_samples - len(samples), 0)
     status, reason, stored = "ok", content.remark, len(samples) + missing

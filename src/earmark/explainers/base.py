@@ -160,7 +160,7 @@ def batches(
     """Cut clips of a class into what an explainer is given at once."""
     hears = method_of(method).hears
     for part in np.array_split(clips, range(BATCH, len(clips), BATCH)):
-        inputs = source.logmel(part).to(device)
+        inputs = source.inputs(part).to(device)
         waveforms = source.waveforms(part).to(device) if hears else inputs.new_empty(len(part), 0)
         yield Batch(part, waveforms, inputs, torch.full((len(part),), cls.index, device=device))
 

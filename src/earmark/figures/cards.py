@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from earmark.figures.heatmaps import spectrogram
 from earmark.figures.style import AMOUNT, BLUE, LARGE, MEDIUM, SMALL, VERMILION, limit_of, new
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
 from earmark.statistics import Bar
 
 
@@ -30,15 +30,15 @@ class Card:
         Its name and numbers.
     profile : array [F, T]
         Mean positive relevance.
-    logmels, heatmaps : array [m, F, T]
-        Clips in which it weighs most, and its relevance in them.
+    inputs, heatmaps : array [m, F, T]
+        Pictures of clips in which it weighs most, and its relevance in them.
     captions : sequence of str
         m titles.
     """
 
     text: str
     profile: ArrayLike
-    logmels: ArrayLike
+    inputs: ArrayLike
     heatmaps: ArrayLike
     captions: Sequence[str]
 
@@ -73,7 +73,7 @@ def _percent(share: Bar) -> str:
     return f"{estimate:.0f} %" + (f" [{low:.0f}, {high:.0f}]" if math.isfinite(low) else "")
 
 
-def cards(frontend: LogMel, concepts: Sequence[Card], title: str) -> Figure:
+def cards(frontend: Frontend, concepts: Sequence[Card], title: str) -> Figure:
     """Draw concepts, one per row: numbers, mean profile with its marginals, and clips with the concept's relevance.
 
     Parameters
@@ -128,10 +128,10 @@ def cards(frontend: LogMel, concepts: Sequence[Card], title: str) -> Figure:
         )
         maps = np.asarray(card.heatmaps)
         limit = limit_of(maps)
-        for number, (logmel, heatmap) in enumerate(zip(np.asarray(card.logmels), maps, strict=True)):
+        for number, (picture, heatmap) in enumerate(zip(np.asarray(card.inputs), maps, strict=True)):
             axis = figure.add_subplot(grid[row, 4 + number])
-            low, high = logmel.min(), logmel.max()
-            spectrogram(axis, frontend, logmel, "Greys", (low, high + 0.6 * (high - low)))
+            low, high = picture.min(), picture.max()
+            spectrogram(axis, frontend, picture, "Greys", (low, high + 0.6 * (high - low)))
             _overlay(axis, heatmap, limit)
             axis.set_title(card.captions[number], fontsize=SMALL)
             axis.tick_params(labelbottom=last, labelleft=number == 0)
@@ -140,7 +140,7 @@ def cards(frontend: LogMel, concepts: Sequence[Card], title: str) -> Figure:
 
 
 def _profile(
-    figure: Figure, place: SubplotSpec, frontend: LogMel, values: NDArray[Any], title: str, last: bool
+    figure: Figure, place: SubplotSpec, frontend: Frontend, values: NDArray[Any], title: str, last: bool
 ) -> None:
     """Draw [F, T] with its means over frequency above it and over time beside it."""
     inner = place.subgridspec(2, 2, width_ratios=[1, 0.22], height_ratios=[0.22, 1], wspace=0.06, hspace=0.06)
@@ -150,7 +150,7 @@ def _profile(
     axis.set_xlabel("time [s]" if last else "", fontsize=SMALL)
     axis.set_ylabel("frequency [Hz]", fontsize=SMALL)
     left, right, bottom, top = axis.images[0].get_extent()
-    n_mels, n_frames = values.shape
+    n_bands, n_frames = values.shape
     above = figure.add_subplot(inner[0, 0])
     frames = np.linspace(left, right, n_frames + 1)
     above.stairs(values.mean(axis=0), frames, fill=True, color=BLUE)
@@ -158,7 +158,7 @@ def _profile(
     above.set_title(title, fontsize=MEDIUM)
     beside = figure.add_subplot(inner[1, 1])
     beside.stairs(
-        values.mean(axis=1), np.linspace(bottom, top, n_mels + 1), orientation="horizontal", fill=True, color=BLUE
+        values.mean(axis=1), np.linspace(bottom, top, n_bands + 1), orientation="horizontal", fill=True, color=BLUE
     )
     beside.set_ylim(bottom, top)
     for marginal in (above, beside):

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from earmark.figures.style import (
     GAP,
-    LOGMEL,
+    LOUDNESS,
     MEDIUM,
     RELEVANCE,
     SMALL,
@@ -27,12 +27,12 @@ from earmark.figures.style import (
     style_bar,
     wrap,
 )
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
 
 
 def explanation_grid(
-    frontend: LogMel,
-    logmels: ArrayLike,
+    frontend: Frontend,
+    inputs: ArrayLike,
     standard: ArrayLike,
     concepts: ArrayLike,
     title: str,
@@ -44,8 +44,8 @@ def explanation_grid(
     ----------
     frontend : Frontend
         What the axes' units are taken from.
-    logmels, standard : array [R, F, T]
-        Inputs and standard heatmaps.
+    inputs, standard : array [R, F, T]
+        Pictures of inputs, and standard heatmaps.
     concepts : array [R, K, F, T]
         Concept heatmaps.
     title : str
@@ -58,7 +58,7 @@ def explanation_grid(
     Figure
         Each heatmap is titled with its sum of relevance; a row's heatmaps share one symmetric scale.
     """
-    inputs, whole, parts = np.asarray(logmels), np.asarray(standard), np.asarray(concepts)
+    pictures, whole, parts = np.asarray(inputs), np.asarray(standard), np.asarray(concepts)
     n_rows, n_concepts = parts.shape[:2]
     figure = new(1.45 * (n_concepts + 2) + 1.3, 1.5 * n_rows + 0.9, title)
     if n_rows == 0:
@@ -66,8 +66,8 @@ def explanation_grid(
         return figure
     for row, axes in enumerate(_rows(figure, n_rows, n_concepts + 1)):
         first, last = row == 0, row == n_rows - 1
-        spectrogram(axes[0], frontend, inputs[row], LOGMEL, (inputs.min(), inputs.max()))
-        axes[0].set_title("log-mel input" if first else "", fontsize=MEDIUM)
+        spectrogram(axes[0], frontend, pictures[row], LOUDNESS, (pictures.min(), pictures.max()))
+        axes[0].set_title(f"{frontend.title} input" if first else "", fontsize=MEDIUM)
         maps = np.concatenate([whole[row][None], parts[row]])  # [K + 1, F, T]
         limit = limit_of(maps)
         names = ["standard", *(f"concept {number}" for number in range(1, n_concepts + 1))]
@@ -95,7 +95,7 @@ def explanation_grid(
     return figure
 
 
-def objects(frontend: LogMel, mixture: ArrayLike, stems: ArrayLike, names: Sequence[str], title: str) -> Figure:
+def objects(frontend: Frontend, mixture: ArrayLike, stems: ArrayLike, names: Sequence[str], title: str) -> Figure:
     """Draw a clip and the sound objects in it (as Fig. 4.1).
 
     Parameters
@@ -103,9 +103,9 @@ def objects(frontend: LogMel, mixture: ArrayLike, stems: ArrayLike, names: Seque
     frontend : Frontend
         What the axes' units are taken from.
     mixture : array [F, T]
-        Log-mel spectrogram of the clip.
+        Picture of the clip.
     stems : array [O, F, T]
-        Log-mel spectrograms of its objects, at their level in the clip.
+        Pictures of its objects, at their level in the clip.
     names : sequence of str
         O names.
     title : str
@@ -117,9 +117,9 @@ def objects(frontend: LogMel, mixture: ArrayLike, stems: ArrayLike, names: Seque
     axes = figure.subplots(1, len(panels), squeeze=False)
     titles = ["clip", *(f"object {number}\n{name}" for number, name in enumerate(names, start=1))]
     for axis, panel, label in zip(axes[0], panels, titles, strict=True):
-        image = spectrogram(axis, frontend, panel, LOGMEL, limits)
+        image = spectrogram(axis, frontend, panel, LOUDNESS, limits)
         axis.set_title(wrap(label, 24), fontsize=MEDIUM)
-    style_bar(figure.colorbar(image, ax=list(axes[0]), pad=0.01, aspect=18), "log10 magnitude")
+    style_bar(figure.colorbar(image, ax=list(axes[0]), pad=0.01, aspect=18), frontend.unit)
     _label_outer(axes)
     return figure
 
@@ -146,7 +146,7 @@ def _rows(figure: Figure, n_rows: int, n_maps: int) -> Iterator[tuple[Axes, Axes
 
 def _mosaic(
     axis: Axes,
-    frontend: LogMel,
+    frontend: Frontend,
     maps: NDArray[Any],
     titles: Sequence[str],
     colors: str,
@@ -154,9 +154,9 @@ def _mosaic(
     timed: bool,
 ) -> AxesImage:
     """Draw maps [M, F, T] side by side as one image: M panels of their own would take M times as long."""
-    n_mels, n_frames = maps.shape[1:]
+    n_bands, n_frames = maps.shape[1:]
     step = n_frames + max(1, round(GAP * n_frames))
-    tiles = np.full((n_mels, step * len(maps) - (step - n_frames)), np.nan)
+    tiles = np.full((n_bands, step * len(maps) - (step - n_frames)), np.nan)
     for number, values in enumerate(maps):
         tiles[:, step * number : step * number + n_frames] = values
     image = axis.imshow(
@@ -167,7 +167,7 @@ def _mosaic(
     starts = step * np.arange(len(maps)) - 0.5
     axis.add_collection(
         PatchCollection(
-            [Rectangle((start, -0.5), n_frames, n_mels) for start in starts],
+            [Rectangle((start, -0.5), n_frames, n_bands) for start in starts],
             facecolor="none",
             edgecolor="black",
             linewidth=0.8,
@@ -177,7 +177,7 @@ def _mosaic(
     for start, title in zip(starts, titles, strict=True):
         axis.annotate(
             title,
-            (start + n_frames / 2, n_mels - 0.5),
+            (start + n_frames / 2, n_bands - 0.5),
             xytext=(0, 4),
             textcoords="offset points",
             ha="center",
@@ -196,12 +196,12 @@ def _mosaic(
 
 
 def spectrogram(
-    axis: Axes, frontend: LogMel, values: NDArray[Any], colors: str, limits: tuple[float, float]
+    axis: Axes, frontend: Frontend, values: NDArray[Any], colors: str, limits: tuple[float, float]
 ) -> AxesImage:
     """Draw [F, T] with low frequencies at the bottom, in seconds and Hz."""
-    n_mels, n_frames = values.shape
+    n_bands, n_frames = values.shape
     frame = frontend.hop / frontend.sample_rate
-    extent = (-0.5 * frame, (n_frames - 0.5) * frame, -0.5, n_mels - 0.5)
+    extent = (-0.5 * frame, (n_frames - 0.5) * frame, -0.5, n_bands - 0.5)
     image = axis.imshow(
         values,
         origin="lower",
@@ -212,9 +212,9 @@ def spectrogram(
         extent=extent,
         interpolation="nearest",
     )
-    centres = np.asarray(frontend.mel_frequencies)
+    centres = np.asarray(frontend.frequencies)
     ticks = [hertz for hertz in TICKS_HZ if centres[0] <= hertz <= centres[-1]]
-    axis.set_yticks(np.interp(ticks, centres, np.arange(n_mels)), [str(hertz) for hertz in ticks])
+    axis.set_yticks(np.interp(ticks, centres, np.arange(n_bands)), [str(hertz) for hertz in ticks])
     axis.yaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     axis.tick_params(labelsize=SMALL, length=2, pad=2)

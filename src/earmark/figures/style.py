@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from earmark.store import artifacts
 
-LOGMEL, RELEVANCE, AMOUNT = "magma", "RdBu_r", "viridis"
+LOUDNESS, RELEVANCE, AMOUNT = "magma", "RdBu_r", "viridis"
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (

@@ -31,16 +31,18 @@ class Trace:
         LRP gradient of the explained logits by the activations, ``[B, D, *g]``.
     logits : torch.Tensor
         ``[B]``, of the explained classes.
-    frontend : Frontend or None
-        What spreads inputs and their contexts over the heatmap's grid; None where the first layer's rule yields
-        relevance instead of contexts.
+    frontend : Frontend
+        What spreads inputs and their contexts over the heatmap's grid.
+    independent : bool
+        Whether the first layer's rule yields relevance of the inputs instead of their contexts.
     """
 
     inputs: torch.Tensor
     activations: torch.Tensor
     contexts: torch.Tensor
     logits: torch.Tensor
-    frontend: Frontend | None
+    frontend: Frontend
+    independent: bool
 
     def heatmap(self, contexts: torch.Tensor, last: bool = False) -> torch.Tensor:
         """Send ``activations * contexts`` from the layer to the input.
@@ -56,9 +58,16 @@ class Trace:
         -------
         torch.Tensor
             Relevance ``[B, *grid]``.
+
+        Raises
+        ------
+        EarmarkError
+            If the front end has no place for relevance of inputs without their contexts.
         """
         (gradient,) = torch.autograd.grad(self.activations, self.inputs, contexts, retain_graph=not last)
-        return gradient if self.frontend is None else self.frontend.relevance(self.inputs.detach(), gradient)
+        if self.independent:
+            return self.frontend.spread(gradient)
+        return self.frontend.relevance(self.inputs.detach(), gradient)
 
 
 class Attributor:
@@ -89,7 +98,7 @@ class Attributor:
         rules = rules.fitted(model.suggested or suggested(graph, model.frontend.shape))
         self.composite = composite(hooks(self.network, graph, rules))
         self.ratio = rules.context == "ratio" and layer is not None
-        self.frontend = None if is_input_independent(graph, rules) else model.frontend
+        self.frontend, self.independent = model.frontend, is_input_independent(graph, rules)
 
     def trace(self, inputs: torch.Tensor, targets: torch.Tensor, down: bool = True) -> Trace:
         """Run the network forward once and relevance from the logits down to the layer.
@@ -114,7 +123,7 @@ class Attributor:
             (contexts,) = torch.autograd.grad(logits.sum(), activations)
         if self.ratio:
             contexts = contexts * (activations.detach() != 0)
-        return Trace(inputs, activations, contexts, logits.detach(), self.frontend)
+        return Trace(inputs, activations, contexts, logits.detach(), self.frontend, self.independent)
 
 
 def batches(inputs: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -95,8 +95,8 @@ def patch_flipping(
     ----------
     model : Model
         The explained one.
-    inputs : Tensor [B, 1, F, T]
-        Log-mel spectrograms.
+    inputs : Tensor [B, *I]
+        Spectrograms, [B, 1, F, T] or laid out otherwise.
     targets : Tensor [B]
         Explained class of each clip.
     heatmaps : Tensor [B, K, 1, F, T]
@@ -121,6 +121,7 @@ def patch_flipping(
         If the shapes do not fit each other, the patches do not tile the input, or a heatmap
         holds values that are not finite.
     """
+    inputs = _on_grid(model, inputs)
     _check(inputs, targets, heatmaps, patch, replacement)
     order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
@@ -174,6 +175,7 @@ def thesis_table(
     EarmarkError
         As :func:`patch_flipping`.
     """
+    inputs = _on_grid(model, inputs)
     for heatmaps in several:
         _check(inputs, targets, heatmaps, patch, "zero")
     order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
@@ -215,6 +217,7 @@ def matched_budget(
     EarmarkError
         If the shapes do not fit each other.
     """
+    inputs = _on_grid(model, inputs)
     _check(inputs, targets, heatmaps, patch, "zero")
     order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
@@ -226,6 +229,11 @@ def matched_budget(
     masks = _union_ranks(heatmaps, patch, order)[:, None] < counts.to(inputs.device)[:, :, None]  # [B, T + 1, P]
     logits = _logits(model, inputs, targets, masks, patch, inputs.new_zeros(len(inputs)))
     return _thesis_score(logits, flipped.double() / order.shape[1])
+
+
+def _on_grid(model: Model, inputs: Tensor) -> Tensor:
+    """Lay out spectrograms [B, *I] as heatmaps are, [B, 1, F, T]; leave what is none for the checks."""
+    return model.frontend.spread(inputs) if inputs.dim() == 4 else inputs
 
 
 def _check(inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, replacement: str) -> None:
@@ -319,7 +327,8 @@ def _state_logits(
             mask = masks[part].view(-1, 1, *grid)
             mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)  # [N, 1, F, T]
             flipped = torch.where(mask, fill[clips[part]].view(-1, 1, 1, 1), inputs[clips[part]])
-            logits[part] = model.logits(flipped).gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
+            answers = model.logits(model.frontend.gathered(flipped))
+            logits[part] = answers.gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
     return logits
 
 

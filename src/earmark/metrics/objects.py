@@ -13,9 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from earmark.errors import EarmarkError
 from earmark.sound.base import Frontend
-from earmark.sound.logmel import LogMel
 
 DOMINANT = 0.3
 """A cell belongs to its loudest object where that has more than this share of the mixture's energy."""
@@ -33,7 +31,7 @@ def object_cells(frontend: Frontend, mixtures: torch.Tensor, stems: torch.Tensor
     Parameters
     ----------
     frontend : Frontend
-        Whose mel bank tells the energies, before the logarithm.
+        Whose cells these are.
     mixtures : torch.Tensor
         Clips ``[B, S]``.
     stems : torch.Tensor
@@ -43,17 +41,10 @@ def object_cells(frontend: Frontend, mixtures: torch.Tensor, stems: torch.Tensor
     -------
     torch.Tensor
         bool ``[B, O, F, T]``; no cell belongs to two objects.
-
-    Raises
-    ------
-    EarmarkError
-        If the front end has no mel bank.
     """
-    if not isinstance(frontend, LogMel):
-        raise EarmarkError("sound objects are told apart on mel spectrograms, which this front end does not make")
-    energies = frontend.mel(stems.flatten(0, 1)).square().unflatten(0, stems.shape[:2])  # [B, O, F, T]
+    energies = frontend.energies(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])  # [B, O, F, T]
     loudest, owner = energies.max(dim=1)  # [B, F, T]
-    owned = (loudest > DOMINANT * frontend.mel(mixtures).square()) & (loudest > 0)
+    owned = (loudest > DOMINANT * frontend.energies(mixtures)) & (loudest > 0)
     objects = torch.arange(stems.shape[1], device=stems.device).view(1, -1, 1, 1)
     return (owner.unsqueeze(1) == objects) & owned.unsqueeze(1)
 

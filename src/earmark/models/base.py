@@ -19,7 +19,7 @@ from earmark.models.cnn import build, layer_names
 from earmark.models.gpu import fault
 from earmark.models.graph import Graph, Place, Watched, probed, watched
 from earmark.sound.base import Frontend
-from earmark.sound.logmel import LogMel
+from earmark.sound.kinds import from_settings
 from earmark.store import artifacts
 
 EVALUATION_BATCH = 256
@@ -237,7 +237,7 @@ def load(path: Path) -> Network:
             f"The network has not been made: '{path}' is missing; the stage `train` makes it, `adopt` one of yours."
         )
     weights, meta = artifacts.read_tensors(Path(path))
-    frontend, classes = LogMel(**meta["frontend"]), tuple(meta["classes"])
+    frontend, classes = from_settings(meta["frontend"]), tuple(meta["classes"])
     if "network" in meta:
         network = external.load_network(meta["network"], Path.cwd()).float().cpu().eval()
         network.load_state_dict(weights)
@@ -275,9 +275,9 @@ def device(gpu: int) -> torch.device:
     return torch.device("cuda" if gpu else "cpu")
 
 
-def logits_of(network: nn.Module, logmels: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Evaluate a network in evaluation mode: ``[N, 1, F, T]`` to logits ``[N, C]`` on the CPU."""
+def logits_of(network: nn.Module, inputs: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Evaluate a network in evaluation mode: ``[N, *I]`` to logits ``[N, C]`` on the CPU."""
     copied = evaluated(network)
-    size = batch_size(logmels.shape[1:], device, EVALUATION_BATCH)
+    size = batch_size(inputs.shape[1:], device, EVALUATION_BATCH)
     with torch.inference_mode():
-        return torch.cat([copied(part.to(device, copy=True)).cpu() for part in logmels.split(size)])
+        return torch.cat([copied(part.to(device, copy=True)).cpu() for part in inputs.split(size)])

@@ -33,7 +33,7 @@ WARM_UP = 5
 HISTORY = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best")
 
 TrainingClips = Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]
-"""Draws one epoch's log-mel spectrograms ``[N, 1, F, T]`` and targets ``[N]`` in recording order."""
+"""Draws one epoch's log-mel spectrograms ``[N, *I]`` and targets ``[N]`` in recording order."""
 
 
 def training_clips(
@@ -46,7 +46,7 @@ def training_clips(
     rows = recordings["recording"].to_numpy()
     active = augment.is_active(settings)
     if not slack.any() and not active:  # nothing changes, so nothing is computed twice
-        stored = source.logmel(split.train)
+        stored = source.inputs(split.train)
         return lambda generator: (stored, source.targets(split.train))
 
     def crops(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

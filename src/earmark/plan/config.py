@@ -31,7 +31,7 @@ from earmark.plan.methods import (
     methods,
     spelled,
 )
-from earmark.plan.sentences import choices, sentence, shown
+from earmark.plan.sentences import choices, dotted, sentence, shown
 
 SHARED = ("seed", "torch_threads")
 """Keys of the whole configuration that every stage gets beside its sections of the data set's block."""
@@ -61,6 +61,10 @@ AUTO = "auto"
 
 CROSSED = 2
 """Methods of a grid that classes are crossed by, besides a control, where `evaluate.cross` leaves it to the grid."""
+
+
+WIDEST = {"hamming": 1.0, "hann": 0.75}
+"""Largest hop, as a part of the window, whose frames still give every sample back."""
 
 
 @functools.cache
@@ -110,6 +114,8 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         name: _filled(_resolved(config["datasets"], name), schema["$defs"]["dataset"]) for name in config["datasets"]
     }
     for name, block in full["datasets"].items():
+        own = {key: value for key, value in config["datasets"][name].items() if key != "extends"}
+        _check_fits(own, block, schema["$defs"]["dataset"], ("datasets", name))
         _read_classes(f"datasets.{name}", block)
         _check_methods(f"datasets.{name}", block)
         _choose(block)
@@ -146,6 +152,7 @@ def fill(block: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in block.items() if key not in SHARED}
     _check(own, {**schema["$defs"]["dataset"], "$defs": schema["$defs"]})
     full = _filled(own, schema["$defs"]["dataset"])
+    _check_fits(own, full, schema["$defs"]["dataset"])
     _choose(full)
     return {**shared, **full}
 
@@ -191,22 +198,51 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return a valid value with the schema's defaults for what it leaves out."""
+    """Return a valid value with the schema's defaults for what it leaves out, without what does not fit the rest.
+
+    Two keywords are ours: ``fits`` names the values of keys before a key that it goes with, ``defaults`` those with a
+    default of their own.
+    """
     if schema.get("type") == "integer":
         return int(value)  # JSON Schema takes 4.0 for an integer
     if "items" in schema and isinstance(value, list):
         return [_filled(item, schema["items"]) for item in value]
     if "properties" not in schema:
         return copy.deepcopy(value)
-    full = {}
+    full: dict[str, Any] = {}
     for key, below in schema["properties"].items():
+        if _misfit(below, full) is not None:
+            continue
         if key in value:
             full[key] = _filled(value[key], below)
         elif "default" in below:
-            full[key] = copy.deepcopy(below["default"])
+            own = (values.get(full[other]) for other, values in below.get("defaults", {}).items())
+            full[key] = copy.deepcopy(next((found for found in own if found is not None), below["default"]))
         elif "properties" in below:
             full[key] = _filled({}, below)
     return full
+
+
+def _misfit(key: Mapping[str, Any], rest: Mapping[str, Any]) -> str | None:
+    """Name the key of the rest that a key does not go with; None if it fits."""
+    return next((other for other, values in key.get("fits", {}).items() if rest.get(other) not in values), None)
+
+
+def _check_fits(
+    own: Mapping[str, Any], full: Mapping[str, Any], schema: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> None:
+    """Check that every key that a block sets itself fits the rest of it."""
+    for key, value in own.items():
+        below = schema.get("properties", {}).get(key, {})
+        other = _misfit(below, full)
+        if other is not None:
+            allowed = " or ".join(below["fits"][other])
+            here = f", not {full[other]}" if other in full else ""
+            raise EarmarkError(
+                f"config: {dotted((*path, key))} goes with {dotted((*path, other))} = {allowed} only{here}: remove one"
+            )
+        if isinstance(value, Mapping) and isinstance(full.get(key), Mapping):
+            _check_fits(value, full[key], below, (*path, key))
 
 
 def _check_methods(where: str, block: Mapping[str, Any]) -> None:
@@ -264,7 +300,11 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
     _check_adopted(where, block)
-    _check_sizes(where, block, 0 if adopts(block) else len(block["model"]["filters"]))
+    _check_frontend(f"config: {where}.frontend", block["frontend"])
+    if block["sonify"]["inverse"] == "mel-nnls" and block["frontend"]["kind"] != "logmel":
+        raise EarmarkError(f"config: {where}.sonify.inverse = mel-nnls needs frontend.kind = logmel; use additive")
+    if not adopts(block):
+        _check_own_network(where, block, len(block["model"]["filters"]))
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():
         if name in (CONFIGURED, CHANCE):
@@ -327,11 +367,45 @@ def _check_ranges(where: str, augment: Mapping[str, Any]) -> None:
             raise EarmarkError(f"config: {where}.augment.{key} must be greater than 0, not {shown(value)}")
 
 
-def _check_sizes(where: str, block: Mapping[str, Any], depth: int) -> None:
-    """Check that patches tile the spectrogram, and that it survives `depth` poolings by 2."""
-    patch = block["evaluate"]["patch"]
+def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:
+    """Check that frames cover a clip, and that frequencies and rows are there."""
+    n_fft, hop = frontend["n_fft"], frontend["hop"]
+    widest = WIDEST[frontend["window"]]
+    if hop > widest * n_fft:
+        raise EarmarkError(
+            f"{where}.hop = {hop} must be at most {widest * n_fft:g}, {widest:.0%} of n_fft, so that no sample is lost"
+        )
+    if frontend["kind"] == "waveform":
+        return
+    samples = (frontend["n_frames"] - 1) * hop
+    if frontend["padding"] == "reflect" and samples <= n_fft // 2:
+        raise EarmarkError(
+            f"{where}.n_frames = {frontend['n_frames']} makes clips of {samples} samples, too short to be mirrored for "
+            f"n_fft = {n_fft}: raise it, or set padding: constant"
+        )
+    nyquist, bins = frontend["sample_rate"] / 2, n_fft // 2 + 1
+    if (frontend.get("n_bins") or 0) > bins:
+        raise EarmarkError(f"{where}.n_bins = {frontend['n_bins']} must be at most the {bins} bins of n_fft = {n_fft}")
+    highest = nyquist if frontend.get("f_max") is None else frontend["f_max"]
+    if not frontend.get("f_min", 0) < highest <= nyquist:
+        raise EarmarkError(f"{where}.f_max must lie between f_min and the Nyquist frequency, {nyquist:g} Hz")
+    rows = frontend.get("n_mels") or frontend.get("n_bins") or bins
+    for key in ("mean", "std"):
+        if isinstance(frontend[key], list) and len(frontend[key]) != rows:
+            raise EarmarkError(f"{where}.{key} must be one number or {rows}, one per row, not {len(frontend[key])}")
+
+
+def _check_own_network(where: str, block: Mapping[str, Any], depth: int) -> None:
+    """Check that Earmark's network gets log-mels, which patches tile and which survive `depth` poolings by 2."""
+    patch, frontend = block["evaluate"]["patch"], block["frontend"]
+    for key, needed in (("kind", "logmel"), ("layout", "frequency-time")):
+        if frontend.get(key) != needed:
+            raise EarmarkError(
+                f"config: {where}.frontend.{key} must be {needed}, on which Earmark trains its network, not "
+                f"{frontend[key]}; other front ends are for a network of your own, model.network"
+            )
     for key in ("n_mels", "n_frames"):
-        cells = block["frontend"][key]
+        cells = frontend[key]
         if cells % patch:
             raise EarmarkError(f"config: {where}.evaluate.patch = {patch} does not divide {key} = {cells}")
         if cells < 2**depth:

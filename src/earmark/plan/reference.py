@@ -52,7 +52,11 @@ def _table(keys: Mapping[str, Any]) -> str:
 def _rows(keys: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str, str, str]]:
     for name, key in keys.items():
         default = f"`{json.dumps(key['default'])}`" if "default" in key else ""
+        for other, values in key.get("defaults", {}).items():
+            default += "".join(f"; {other} {value}: `{json.dumps(own)}`" for value, own in values.items())
         meaning = ": ".join([key["description"], *([" | ".join(key["examples"])] if "examples" in key else [])])
+        for other, values in key.get("fits", {}).items():
+            meaning += f" ({other} {' or '.join(values)})"
         yield f"`{above}{name}`", _kind(key), default, meaning
         if "properties" in key.get("items", {}):
             yield from _rows(key["items"]["properties"], f"{above}{name}[].")

@@ -23,6 +23,7 @@ BOUNDS_IN_WORDS = {
     "maximum": "at most",
     "exclusiveMinimum": "greater than",
     "exclusiveMaximum": "less than",
+    "multipleOf": "a multiple of",
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from earmark.sound.frames import RAISED
 from earmark.sound.logmel import LogMel
 
 NOISE_FRAMES = 4096
@@ -108,7 +109,7 @@ def is_active(settings: Mapping[str, Any]) -> bool:
 def noise(frontend: LogMel, generator: torch.Generator) -> torch.Tensor:
     """Draw the spectra of an epoch's noise, of standard deviation 1: complex64 ``[NOISE_FRAMES, n_bins]``."""
     waveform = torch.randn((NOISE_FRAMES - 1) * frontend.hop + frontend.n_fft, generator=generator)
-    frames = waveform.unfold(0, frontend.n_fft, frontend.hop) * frontend.window
+    frames = waveform.unfold(0, frontend.n_fft, frontend.hop) * frontend.taper
     return torch.fft.rfft(frames)
 
 
@@ -131,7 +132,7 @@ def logmels(
     Returns
     -------
     torch.Tensor
-        ``[B, 1, F, T]``; where nothing is changed the very numbers of the front end's own.
+        ``[B, *I]``; where nothing is changed the very numbers of the front end's own.
     """
     clips = frontend.normalised(waveforms)
     magnitudes = frontend.stft(clips).abs()  # [B, n_bins, T]
@@ -147,15 +148,15 @@ def logmels(
         assert noise_spectra is not None, "clips take noise, but there is none"
         rows = noisy.to(clips.device)
         magnitudes[rows] = _with_noise(frontend, magnitudes[rows], changes[noisy], noise_spectra)
-    mels = frontend.filter_bank.to(magnitudes) @ magnitudes  # [B, F, T]
+    mels = frontend.amounts(magnitudes)  # [B, F, T]
     if (changes.speed != 1).any():
         mels = stretched(mels, changes.speed.to(mels))  # of mel as of linear magnitudes: the bank leaves time alone
-    return frontend.compressed(mels).unsqueeze(1)
+    return frontend.inputs_of(mels)
 
 
 def response(frontend: LogMel, highpass: torch.Tensor, lowpass: torch.Tensor) -> torch.Tensor:
     """Amplitude response of Butterworth filters of order 2, -3 dB at the cutoffs ``[B]``: ``[B, n_bins]``."""
-    hertz = torch.linspace(0, frontend.sample_rate / 2, frontend.n_bins)  # [n_bins]
+    hertz = frontend.bin_frequencies  # [n_bins]
     high = (highpass[:, None] / hertz.clamp_min(1e-3)) ** 4
     low = (hertz / lowpass[:, None]) ** 4
     return ((1 + high) * (1 + low)).rsqrt()
@@ -189,11 +190,12 @@ def pitched(frontend: LogMel, clips: torch.Tensor, factor: torch.Tensor) -> torc
     place = torch.arange(longest, device=clips.device) - longest // 2
     longer = factor.clamp_max(OCTAVE)[:, None]  # [B, 1]
     turns = place / (longer * frontend.n_fft)  # [B, longest]
-    window = torch.where(turns.abs() <= 0.5, 0.54 + 0.46 * torch.cos(2 * math.pi * turns), 0.0) / longer
-    padded = torch.nn.functional.pad(clips[:, None], (longest // 2, longest // 2), mode="reflect")[:, 0]
+    mean = RAISED[frontend.window]
+    window = torch.where(turns.abs() <= 0.5, mean + (1 - mean) * torch.cos(2 * math.pi * turns), 0.0) / longer
+    padded = torch.nn.functional.pad(clips[:, None], (longest // 2, longest // 2), mode=frontend.padding)[:, 0]
     frames = padded.unfold(1, longest, frontend.hop)  # [B, T, longest]
     magnitudes = torch.fft.rfft(frames * window[:, None], n=size).abs()  # [B, T, size / 2 + 1]
-    bins = torch.arange(frontend.n_bins, device=clips.device)
+    bins = torch.arange(frontend.spectrum_bins, device=clips.device)
     source = bins * (size / frontend.n_fft) / factor[:, None]  # [B, n_bins]
     return _at(magnitudes, source).transpose(1, 2)
 
@@ -230,7 +232,7 @@ def _with_noise(
     rows = (start[:, None] + torch.arange(frames)).to(magnitudes.device)
     spectra = noise_spectra[rows].transpose(1, 2)  # [B, n_bins, T]
     # Parseval: the power of a clip without its mean, by the window's own power
-    power = 2 * magnitudes[:, 1:].square().sum(dim=1).mean(dim=1) / frontend.window.square().sum() / frontend.n_fft
+    power = 2 * magnitudes[:, 1:].square().sum(dim=1).mean(dim=1) / frontend.taper.square().sum() / frontend.n_fft
     level = (changes.noise.to(magnitudes) * power.sqrt())[:, None, None]  # [B, 1, 1]
     return torch.hypot(magnitudes + level * spectra.real, level * spectra.imag)
 

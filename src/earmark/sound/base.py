@@ -12,30 +12,64 @@ class Frontend(Protocol):
 
     Attributes
     ----------
+    title : str
+        What its inputs are called in pictures.
+    unit : str
+        What the numbers of :meth:`picture` are.
     sample_rate : int
         Of every waveform, in Hz.
     clip_samples : int
         Samples ``S`` of a clip.
+    hop : int
+        Samples between two frames of a heatmap.
     shape : tuple of int
         Of an input, ``*I``.
     grid : tuple of int
-        Of a heatmap.
+        Of a heatmap, ``(1, F, T)``.
+    frequencies : torch.Tensor
+        Centre frequency of every row of a heatmap in Hz, ``[F]``, ascending.
     """
 
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def unit(self) -> str: ...  # noqa: D102
     @property
     def sample_rate(self) -> int: ...  # noqa: D102
     @property
     def clip_samples(self) -> int: ...  # noqa: D102
     @property
+    def hop(self) -> int: ...  # noqa: D102
+    @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def grid(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def frequencies(self) -> torch.Tensor: ...  # noqa: D102
 
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Make inputs ``[B, *I]`` of clips ``[B, S]``, scaled by the peak of `like` (default: of themselves)."""
 
     def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
         """Spread what inputs ``[..., *I]`` and their contexts say over the grid, ``[..., *grid]``."""
+
+    def spread(self, cells: torch.Tensor) -> torch.Tensor:
+        """Lay out what lies on the cells of inputs, ``[..., *I]``, on the grid, ``[..., *grid]``.
+
+        Raises
+        ------
+        EarmarkError
+            If cells of inputs have no place there.
+        """
+
+    def gathered(self, maps: torch.Tensor) -> torch.Tensor:
+        """Invert :meth:`spread`; errors likewise."""
+
+    def picture(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Show inputs ``[..., *I]`` as a spectrogram on the grid, ``[..., F, T]``."""
+
+    def energies(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Measure the power in every cell of the grid at the waveforms' own level: ``[B, S]`` to ``[B, F, T]``."""
 
     def lift(self, masks: torch.Tensor) -> torch.Tensor:
         """Lift masks ``[K, F, T]`` on the grid to the bins of the spectrum, ``[K, n_bins, T]``."""

@@ -127,14 +127,14 @@ def render(
     EarmarkError
         If the heatmaps have other dimensions, or there is no mel spectrogram to invert.
     """
-    mel_masks = masks(standard, heatmaps, percentile, bypass)
-    return apply_masks(frontend, waveform, mel_masks, inverse)
+    cell_masks = masks(standard, heatmaps, percentile, bypass)
+    return apply_masks(frontend, waveform, cell_masks, inverse)
 
 
 def apply_masks(
-    frontend: Frontend, waveform: torch.Tensor, mel_masks: torch.Tensor, inverse: str = "additive"
+    frontend: Frontend, waveform: torch.Tensor, cell_masks: torch.Tensor, inverse: str = "additive"
 ) -> torch.Tensor:
-    """Filter a clip ``[S]`` by masks ``[K, F, T]`` on the mel grid; sounds ``[K, S]``.
+    """Filter a clip ``[S]`` by masks ``[K, F, T]`` on the heatmaps' grid; sounds ``[K, S]``.
 
     Raises
     ------
@@ -145,9 +145,9 @@ def apply_masks(
     if inverse == "mel-nnls":
         if not isinstance(frontend, LogMel):
             raise EarmarkError("mel-nnls inverts mel spectrograms, which this front end does not make; use additive")
-        magnitudes = _nnls(frontend, mel_masks * frontend.mel(waveform.unsqueeze(0)))
+        magnitudes = _nnls(frontend, cell_masks * frontend.mel(waveform.unsqueeze(0)))
         return frontend.istft(torch.polar(magnitudes, spectrum.angle().expand_as(magnitudes)))
-    return frontend.istft(frontend.lift(mel_masks) * spectrum)
+    return frontend.istft(frontend.lift(cell_masks) * spectrum)
 
 
 def _nnls(frontend: LogMel, mels: torch.Tensor) -> torch.Tensor:
@@ -155,7 +155,8 @@ def _nnls(frontend: LogMel, mels: torch.Tensor) -> torch.Tensor:
     from librosa.util import nnls
 
     bank = frontend.filter_bank.double().numpy()  # [F, n_bins]
-    return torch.from_numpy(np.stack([nnls(bank, mel) for mel in mels.double().numpy()])).to(mels.dtype)
+    amounts = torch.from_numpy(np.stack([nnls(bank, mel) for mel in mels.double().numpy()])).to(mels.dtype)
+    return amounts.sqrt() if frontend.spectrum == "power" else amounts
 
 
 def matched(waveforms: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:

@@ -56,6 +56,16 @@ class Rendered:
     parameters: dict[str, Any]
 
 
+def clip_samples(frontend: Mapping[str, Any]) -> int:
+    """Count the samples of a clip by the section ``frontend``, as front ends do, which need torch."""
+    return frontend["n_samples"] if "n_samples" in frontend else (frontend["n_frames"] - 1) * frontend["hop"]
+
+
+def length_keys(frontend: Mapping[str, Any]) -> str:
+    """Name the keys that make a clip so long."""
+    return "`frontend.n_samples`" if "n_samples" in frontend else "`frontend.n_frames` or `frontend.hop`"
+
+
 class Source(Protocol):
     """A kind of generated recordings.
 

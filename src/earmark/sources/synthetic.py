@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from earmark.errors import EarmarkError
-from earmark.sources.base import PEAK, Item, Rendered
+from earmark.sources.base import PEAK, Item, Rendered, clip_samples, length_keys
 
 Parameters = dict[str, Any]
 
@@ -273,7 +273,7 @@ class Recordings:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.wanted, self.seed = config["synthetic"], config["seed"]
         self.sample_rate: int = config["frontend"]["sample_rate"]
-        self.samples = _clip_samples(config["frontend"])  # a recording is one clip
+        self.samples = _fitting_samples(config["frontend"])  # a recording is one clip
         self.objects = _describe_objects()
 
     def items(self) -> Iterator[Item]:
@@ -301,9 +301,9 @@ def _item(cls: str, kind: str, index: int, path: str) -> Item:
     return Item(cls, kind, index, path, group=path)
 
 
-def _clip_samples(frontend: Mapping[str, Any]) -> int:
-    """Return the samples of the front end's clips, as `Frontend.clip_samples` does, without importing torch."""
-    rate, samples = frontend["sample_rate"], (frontend["n_frames"] - 1) * frontend["hop"]
+def _fitting_samples(frontend: Mapping[str, Any]) -> int:
+    """Return the samples of the front end's clips, which must fit the recordings."""
+    rate, samples = frontend["sample_rate"], clip_samples(frontend)
     highest = DISTRACTOR_RANGE_HZ[1]
     if rate < 2 * highest:
         raise EarmarkError(
@@ -313,7 +313,7 @@ def _clip_samples(frontend: Mapping[str, Any]) -> int:
     if samples > SECONDS * rate:
         raise EarmarkError(
             f"Synthetic recordings last {SECONDS} s, a clip of the front end {samples / rate:.2f} s: "
-            "lower `frontend.n_frames` or `frontend.hop`."
+            f"lower {length_keys(frontend)}."
         )
     return samples
 

@@ -19,7 +19,7 @@ from earmark.models import external
 from earmark.models.base import Network
 from earmark.models.graph import fused
 from earmark.plan.sentences import choices
-from earmark.sound.logmel import LogMel
+from earmark.sound import kinds
 from earmark.store import artifacts
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,12 @@ def run(job: Job) -> None:
         named; one sentence that says what to do.
     """
     source, settings = dataset.of(job), job.config["model"]
-    frontend = LogMel.from_config(job.config)
+    frontend = kinds.from_config(job.config)
     network = external.load_network(settings["network"], Path.cwd())
     if settings["weights"] is not None:
         external.load_weights(network, Path(settings["weights"]).expanduser())
     clips = np.unique(np.linspace(0, len(source.clips) - 1, CLIPS).round().astype(int))
-    inputs = source.logmel(clips)
+    inputs = source.inputs(clips)
     taken = external.adopted(network, inputs, len(source.classes), settings["outputs"])
     for remark in taken.remarks:
         log.warning("%s", remark)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -94,12 +95,12 @@ def compared(
     keys = [(name, split) for name in methods for split in networks]  # Q
     alike, by_chance = Correlations(), {split: Correlations() for split in networks}
     rules = from_config({"lrp": job.config["lrp"]})
-    at_once = max(1, CELLS // (len(keys) * job.k * source.logmel(clips[:1]).numel()))
+    at_once = max(1, CELLS // (len(keys) * job.k * math.prod(next(iter(networks.values())).frontend.grid)))
     for some in np.array_split(clips, -(-len(clips) // at_once)):
         concepts = torch.cat([_concepts(job, split, name, cls, some) for name, split in keys])  # [Q K, m]
         alike.add(concepts, concepts)
         for split, model in networks.items():
-            inputs = source.logmel(some).to(next(model.network.parameters()).device)
+            inputs = source.inputs(some).to(next(model.network.parameters()).device)
             targets = torch.full((len(some),), cls.index, device=inputs.device)
             seeds = [job.seed("agreement", split, cls.slug, draw) for draw in range(DRAWS)]
             drawn = random_concepts(model, inputs, targets, job.layer, job.k, rules, seeds)  # [draws, K, m]

@@ -79,7 +79,7 @@ def run(job: Job) -> None:
         choice.require(cls, RULES)
         clips, logits = choice.clips(cls.slug, RULES), choice.logits(cls.slug, RULES)
         left_out = choice.left_out(cls.slug, RULES)
-        inputs = source.logmel(clips).to(device)
+        inputs = source.inputs(clips).to(device)
         targets = torch.full((len(clips),), cls.index, device=device)
         index = source.clips.iloc[clips]
         seed = job.seed("composites", CHANCE, cls.slug)
@@ -121,7 +121,7 @@ def relevance(model: Model, inputs: Tensor, targets: Tensor, rules: Rules | None
     """Compute standard heatmaps [B, 1, F, T], or, where there are no rules, draw noise."""
     if rules is not None:
         return attributor.heatmaps(model, inputs, targets, rules)
-    return torch.randn(inputs.shape, generator=torch.Generator().manual_seed(seed)).to(inputs)
+    return torch.randn(len(inputs), *model.frontend.grid, generator=torch.Generator().manual_seed(seed)).to(inputs)
 
 
 def flip(model: Model, inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, seeds: Sequence[int]) -> Flipped:

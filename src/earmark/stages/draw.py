@@ -23,7 +23,8 @@ from earmark.figures.style import save, unwritable
 from earmark.job import Job
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
+from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
 from earmark.tables import agreement, composites_curves, concepts, recovery, stability
@@ -59,7 +60,7 @@ def run(job: Job) -> None:
     study = Study.of(job)
     warn_of_boxes([cls.name for cls in study.classes])
     with artifacts.replacing_directory(job.layout.figures) as folder:
-        for name, figure in draw(study, LogMel.from_config(job.config)):
+        for name, figure in draw(study, from_config(job.config)):
             if figure is not None:
                 save(figure, folder / name)
 
@@ -76,7 +77,7 @@ def warn_of_boxes(names: Sequence[str]) -> None:
         )
 
 
-def draw(study: Study, front: LogMel) -> Drawn:
+def draw(study: Study, front: Frontend) -> Drawn:
     """Yield name and figure of everything; None where its results are missing."""
     tables = Tables(study.layout.tables)
     first, middle = study.shown[:1], study.middle
@@ -123,7 +124,7 @@ def _is_bound(method: str) -> bool:
     return named(method).control or named(method).fitted_to == "stems"
 
 
-def _objects(study: Study, front: LogMel, cls: ClassInfo) -> Figure | None:
+def _objects(study: Study, front: Frontend, cls: ClassInfo) -> Figure | None:
     """Draw a clip with all objects, and each object at its level in it (Fig. 4.1, 4.2, 4.4, C.2)."""
     clips = study.source.held_out("all-test")
     clips = clips[study.source.targets(clips).numpy() == cls.index][:1]
@@ -132,12 +133,12 @@ def _objects(study: Study, front: LogMel, cls: ClassInfo) -> Figure | None:
         return None
     sounds = torch.cat([study.source.waveforms(clips), stems[0]])  # [1 + O, S]
     # Scaled by the clip's peak, all of them, so that objects keep their level in the clip.
-    logmels = front(sounds, like=sounds[0])[:, 0]
+    pictures = front.picture(front(sounds, like=sounds[0]))
     names = study.source.object_names(cls)
-    return objects(front, logmels[0], logmels[1:], names, f"{cls.name}: a clip and the sound objects in it")
+    return objects(front, pictures[0], pictures[1:], names, f"{cls.name}: a clip and the sound objects in it")
 
 
-def _concepts(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) -> Figure | None:
+def _concepts(study: Study, front: Frontend, tables: Tables, at: At, cls: ClassInfo) -> Figure | None:
     """Draw concepts of some clips (Fig. 4.3, 4.5, C.1)."""
     standard, parts = (_gallery(study, place, cls) for place in (STANDARD, at))
     clips = [clip for clip in standard if clip in parts][:GALLERY]
@@ -147,14 +148,14 @@ def _concepts(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInf
     title = f"{cls.name}: {at.method} at {at.layer}, K = {at.k}"
     return explanation_grid(
         front,
-        study.source.logmel(clips)[:, 0],
+        front.picture(study.source.inputs(clips)),
         torch.stack([standard[clip][0] for clip in clips]),
         torch.stack([parts[clip] for clip in clips]),
         title if known is None else f"{title} ({known.apart.text})",
     )
 
 
-def _layers(study: Study, front: LogMel, method: str, k: int, cls: ClassInfo) -> Figure | None:
+def _layers(study: Study, front: Frontend, method: str, k: int, cls: ClassInfo) -> Figure | None:
     """Draw concepts of one clip at every layer (Fig. C.3)."""
     standard = _gallery(study, STANDARD, cls)
     of_layers = {layer: _gallery(study, At(layer, method, k), cls) for layer in study.layers}
@@ -165,7 +166,7 @@ def _layers(study: Study, front: LogMel, method: str, k: int, cls: ClassInfo) ->
     clip = common[0]
     return explanation_grid(
         front,
-        study.source.logmel([clip] * len(known))[:, 0],
+        front.picture(study.source.inputs([clip] * len(known))),
         standard[clip].expand(len(known), -1, -1),
         torch.stack([maps[clip] for maps in known.values()]),
         f"{cls.name}: {method} at every layer, K = {k}, one clip",
@@ -182,7 +183,7 @@ def _gallery(study: Study, at: At, cls: ClassInfo) -> dict[int, Tensor]:
     return dict(zip(found.clips.tolist(), found.heatmaps[:, :, 0], strict=True))
 
 
-def _cards(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) -> Figure | None:
+def _cards(study: Study, front: Frontend, tables: Tables, at: At, cls: ClassInfo) -> Figure | None:
     """Draw what each concept of a class is: its profile and the clips in which it weighs most."""
     path = study.heatmaps(at, cls.slug)
     if not study.has(path):
@@ -193,7 +194,7 @@ def _cards(study: Study, front: LogMel, tables: Tables, at: At, cls: ClassInfo) 
     known = concepts.read(tables.rows("concepts", at, cls.slug), at.k)
     if known is None:
         return None
-    inputs = study.source.logmel(clips)[:, 0]  # [n, F, T]
+    inputs = front.picture(study.source.inputs(clips))  # [n, F, T]
     stable = stability.affinities(tables.rows("stability", at, cls.slug))
     affinities = {concept: {kind: Affinity(*known) for kind, known in of.items()} for concept, of in stable.items()}
     again = agreement.found_again(tables.rows("agreement", at, cls.slug))

@@ -1,4 +1,4 @@
-"""Stage ``ingest``: decode recordings once, divide them into folds and clips, compute their log-mels."""
+"""Stage ``ingest``: decode recordings once, divide them into folds and clips, compute the networks' inputs."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ from earmark.data.recordings import (
     with_replicas,
 )
 from earmark.job import Job
-from earmark.plan import folder
+from earmark.plan import config, folder
 from earmark.plan.generated import has_stems
 from earmark.plan.methods import adopts
 from earmark.progress import Progress
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
+from earmark.sound.kinds import from_settings
+from earmark.sound.spectrogram import Spectrogram
 from earmark.store import artifacts
 from earmark.store.layout import Layout, slug, slugs
 
 BATCH = 64
-"""Clips whose log-mels are computed at once; fixed, because the last digits may depend on it."""
+"""Clips whose inputs are computed at once; fixed, because the last digits may depend on it."""
 
 Item = TypeVar("Item")
 
@@ -44,7 +46,7 @@ Result = TypeVar("Result")
 
 
 def run(job: Job, listing: Listing | None = None) -> None:
-    """Write manifest, classes, decoded audio, evaluation clips and their log-mels.
+    """Write manifest, classes, decoded audio, evaluation clips and their inputs.
 
     Parameters
     ----------
@@ -63,7 +65,8 @@ def run(job: Job, listing: Listing | None = None) -> None:
         recording, a class has too few groups of usable recordings, or groups cannot be divided into folds. Nothing is
         written then.
     """
-    frontend = LogMel.from_config({"frontend": job.config["frontend"]})
+    settings = config.fill({"frontend": job.config["frontend"]})["frontend"]
+    frontend = from_settings(settings)
     workers = job.config["torch_threads"]
     if has_stems(job.config):
         (found, limit), root = generated(job.layout), job.layout.generated
@@ -88,16 +91,18 @@ def run(job: Job, listing: Listing | None = None) -> None:
     clips = evaluation_clips(recordings, called, frontend.clip_samples, job.config["clips_per_recording"])
     _write_manifest(job.layout, recordings, called, job.made)
     artifacts.write_csv(job.layout.clip_index, list(clips[0]), [list(clip.values()) for clip in clips], job.made)
-    spectrograms = _logmel(
-        job.layout.clips, [clip["offset"] for clip in clips], frontend, f"ingest {job.dataset}: log-mels"
-    )
-    artifacts.write_tensors(job.layout.logmel, {"logmel": spectrograms}, job.made, clip_samples=frontend.clip_samples)
+    inputs = {}
+    if isinstance(frontend, Spectrogram):  # waveforms are in the clips
+        offsets = [clip["offset"] for clip in clips]
+        inputs["logmel"] = _inputs(job.layout.clips, offsets, frontend, f"ingest {job.dataset}: {frontend.title}s")
+    about = {"clip_samples": frontend.clip_samples, "frontend": settings}
+    artifacts.write_tensors(job.layout.logmel, inputs, job.made, **about)
 
 
 def _store(
     found: Sequence[Recording],
     read: Callable[[Recording], Decoded],
-    frontend: LogMel,
+    frontend: Frontend,
     limit: int | None,
     file: BinaryIO,
     workers: int,
@@ -163,13 +168,13 @@ def _write_manifest(
     artifacts.write_csv(layout.classes, ("slug", "name", "recordings"), listed, made)
 
 
-def _logmel(path: Path, offsets: Sequence[int], frontend: LogMel, label: str) -> torch.Tensor:
-    """Compute the log-mels of clips: float32 ``[N, 1, F, T]``."""
+def _inputs(path: Path, offsets: Sequence[int], frontend: Frontend, label: str) -> torch.Tensor:
+    """Compute the inputs of clips: float32 ``[N, *I]``."""
     samples = np.load(path, mmap_mode="r")
-    spectrograms = torch.empty(len(offsets), 1, frontend.n_mels, frontend.n_frames)
+    inputs = torch.empty(len(offsets), *frontend.shape)
     progress = Progress(label, len(offsets))
     for start in range(0, len(offsets), BATCH):
         batch = np.stack([samples[first : first + frontend.clip_samples] for first in offsets[start : start + BATCH]])
-        spectrograms[start : start + len(batch)] = frontend(torch.from_numpy(batch).float() / FULL_SCALE)
+        inputs[start : start + len(batch)] = frontend(torch.from_numpy(batch).float() / FULL_SCALE)
         progress(start + len(batch))
-    return spectrograms
+    return inputs

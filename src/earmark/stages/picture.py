@@ -8,7 +8,7 @@ from earmark.figures.heatmaps import explanation_grid
 from earmark.figures.style import save
 from earmark.job import Job
 from earmark.metrics.overlap import apart
-from earmark.sound.logmel import LogMel
+from earmark.sound.kinds import from_config
 
 
 def run(job: Job) -> None:
@@ -20,7 +20,7 @@ def run(job: Job) -> None:
         Of its configuration: ``frontend``.
     """
     source = dataset.of(job)
-    frontend = LogMel.from_config(job.config)
+    frontend = from_config(job.config)
     classes = dataset.explained(job.config, source)
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
@@ -32,6 +32,6 @@ def run(job: Job) -> None:
         title = f"{job.dataset}, {cls.name}: {job.method} at {job.layer}, K = {job.k}"
         if job.k > 1 and whole.scored.any():
             title += f" ({apart(whole.only(whole.scored).heatmaps).text})"
-        figure = explanation_grid(frontend, source.logmel(clips)[:, 0], standard, heatmaps, title)
+        figure = explanation_grid(frontend, frontend.picture(source.inputs(clips)), standard, heatmaps, title)
         save(figure, folder / "heatmaps.png")
         progress(done, cls.slug)

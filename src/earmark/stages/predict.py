@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     progress = job.progress(len(clips))
     parts = []
     for part in np.array_split(clips, max(1, -(-len(clips) // PART))):
-        parts.append(logits_of(model.network, source.logmel(part), device))
+        parts.append(logits_of(model.network, source.inputs(part), device))
         progress(int(part[-1]) + 1)
     logits = torch.cat(parts)  # [N, C]
     slugs = [cls.slug for cls in source.classes]

@@ -40,7 +40,7 @@ def run(job: Job) -> None:
         standard = explanation.standard(job, cls.slug).of(clips).heatmaps
         index = source.clips.iloc[clips]
         for part in batches(len(clips)):
-            inputs = source.logmel(clips[part]).to(device)
+            inputs = source.inputs(clips[part]).to(device)
             targets = torch.full((len(inputs),), cls.index, device=device)
             seeds = ties_seeds(job.config["seed"], index["path"].iloc[part])
             both = found.heatmaps[part].to(device), standard[part].to(device)

@@ -15,7 +15,7 @@ from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP, Explanation
 from earmark.job import Job
 from earmark.sound.base import Frontend
-from earmark.sound.logmel import LogMel
+from earmark.sound.kinds import from_config
 from earmark.sound.masks import apply_masks, masks, matched, render
 from earmark.store import artifacts
 
@@ -31,7 +31,7 @@ def run(job: Job) -> None:
         Of its configuration: ``sonify``, ``frontend``, ``seed``.
     """
     source = dataset.of(job)
-    frontend = LogMel.from_config(job.config)
+    frontend = from_config(job.config)
     settings = job.config["sonify"]
     classes = dataset.explained(job.config, source)
     progress = job.progress(len(classes))

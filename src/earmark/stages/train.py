@@ -50,7 +50,7 @@ def run(job: Job) -> None:
     architecture = {
         **{key: job.config["model"][key] for key in ("filters", "dense", "dropout")},
         "n_classes": len(source.classes),
-        "input_shape": [frontend.n_mels, frontend.n_frames],
+        "input_shape": list(frontend.shape[1:]),
     }
     checkpoint = job.layout.split(job.split) / ".checkpoint.safetensors"
     seed = job.seed(job.split) if dataset.is_further_network(job.split) else job.config["seed"]
@@ -62,7 +62,7 @@ def run(job: Job) -> None:
         len(chosen.validation),
         len(chosen.test),
     )
-    validation = source.logmel(chosen.validation).to(device), source.targets(chosen.validation).to(device)
+    validation = source.inputs(chosen.validation).to(device), source.targets(chosen.validation).to(device)
     clips = training_clips(source, chosen, frontend, job.config["augment"], device)
     trainer.train(clips, validation, f"train {job.dataset}/{job.split}")
 

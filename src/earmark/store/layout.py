@@ -128,7 +128,7 @@ class Layout:
 
     @property
     def logmel(self) -> Path:
-        """Log-mel spectrograms of all evaluation clips."""
+        """Inputs of all evaluation clips, where they are spectrograms, and the settings of the front end."""
         return self.root / "logmel.safetensors"
 
     @property

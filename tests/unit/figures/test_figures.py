@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from earmark.figures.curves import flipping_curves, learning_curves
-from earmark.figures.heatmaps import explanation_grid
+from earmark.figures.heatmaps import explanation_grid, objects
 from earmark.figures.matrices import confusion, cross_class
 from earmark.figures.style import save, unwritable
 from earmark.sound.logmel import LogMel
+from earmark.sound.stft import Stft
+from earmark.sound.waveform import Waveform
 from earmark.stages import draw
 
 FRONTEND = {"sample_rate": 16000, "n_fft": 256, "hop": 64, "n_mels": 16, "n_frames": 16, "offset": 1e-7, "floor": -4.0}
@@ -42,11 +44,28 @@ def test_explanation_grid_shows_what_it_says(front):
         assert [title.startswith(("standard", "concept")) for title in titles] == [line == 0] * 4
     axis = panels[0]
     labels = {label.get_text(): tick for label, tick in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
-    centres = front.mel_frequencies.numpy()
+    centres = front.frequencies.numpy()
     assert np.interp(labels["1000"], np.arange(16), centres) == pytest.approx(1000, rel=1e-6)
     left, right, bottom, top = axis.images[0].get_extent()
     assert (bottom, top) == (-0.5, 15.5)
     assert right - left == pytest.approx(16 * 64 / 16000)
+
+
+@pytest.mark.parametrize("kind", [Stft(16000, 256, 64, 16, n_bins=100), Waveform(16000, 960)])
+def test_axes_are_the_front_ends(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    concepts = rng.normal(size=(1, 2, *kind.grid[1:]))
+    inputs = kind.picture(kind(torch.randn(1, 960, generator=torch.Generator().manual_seed(0))))
+    figure = explanation_grid(kind, inputs, concepts.sum(axis=1), concepts, "title")
+    axis = next(axis for axis in figure.axes if axis.images)
+    assert axis.get_title() == f"{kind.title} input"
+    labels = {label.get_text(): tick for label, tick in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
+    assert labels["1000"] == pytest.approx(1000 / (16000 / kind.n_fft))
+    left, right, *_ = axis.images[0].get_extent()
+    assert right - left == pytest.approx(kind.grid[2] * kind.hop / 16000)
+    drawn = objects(kind, inputs[0], inputs, ["a sound"], "title")
+    assert kind.unit in [axis.get_ylabel() for axis in drawn.axes]
+    save(figure, tmp_path / "figure.png")
 
 
 def test_explanation_grid_without_clips_or_relevance(front, tmp_path):

@@ -17,7 +17,9 @@ from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import concept_heatmaps
 from earmark.lrp.attributor import heatmaps, pairs_at
 from earmark.lrp.rules import Rules
+from earmark.models.base import Network
 from earmark.models.graph import fused
+from earmark.sound.stft import Stft
 from tests.unit.conftest import model_of
 from tests.unit.networks import Residual, drawn, wave
 
@@ -196,6 +198,25 @@ def test_channels_in_groups_equal_zennits_rules(first: str) -> None:
     expected = by_zennit(network, composite, inputs)
     found = heatmaps(model_of(network, 4, 8, 8), inputs, TARGETS, rules_of(first))
     assert (found - expected).abs().max() <= 1e-10 * expected.abs().max()
+
+
+@pytest.mark.parametrize("first", ["flat", "wsquare", "epsilon"])
+def test_a_network_that_hears_time_first_has_the_heatmaps_of_the_one_that_does_not(first):
+    """Kernels are turned as the input is; the grid of heatmaps is not."""
+    plain = nn.Sequential(nn.Conv2d(1, 4, (3, 2)), nn.ReLU(), nn.Conv2d(4, 3, (3, 7)), nn.Flatten())
+    turned = nn.Sequential(nn.Conv2d(1, 4, (2, 3)), nn.ReLU(), nn.Conv2d(4, 3, (7, 3)), nn.Flatten())
+    drawn(plain)
+    turned.double().load_state_dict(
+        {name: weight.transpose(2, 3) if weight.dim() == 4 else weight for name, weight in plain.state_dict().items()}
+    )
+    inputs = torch.randn(3, 1, 5, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = []
+    for network, layout in ((plain, "frequency-time"), (turned, "time-frequency")):
+        frontend = Stft(16000, 8, 4, 8, layout=layout)
+        model = Network.around(network, frontend)
+        found.append(heatmaps(model, frontend.gathered(inputs), TARGETS[:3], rules_of(first)))
+    assert found[1].shape == (3, 1, 5, 8)
+    torch.testing.assert_close(*found)
 
 
 class Twice(nn.Module):

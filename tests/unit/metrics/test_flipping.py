@@ -12,6 +12,8 @@ from earmark.metrics import flipping
 from earmark.metrics.flipping import _tie_order, matched_budget, patch_flipping, schedule, thesis_table
 from earmark.metrics.overlap import overlap
 from earmark.metrics.scores import score, ties_seeds
+from earmark.models.base import Network
+from earmark.sound.stft import Stft
 from earmark.stages.cross import score_row
 from tests.unit.conftest import model_of
 
@@ -400,6 +402,28 @@ def test_overlap_of_special_cases():
     apart = torch.cat([heatmaps, -heatmaps], dim=1)
     assert torch.equal(overlap(apart), torch.zeros(2))
     assert torch.equal(overlap(torch.zeros_like(same)), torch.zeros(2))
+
+
+def test_time_may_come_first_in_the_input():
+    """Patches lie on the grid of the heatmaps; the network gets its own layout."""
+    generator = torch.Generator().manual_seed(6)
+    rows, frames = 16, 24
+    inputs, heatmaps = (torch.randn(3, *shape, rows, frames, generator=generator) for shape in ((1,), (2, 1)))
+    targets, weights = torch.tensor([0, 1, 0]), torch.randn(2, rows, frames, generator=generator)
+    found = []
+    for layout in ("frequency-time", "time-frequency"):
+        frontend = Stft(16000, 30, 10, frames, layout=layout)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(rows * frames, 2, bias=False))
+        network[1].weight.data = frontend.gathered(weights).flatten(1)
+        model = Network.around(network, frontend)
+        given = frontend.gathered(inputs)
+        whole = patch_flipping(model, given, targets, heatmaps, 4, "floor")
+        assert whole.fair.shape == (3,)
+        zero = patch_flipping(model, given, targets, heatmaps, 4)
+        budget = matched_budget(model, given, targets, heatmaps[:, :1], zero.union_counts, 4)
+        found.append([whole.fair, zero.thesis, thesis_table(model, given, targets, [heatmaps], 4), budget])
+    for plain, turned in zip(*found, strict=True):
+        torch.testing.assert_close(plain, turned)
 
 
 def test_score_columns(network):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from earmark.errors import EarmarkError
 from earmark.metrics.objects import (
     captured,
     information,
@@ -19,7 +18,8 @@ from earmark.metrics.objects import (
 )
 from earmark.metrics.sound import si_sdr
 from earmark.sound.logmel import LogMel
-from tests.unit.conftest import Cells
+from earmark.sound.stft import Stft
+from earmark.sound.waveform import Waveform
 
 FRONTEND = LogMel(sample_rate=16000, n_fft=256, hop=64, n_mels=16, n_frames=16, offset=1e-7, floor=-4.0)
 
@@ -48,7 +48,7 @@ def test_a_cell_belongs_to_the_object_that_dominates_it() -> None:
     cells = object_cells(FRONTEND, stems.sum(dim=1), stems)
     assert cells.shape == (1, 3, 16, 16)
     assert int(cells.sum(dim=1).max()) == 1
-    centres = FRONTEND.mel_frequencies
+    centres = FRONTEND.frequencies
     for number, hertz in enumerate((600.0, 3000.0)):
         band = int((centres - hertz).abs().argmin())
         assert bool(cells[0, number, band].all())
@@ -56,9 +56,15 @@ def test_a_cell_belongs_to_the_object_that_dominates_it() -> None:
     assert not bool(cells[0, 2].any())
 
 
-def test_objects_need_a_mel_bank() -> None:
-    with pytest.raises(EarmarkError, match="mel spectrograms"):
-        object_cells(Cells((1, 16, 16)), torch.zeros(1, 8), torch.zeros(1, 2, 8))
+@pytest.mark.parametrize("kind", [Stft(16000, 256, 64, 16, layout="time-frequency"), Waveform(16000, 960)])
+def test_objects_are_told_apart_on_any_grid(kind) -> None:
+    stems = 0.5 * tones(600.0, 3000.0)[None]
+    cells = object_cells(kind, stems.sum(dim=1), stems)
+    assert cells.shape == (1, 2, *kind.grid[1:])
+    for number, hertz in enumerate((600.0, 3000.0)):
+        near = (kind.frequencies - hertz).abs() < 60
+        assert bool(cells[0, number, near, 1:-1].all())
+        assert not bool(cells[0, 1 - number, near, 1:-1].any())
 
 
 def test_an_object_below_its_share_of_the_energy_owns_nothing() -> None:

@@ -75,6 +75,18 @@ def test_fill_takes_what_a_stage_gets():
     assert filled["frontend"]["n_mels"] == 64
 
 
+def test_a_front_end_has_the_keys_of_its_kind():
+    waves = config.fill({"frontend": {"kind": "waveform", "n_samples": 8000}})["frontend"]
+    assert list(waves) == ["kind", "sample_rate", "n_fft", "hop", "window", "n_samples", "peak_scaling"]
+    assert (waves["n_fft"], waves["hop"]) == (256, 128)
+    decibels = config.fill({"frontend": {"kind": "stft", "compression": "db"}})["frontend"]
+    assert (decibels["n_fft"], decibels["floor_db"], decibels["n_bins"]) == (480, -100, None)
+    assert not {"floor", "offset", "gain", "n_mels"} & set(decibels)
+    per_row = config.fill({"frontend": {"n_mels": 2, "mean": [1, 2.5]}})["frontend"]
+    assert per_row["mean"] == [1, 2.5]
+    assert config.fill({"frontend": decibels})["frontend"] == decibels
+
+
 def test_defaults_are_not_shared():
     config.fill({})["grid"]["layers"].append("conv9")
     assert config.fill({})["grid"]["layers"] == ["conv1", "conv2", "conv3", "conv4", "conv5"]
@@ -195,6 +207,82 @@ MISTAKES = [
         "datasets.synthetic",
         {"grid": {"methods": ["drsa", "oracle"]}, "stability": {"methods": ["oracle"]}},
         "datasets.synthetic.stability.methods: oracle is not fitted to clips alone; allowed: pca, prca",
+    ),
+    (
+        "datasets.synthetic.frontend.kind",
+        "mel",
+        "frontend.kind cannot be 'mel'; did you mean logmel?",
+    ),
+    ("datasets.synthetic.frontend.n_fft", 481, "datasets.synthetic.frontend.n_fft must be a multiple of 2, not 481"),
+    (
+        "datasets.synthetic.frontend.n_samples",
+        16000,
+        "datasets.synthetic.frontend.n_samples goes with datasets.synthetic.frontend.kind = waveform only, not logmel: "
+        "remove one",
+    ),
+    (
+        "datasets.synthetic.frontend.kind",
+        "stft",
+        "datasets.synthetic.frontend.n_mels goes with datasets.synthetic.frontend.kind = logmel only, not stft",
+    ),
+    (
+        "datasets.waves",
+        {"frontend": {"kind": "waveform", "offset": 1.0}},
+        "datasets.waves.frontend.offset goes with datasets.waves.frontend.compression = log10 only: remove one",
+    ),
+    (
+        "datasets.synthetic.frontend.gain",
+        2.0,
+        "datasets.synthetic.frontend.gain goes with datasets.synthetic.frontend.compression = log10p or log1p only, "
+        "not log10",
+    ),
+    (
+        "datasets.synthetic.frontend.hop",
+        481,
+        "synthetic.frontend.hop = 481 must be at most 480, 100% of n_fft",
+    ),
+    (
+        "datasets.waves",
+        {"frontend": {"kind": "waveform", "window": "hann", "hop": 200}},
+        "datasets.waves.frontend.hop = 200 must be at most 192, 75% of n_fft",
+    ),
+    (
+        "datasets.synthetic.frontend.n_frames",
+        2,
+        "datasets.synthetic.frontend.n_frames = 2 makes clips of 240 samples, too short to be mirrored for n_fft = 480",
+    ),
+    (
+        "datasets.synthetic.frontend.f_max",
+        9000,
+        "datasets.synthetic.frontend.f_max must lie between f_min and the Nyquist frequency, 8000 Hz",
+    ),
+    ("datasets.synthetic.frontend.f_min", 8000, "datasets.synthetic.frontend.f_max must lie between f_min and"),
+    (
+        "datasets.bins",
+        {"frontend": {"kind": "stft", "n_bins": 300}},
+        "datasets.bins.frontend.n_bins = 300 must be at most the 241 bins of n_fft = 480",
+    ),
+    (
+        "datasets.synthetic.frontend.mean",
+        [1, 2],
+        "datasets.synthetic.frontend.mean must be one number or 64, one per row, not 2",
+    ),
+    ("datasets.synthetic.frontend.std", 0, "datasets.synthetic.frontend.std must be greater than 0, not 0"),
+    ("datasets.synthetic.frontend.std", [1, 0], "datasets.synthetic.frontend.std[1] must be greater than 0, not 0"),
+    (
+        "datasets.waves",
+        {"extends": "synthetic", "frontend": {"kind": "waveform"}},
+        "datasets.waves.frontend.kind must be logmel, on which Earmark trains its network, not waveform",
+    ),
+    (
+        "datasets.synthetic.frontend.layout",
+        "time-frequency",
+        "datasets.synthetic.frontend.layout must be frequency-time, on which Earmark trains its network",
+    ),
+    (
+        "datasets.waves",
+        {"frontend": {"kind": "stft"}, "sonify": {"inverse": "mel-nnls"}},
+        "datasets.waves.sonify.inverse = mel-nnls needs frontend.kind = logmel; use additive",
     ),
     ("datasets.synthetic.evaluate.patch", 7, "datasets.synthetic.evaluate.patch = 7 does not divide n_mels = 64"),
     (

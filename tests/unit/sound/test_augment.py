@@ -59,6 +59,20 @@ def test_switched_off_it_is_the_front_end_to_the_last_bit():
     assert torch.equal(logmels(FRONTEND, clips, augment.unchanged(3)), FRONTEND(clips))
 
 
+@pytest.mark.parametrize("spectrum", ["magnitude", "power"])
+def test_log_mels_of_any_kind_are_changed_as_their_waveforms(spectrum: str):
+    settings = {"window": "hann", "spectrum": spectrum, "compression": "db", "mel_scale": "slaney", "area_norm": True}
+    front = dataclasses.replace(FRONTEND, **settings, padding="constant", mean=-20.0, std=10.0)
+    clips = hiss(2)
+    assert torch.equal(logmels(front, clips, augment.unchanged(2)), front(clips))
+    quieter = logmels(front, clips, one(2, gain=0.5))
+    assert torch.allclose(quieter, front(clips) + 20 * math.log10(0.5) / 10, atol=1e-4)
+    twice = logmels(front, tone(700.0), one(pitch=2.0))
+    assert abs(int(twice[0, 0].mean(dim=1).argmax()) - int(front(tone(1400.0))[0, 0].mean(dim=1).argmax())) <= 1
+    noisy = logmels(front, clips, one(2, noise=1.0), noise(front, torch.Generator().manual_seed(1)))
+    assert float((noisy - front(clips)).mean()) * 10 == pytest.approx(10 * math.log10(2), abs=0.5)
+
+
 def test_gain_is_exact_after_normalisation():
     plain = FRONTEND(hiss())
     changed = logmels(FRONTEND, 0.1 * hiss(), one(gain=10 ** (-9 / 20)))
@@ -72,7 +86,7 @@ def test_a_shifted_tone_ends_at_its_frequency_with_its_level(semitones):
     after = pitched(FRONTEND, tone(hertz), torch.tensor([factor]))[0]  # [n_bins, T]
     assert after.shape == before.shape
     middle = after[:, 8:-8].square().mean(dim=1)
-    bins = torch.arange(FRONTEND.n_bins) * RATE / FRONTEND.n_fft
+    bins = torch.arange(FRONTEND.spectrum_bins) * RATE / FRONTEND.n_fft
     near = (bins - hertz * factor).abs() < 60
     centre = (middle * bins)[near].sum() / middle[near].sum()
     assert float(centre) == pytest.approx(hertz * factor, abs=2.0)  # a bin is 20 Hz
@@ -95,10 +109,10 @@ def test_shifted_noise_is_spread_over_the_wider_band():
     plain = FRONTEND.stft(hiss(16)).abs().square().mean(dim=(0, 2))
     for factor in (0.5, 2.0):
         shifted = pitched(FRONTEND, hiss(16), torch.full((16,), factor)).square().mean(dim=(0, 2))
-        inside = slice(20, int(min(factor, 1) * FRONTEND.n_bins) - 20)
+        inside = slice(20, int(min(factor, 1) * FRONTEND.spectrum_bins) - 20)
         assert float((shifted / plain)[inside].mean()) == pytest.approx(1 / factor, rel=0.05)
         if factor == 0.5:
-            assert not shifted[FRONTEND.n_bins // 2 + 2 :].any()
+            assert not shifted[FRONTEND.spectrum_bins // 2 + 2 :].any()
 
 
 @pytest.mark.parametrize("semitones", [-12, -5, 7, 12])
@@ -122,7 +136,7 @@ def test_a_shifted_chord_is_the_chord_played_at_that_pitch(semitones):
 
 @pytest.mark.parametrize("cutoff", [200.0, 1400.0, 4000.0])
 def test_filters_have_butterworths_response(cutoff):
-    hertz = np.linspace(0, RATE / 2, FRONTEND.n_bins)
+    hertz = np.linspace(0, RATE / 2, FRONTEND.spectrum_bins)
     none, every = torch.tensor([0.0]), torch.tensor([math.inf])
     for kind, ours in (
         ("highpass", response(FRONTEND, torch.tensor([cutoff]), every)),
@@ -141,7 +155,7 @@ def test_a_filtered_clip_is_that_of_a_filtered_waveform():
     wanted = FRONTEND.compressed(FRONTEND.mel(filtered)).mean(dim=(0, 2))
     ours = logmels(FRONTEND, clips, one(8, highpass=1000.0)).mean(dim=(0, 3))
     # Further down the window's side lobes show in the filtered waveform; up there the digital filter bends.
-    between = (FRONTEND.mel_frequencies > 200) & (FRONTEND.mel_frequencies < RATE / 4)
+    between = (FRONTEND.frequencies > 200) & (FRONTEND.frequencies < RATE / 4)
     torch.testing.assert_close(ours[0, between], wanted[between], atol=0.05, rtol=0)
 
 
@@ -167,7 +181,7 @@ def test_clips_take_different_noise():
 @pytest.mark.parametrize("speed", [0.8, 1.0, 1.07, 1.2])
 def test_stretching_is_that_of_the_phase_vocoder(speed):
     spectra = FRONTEND.stft(hiss(2))
-    advance = torch.linspace(0, math.pi * FRONTEND.hop, FRONTEND.n_bins)[:, None]
+    advance = torch.linspace(0, math.pi * FRONTEND.hop, FRONTEND.spectrum_bins)[:, None]
     wanted = phase_vocoder(spectra, speed, advance).abs()[:, :, : spectra.shape[2]]
     wanted = torch.nn.functional.pad(wanted, (0, spectra.shape[2] - wanted.shape[2]))
     ours = stretched(spectra.abs(), torch.full((2,), speed))

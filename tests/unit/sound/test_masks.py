@@ -35,7 +35,7 @@ def scene() -> dict[str, torch.Tensor]:
     low, high = 0.4 * torch.sin(2 * np.pi * 300 * times), 0.3 * torch.sin(2 * np.pi * 3000 * times)
     maps = torch.zeros(2, 64, 64)
     for concept, hz in enumerate((300, 3000)):
-        band = int((FRONTEND.mel_frequencies - hz).abs().argmin())
+        band = int((FRONTEND.frequencies - hz).abs().argmin())
         maps[concept, band - 3 : band + 4] = 1.0
     return {"low": low, "high": high, "clip": low + high, "maps": maps, "standard": maps.sum(dim=0)}
 

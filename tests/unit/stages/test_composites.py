@@ -53,7 +53,7 @@ def test_only_recognised_validation_clips_are_scored(results):
     by_name = {}
     for row in rows:
         by_name.setdefault(row["candidate"], []).append(int(row["clip"]))
-        logits = model.logits(source.logmel([int(row["clip"])]))[0]
+        logits = model.logits(source.inputs([int(row["clip"])]))[0]
         own = STRIPES.index(row["cls"])
         assert logits.argmax() == own and logits[own] > 0
         assert float(row["logit"]) == pytest.approx(float(logits[own].detach()), rel=1e-4)
@@ -77,7 +77,7 @@ def test_scores_are_those_of_patch_flipping(results):
     for cls, slug in enumerate(STRIPES):
         for name, rules in patterns.items():
             own = [row for row in rows if (row["cls"], row["candidate"]) == (slug, name)]
-            inputs = source.logmel([int(row["clip"]) for row in own])
+            inputs = source.inputs([int(row["clip"]) for row in own])
             targets = torch.full((len(own),), cls)
             read_rules = from_config({"lrp": {"rules": rules}})
             maps = attributor.heatmaps(model, inputs, targets, read_rules)[:, None]

@@ -21,14 +21,17 @@ from safetensors import safe_open
 from sklearn.model_selection import StratifiedGroupKFold
 
 from earmark.data import folds
+from earmark.data.dataset import open_dataset
 from earmark.data.decode import decode
 from earmark.data.recordings import clip_starts
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.plan import config, folder
 from earmark.plan.datasets import class_slugs
+from earmark.sound.kinds import from_config
 from earmark.sound.logmel import LogMel
 from earmark.stages import ingest
+from earmark.store import artifacts
 from earmark.store.layout import Layout
 
 RATE = 16000
@@ -285,6 +288,29 @@ def test_logmels_are_the_front_ends_of_the_stored_clips(mixed):
         first = int(clips[number]["offset"])
         clip = torch.from_numpy(samples[first : first + CLIP].astype(np.float32) / 32768)[None]
         torch.testing.assert_close(logmel[number : number + 1], frontend(clip), rtol=1e-4, atol=1e-4)
+
+
+OTHERS = {
+    "spectrogram": {"kind": "stft", "n_fft": 256, "hop": 200, "n_frames": 9, "layout": "time-frequency"},
+    "waveform": {"kind": "waveform", "n_samples": 1600},
+}
+"""Front ends of other kinds, of clips as long."""
+
+
+@pytest.mark.parametrize("block", OTHERS.values(), ids=OTHERS)
+def test_inputs_of_other_kinds_are_stored_or_made_when_they_are_read(tmp_path, block):
+    fill(tmp_path / "in", ("a", "b"), 3)
+    config = settings(tmp_path / "in", frontend=block)
+    ingest.run(Job("ingest", tmp_path, "mine", config))
+    source = open_dataset(Layout(tmp_path, "mine"))
+    frontend = from_config({"frontend": block})
+    assert source.frontend == frontend
+    assert source.clip_samples == 1600
+    stored, _ = artifacts.read_tensors(source.layout.logmel)
+    assert set(stored) == (set() if block["kind"] == "waveform" else {"logmel"})
+    clips = [4, 0, 2]
+    assert source.inputs(clips).shape == (3, *frontend.shape)
+    torch.testing.assert_close(source.inputs(clips), frontend(source.waveforms(clips)))
 
 
 def test_threads_and_repetition_change_nothing(mixed, tmp_path):

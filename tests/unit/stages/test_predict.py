@@ -34,7 +34,7 @@ def table(path):
 def logits(stripes) -> torch.Tensor:
     """The network's answers to all 160 clips, computed here."""
     network = models.load(stripes.model("main")).network
-    return logits_of(network, open_dataset(stripes).logmel(range(160)), torch.device("cpu"))
+    return logits_of(network, open_dataset(stripes).inputs(range(160)), torch.device("cpu"))
 
 
 def test_logits_read_back_to_the_same_number(stripes, logits):

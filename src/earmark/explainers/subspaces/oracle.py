@@ -131,7 +131,7 @@ def collect(
     device = next(model.network.parameters()).device
     for chosen in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
         cells = object_cells(model.frontend, source.waveforms(chosen), stems_of(source, chosen))  # [B, O, F, T]
-        inputs = source.logmel(chosen).to(device)
+        inputs = source.inputs(chosen).to(device)
         targets = torch.full((len(chosen),), cls.index, device=device)
         pairs = attributor.pairs_at(model, inputs, targets, job.layer, rules)  # [B, D, h, w] each
         height, width = pairs[0].shape[2:]

@@ -113,7 +113,7 @@ def pairs_of(
         return {}
     recordings = source.clips["recording"].to_numpy()[clips]
     chosen = clips[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
-    inputs = source.logmel(chosen).to(device)
+    inputs = source.inputs(chosen).to(device)
     targets = torch.full((len(chosen),), cls.index, device=device)
     activations, contexts = attributor.pairs_at(model, inputs, targets, layer, rules)  # [B, D, *g]
     tensors = sample_positions(
@@ -128,7 +128,7 @@ def pairs_of(
 def grid_at(model: Model, source: DataSet, layer: str) -> tuple[int, ...]:
     """Return the shape of a layer's grid; none for a layer without."""
     device = next(model.network.parameters()).device
-    return tuple(model.watched(source.logmel(np.arange(1)).to(device), layer)[0].shape[2:])
+    return tuple(model.watched(source.inputs(np.arange(1)).to(device), layer)[0].shape[2:])
 
 
 def window_of(grid: Sequence[int]) -> tuple[int, ...]:
@@ -158,7 +158,7 @@ def grids_of(
     generator = torch.Generator().manual_seed(seed)
     parts: list[tuple[torch.Tensor, torch.Tensor]] = []
     for some in np.array_split(clips, max(1, -(-len(clips) // CLIPS))):
-        inputs = source.logmel(some).to(device)
+        inputs = source.inputs(some).to(device)
         targets = torch.full((len(some),), cls.index, device=device)
         both = torch.stack(attributor.pairs_at(model, inputs, targets, layer, rules))  # [2, B, D, *g]
         window = window_of(both.shape[3:])

@@ -17,7 +17,7 @@ from earmark.seeds import derive
 from earmark.sources.band.score import Hit, Note, Score, compose
 from earmark.sources.band.sounds import Kit, Palette, amplify, convolve, draw_palette, note, room
 from earmark.sources.band.styles import DRUMS, STEMS, STYLES
-from earmark.sources.base import PEAK, Item, Rendered
+from earmark.sources.base import PEAK, Item, Rendered, clip_samples, length_keys
 
 LEVELS_DB = {"kick": 0.0, "snare": -3.0, "hat": -10.0, "bass": 0.0, "chords": -4.0, "lead": -4.0, "chop": -7.0}
 """Level of each stem while it plays, against the kick."""
@@ -51,7 +51,7 @@ class Recordings:
         frontend = config["frontend"]
         self.sample_rate: int = frontend["sample_rate"]
         self.samples = round(self.wanted["seconds"] * self.sample_rate)
-        clip = (frontend["n_frames"] - 1) * frontend["hop"]
+        clip = clip_samples(frontend)
         if self.sample_rate < LOWEST_RATE:
             raise EarmarkError(
                 f"The band's cymbals reach up to 8000 Hz: `frontend.sample_rate` must be at least {LOWEST_RATE}, "
@@ -60,7 +60,7 @@ class Recordings:
         if clip > self.samples:
             raise EarmarkError(
                 f"The band's tracks last {self.wanted['seconds']:g} s, a clip of the front end "
-                f"{clip / self.sample_rate:.2f} s: raise `band.seconds` or lower `frontend.n_frames`."
+                f"{clip / self.sample_rate:.2f} s: raise `band.seconds` or lower {length_keys(frontend)}."
             )
 
     def items(self) -> Iterator[Item]:

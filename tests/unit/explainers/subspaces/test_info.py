@@ -279,7 +279,7 @@ def test_fine_grids_are_cut(grid: tuple[int, ...], window: tuple[int, ...]) -> N
 
 def test_windows_lie_anywhere_and_hold_what_is_there(trained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "WINDOW", 64)
-    source = SimpleNamespace(logmel=lambda clips: trained.inputs[clips])
+    source = SimpleNamespace(inputs=lambda clips: trained.inputs[clips])
     clips = np.arange(20)
     cls = ClassInfo("rows", "rows", 0)
     cut = pairs.grids_of(trained.model, source, clips, cls, "conv1", trained.rules, 3)

@@ -1,0 +1,132 @@
+"""Centred frames of a clip and their Fourier transform, which every front end has."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+
+from earmark.errors import EarmarkError
+
+RAISED = {"hamming": 0.54, "hann": 0.5}
+"""Windows by the mean of their raised cosine."""
+
+
+class Framed(abc.ABC):
+    """What front ends share: frames, windows, peaks.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Of every waveform, in Hz.
+    n_fft : int
+        Samples of the window and of the Fourier transform, even.
+    hop : int
+        Samples between two frames.
+    window : {"hamming", "hann"}
+        Periodic.
+    peak_scaling : bool
+        Whether clips are scaled to peak 1 (eq. A.1).
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop: int
+    window: str
+    peak_scaling: bool
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"window": tuple(RAISED)}
+    """Words that an attribute may be."""
+
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing.
+
+        Raises
+        ------
+        EarmarkError
+            If there is one.
+        """
+        for name, allowed in self.choices.items():
+            if getattr(self, name) not in allowed:
+                raise EarmarkError(
+                    f"a front end's {name} cannot be {getattr(self, name)!r}; choose one of {', '.join(allowed)}"
+                )
+
+    @property
+    @abc.abstractmethod
+    def clip_samples(self) -> int:
+        """Samples of a clip."""
+
+    @property
+    def clip_seconds(self) -> float:
+        """Duration of a clip in seconds."""
+        return self.clip_samples / self.sample_rate
+
+    @property
+    def spectrum_bins(self) -> int:
+        """Bins of the linear-frequency spectrum, from 0 Hz to the Nyquist frequency."""
+        return self.n_fft // 2 + 1
+
+    @functools.cached_property
+    def bin_frequencies(self) -> torch.Tensor:
+        """Frequency of every bin of the spectrum in Hz, ``[n_bins]``."""
+        return torch.linspace(0.0, self.sample_rate / 2, self.spectrum_bins)
+
+    @functools.cached_property
+    def taper(self) -> torch.Tensor:
+        """The window (eq. 2.25 for Hamming's), ``[n_fft]``."""
+        make = torch.hamming_window if self.window == "hamming" else torch.hann_window
+        return make(self.n_fft, periodic=True)
+
+    @abc.abstractmethod
+    def stft(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Short-time Fourier transform (eq. 2.21): ``[B, S]`` to complex ``[B, n_bins, T]``."""
+
+    def transformed(self, waveforms: torch.Tensor, padding: str) -> torch.Tensor:
+        """Transform the frames of waveforms that go on beyond their ends as `padding` says: to ``[B, n_bins, T]``."""
+        return torch.stft(
+            waveforms,
+            self.n_fft,
+            self.hop,
+            window=self.taper.to(waveforms),
+            center=True,
+            pad_mode=padding,
+            return_complex=True,
+        )
+
+    def istft(self, spectra: torch.Tensor) -> torch.Tensor:
+        """Overlap-add inverse (eq. 3.17): complex ``[B, n_bins, T]`` to ``[B, clip_samples]``."""
+        return torch.istft(
+            spectra,
+            self.n_fft,
+            self.hop,
+            window=self.taper.to(spectra.device, spectra.real.dtype),
+            center=True,
+            length=self.clip_samples,
+        )
+
+    def normalised(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        """Scale clips ``[B, clip_samples]`` to peak 1 (eq. A.1), where the front end does.
+
+        Parameters
+        ----------
+        waveforms : torch.Tensor
+            ``[B, clip_samples]``.
+        like : torch.Tensor or None
+            Clips ``[B, clip_samples]``, or one ``[clip_samples]`` for all, that are scaled to peak 1 by the same
+            factor; None: each clip itself is. Where that is silent, nothing is scaled.
+
+        Raises
+        ------
+        ValueError
+            If the clips are not `clip_samples` long.
+        """
+        if waveforms.ndim != 2 or waveforms.shape[1] != self.clip_samples:
+            raise ValueError(f"expected clips [B, {self.clip_samples}], got {list(waveforms.shape)}")
+        if not self.peak_scaling:
+            return waveforms
+        peak = (waveforms if like is None else like).abs().amax(dim=-1, keepdim=True)  # [B, 1] or [1]
+        return waveforms / torch.where(peak > 0, peak, 1.0)

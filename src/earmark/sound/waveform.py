@@ -1,0 +1,167 @@
+"""Front end of networks that hear the waveform itself; their relevance is shown in time and frequency.
+
+Relevance of samples is ``x_n c_n``. Frames of ``x``, and of ``c`` divided by what the windows' squares add up to at
+each sample, have an inner product that Parseval's theorem spreads over frequencies. So the cells of all frames sum to
+the relevance of all samples, exactly.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from earmark.errors import EarmarkError
+from earmark.sound.frames import Framed
+
+OFFSET, FLOOR = 1e-7, -4.0
+"""Of the log10 magnitudes that stand for a waveform in pictures."""
+
+
+@dataclass(frozen=True)
+class Waveform(Framed):
+    """Waveforms ``[1, S]``, with heatmaps on a grid of frames and bins.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Sampling rate of every waveform, in Hz.
+    n_samples : int
+        Samples of a clip.
+    n_fft : int
+        Samples of the grid's window and Fourier transform, even.
+    hop : int
+        Samples between two frames of the grid.
+    window : {"hamming", "hann"}
+        Of the grid, periodic.
+    peak_scaling : bool
+        Whether clips are scaled to peak 1 (eq. A.1).
+    """
+
+    sample_rate: int
+    n_samples: int
+    n_fft: int = 256
+    hop: int = 128
+    window: str = "hamming"
+    peak_scaling: bool = True
+
+    kind: ClassVar[str] = "waveform"
+    title: ClassVar[str] = "waveform"
+    unit: ClassVar[str] = "log10 magnitude"
+
+    @property
+    def clip_samples(self) -> int:
+        """Samples of a clip."""
+        return self.n_samples
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channel and samples of an input."""
+        return (1, self.n_samples)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the grid: so many that the last one's centre lies at the clip's end or beyond."""
+        return 1 + -(-self.n_samples // self.hop)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Channel, bins and frames of a heatmap."""
+        return (1, self.spectrum_bins, self.n_frames)
+
+    @property
+    def frequencies(self) -> torch.Tensor:
+        """Frequency of every bin in Hz, ``[F]``."""
+        return self.bin_frequencies
+
+    @functools.cached_property
+    def overlap(self) -> torch.Tensor:
+        """Sum of the squared windows of all frames at every sample, float64 ``[S]``."""
+        squares = self.taper.double().square().view(1, -1, 1).expand(-1, -1, self.n_frames)  # [1, n_fft, T]
+        length = (self.n_frames - 1) * self.hop + self.n_fft
+        summed = torch.nn.functional.fold(squares, (1, length), (1, self.n_fft), stride=(1, self.hop)).flatten()
+        return summed[self.n_fft // 2 :][: self.n_samples]
+
+    @functools.cached_property
+    def sides(self) -> torch.Tensor:
+        """How many bins of the whole spectrum a bin stands for, float64 ``[n_bins, 1]``: 1 at its ends, else 2."""
+        sides = torch.full((self.spectrum_bins, 1), 2.0, dtype=torch.float64)
+        sides[0] = sides[-1] = 1
+        return sides
+
+    def stft(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Short-time Fourier transform, zeros beyond the ends: ``[B, S]`` to complex ``[B, n_bins, T]``."""
+        missing = (self.n_frames - 1) * self.hop - self.n_samples
+        return self.transformed(torch.nn.functional.pad(waveforms, (0, missing)), "constant")
+
+    def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        """Scale clips ``[B, S]`` by a peak, where the front end does: ``[B, 1, S]``; `like` as in :meth:`normalised`.
+
+        Raises
+        ------
+        ValueError
+            If the clips are not `clip_samples` long.
+        """
+        return self.normalised(waveforms, like).unsqueeze(1)
+
+    def sample_relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
+        """Relevance of samples, ``x_n c_n``, of inputs and contexts ``[..., 1, S]``."""
+        return inputs * contexts
+
+    def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
+        """Spread relevance of samples over time and frequency by the cross-spectrum of inputs and contexts.
+
+        Parameters
+        ----------
+        inputs, contexts : torch.Tensor
+            ``[..., 1, S]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[..., 1, n_bins, T]``; sums to :meth:`sample_relevance`.
+        """
+        # In float64: cells of both signs sum to far less than they amount to.
+        weighted = contexts.double() / self.overlap.to(contexts.device)
+        both = [self.stft(waves.double().flatten(0, -2)) for waves in (inputs, weighted)]  # complex [B, n_bins, T] each
+        cells = self.sides.to(inputs.device) * (both[0] * both[1].conj()).real / self.n_fft
+        return cells.view(*inputs.shape[:-1], *cells.shape[1:]).to(inputs)
+
+    def spread(self, cells: torch.Tensor) -> torch.Tensor:
+        """Refuse relevance of samples without their contexts.
+
+        Raises
+        ------
+        EarmarkError
+            Always.
+        """
+        raise EarmarkError(
+            "relevance of samples without contexts, as by the rules flat and wsquare, has no place in time and "
+            "frequency: use epsilon for the layer that reads the waveform"
+        )
+
+    def gathered(self, maps: torch.Tensor) -> torch.Tensor:
+        """Refuse to make inputs of maps.
+
+        Raises
+        ------
+        EarmarkError
+            Always.
+        """
+        raise EarmarkError("cells in time and frequency are no inputs of a network of waveforms: change its samples")
+
+    def energies(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Measure the power in every cell at the waveforms' own level: ``[B, S]`` to ``[B, n_bins, T]``."""
+        return self.stft(waveforms).abs().square()
+
+    def picture(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Show inputs ``[..., 1, S]`` as a spectrogram ``[..., n_bins, T]``, in `unit`."""
+        magnitudes = self.stft(inputs.flatten(0, -2)).abs()
+        logarithms = torch.log10(magnitudes + OFFSET).clamp_min(FLOOR)
+        return logarithms.view(*inputs.shape[:-2], *logarithms.shape[1:])
+
+    def lift(self, masks: torch.Tensor) -> torch.Tensor:
+        """Return masks ``[K, n_bins, T]``, which lie on the bins of the spectrum already."""
+        return masks

@@ -1,0 +1,120 @@
+"""Relevance of samples in time and frequency: exact sums, and the mistakes that lose them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from earmark.errors import EarmarkError
+from earmark.lrp.attributor import heatmaps
+from earmark.lrp.rules import Rules
+from earmark.metrics.flipping import patch_flipping
+from earmark.models.base import Network
+from earmark.sound.waveform import Waveform
+from tests.unit.networks import drawn, wave
+
+LENGTHS = [8000, 8001, 8127, 8128, 300, 100]
+"""Whole numbers of hops, one sample more and one less, and clips of hardly a frame."""
+
+
+def drawn_waves(samples: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw inputs and contexts [3, 1, S], float64, that do not vanish at the ends."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, 3, 1, samples, generator=generator, dtype=torch.float64).unbind()
+
+
+@pytest.mark.parametrize(
+    ("window", "hop"), [("hamming", 128), ("hann", 128), ("hann", 60), ("hann", 192), ("hamming", 256)]
+)
+@pytest.mark.parametrize("samples", LENGTHS)
+def test_cells_sum_to_the_relevance_of_samples(samples: int, window: str, hop: int) -> None:
+    frontend = Waveform(8000, samples, hop=hop, window=window)
+    inputs, contexts = drawn_waves(samples)
+    cells, parts = frontend.relevance(inputs, contexts), frontend.sample_relevance(inputs, contexts)
+    assert cells.shape == (3, *frontend.grid)
+    sums = parts.sum(dim=(1, 2))
+    assert ((cells.sum(dim=(1, 2, 3)) - sums).abs() <= 1e-6 * sums.abs()).all()
+    single = frontend.relevance(inputs.float(), contexts.float())
+    assert single.dtype == torch.float32
+    scale = parts.abs().sum(dim=(1, 2))
+    assert ((single.double().sum(dim=(1, 2, 3)) - sums).abs() <= 1e-6 * scale).all()
+
+
+@pytest.mark.parametrize("mistake", ["reflected contexts", "a constant overlap", "one side of the spectrum"])
+def test_every_factor_of_the_cross_spectrum_is_needed(mistake: str) -> None:
+    frontend = Waveform(8000, 8000)
+    inputs, contexts = drawn_waves(8000)
+    inputs = inputs.abs() + 0.1  # no chance cancellation of what is lost
+    contexts = contexts.abs() + 0.1
+    overlap, sides, padding = frontend.overlap, frontend.sides, "constant"
+    if mistake == "reflected contexts":
+        padding = "reflect"
+    elif mistake == "a constant overlap":
+        overlap = torch.ones_like(overlap)
+    else:
+        sides = torch.ones_like(sides)
+
+    def cells(padding: str, overlap: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
+        missing = (frontend.n_frames - 1) * frontend.hop - 8000
+        weighted = torch.nn.functional.pad((contexts / overlap)[:, 0], (0, missing))
+        seen = torch.nn.functional.pad(inputs[:, 0], (0, missing))
+        both = frontend.transformed(seen, padding), frontend.transformed(weighted, padding)
+        return sides * (both[0] * both[1].conj()).real / frontend.n_fft
+
+    wanted = (inputs * contexts).sum()
+    right = cells("constant", frontend.overlap, frontend.sides)
+    torch.testing.assert_close(right, frontend.relevance(inputs, contexts)[:, 0])
+    assert abs(float(right.sum() / wanted) - 1) < 1e-9
+    assert abs(float(cells(padding, overlap, sides).sum() / wanted) - 1) > 1e-3
+
+
+def test_relevance_is_linear_and_lies_where_the_sound_is() -> None:
+    frontend = Waveform(8000, 8000)
+    times = torch.arange(8000, dtype=torch.float64) / 8000
+    tone = torch.sin(2 * math.pi * 1000 * times) * (times > 0.5)
+    cells = frontend.relevance(tone.view(1, 1, -1), tone.view(1, 1, -1))[0, 0]  # [F, T]
+    near = (frontend.frequencies - 1000).abs() < 100
+    late = torch.arange(frontend.n_frames) * frontend.hop >= 4000 - frontend.n_fft // 2
+    assert float(cells[near][:, late].sum() / cells.sum()) > 0.99
+    inputs, contexts = drawn_waves(8000)
+    whole = frontend.relevance(inputs, contexts + contexts.flip(0))
+    parts = frontend.relevance(inputs, contexts) + frontend.relevance(inputs, contexts.flip(0))
+    torch.testing.assert_close(whole, parts)
+
+
+def test_a_network_of_waveforms_is_explained_in_time_and_frequency() -> None:
+    frontend = Waveform(8000, 64, n_fft=16, hop=8)
+    model = Network.around(drawn(wave(), biases=False), frontend)
+    inputs = torch.randn(4, 1, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    targets = torch.tensor([0, 1, 2, 0])
+    found = heatmaps(model, inputs, targets, Rules((("*", "epsilon", 0.0),), 1e-9))
+    assert found.shape == (4, *frontend.grid)
+    logits = model.logits(inputs).gather(1, targets[:, None])[:, 0]
+    torch.testing.assert_close(found.sum(dim=(1, 2, 3)), logits, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("rule", ["flat", "wsquare"])
+def test_rules_without_contexts_are_refused(rule: str) -> None:
+    model = Network.around(drawn(wave()), Waveform(8000, 64, n_fft=16, hop=8))
+    inputs, rules = torch.ones(1, 1, 64, dtype=torch.float64), Rules((("0", rule, 0.0), ("*", "epsilon", 0.0)), 1e-9)
+    with pytest.raises(EarmarkError, match="use epsilon for the layer that reads the waveform"):
+        heatmaps(model, inputs, torch.zeros(1, dtype=torch.long), rules)
+
+
+def test_cells_of_waveforms_are_not_flipped() -> None:
+    frontend = Waveform(8000, 64, n_fft=16, hop=8)
+    model = Network.around(drawn(wave()), frontend)
+    with pytest.raises(EarmarkError, match="change its samples"):
+        frontend.gathered(torch.zeros(1, *frontend.grid))
+    with pytest.raises(EarmarkError, match="patch flipping needs inputs"):
+        patch_flipping(model, torch.zeros(1, 1, 64), torch.zeros(1).long(), torch.zeros(1, 1, *frontend.grid), 1)
+
+
+def test_clips_are_scaled_as_they_are_told() -> None:
+    clip = 0.25 * torch.randn(2, 500, generator=torch.Generator().manual_seed(2))
+    scaled, plain = Waveform(8000, 500), Waveform(8000, 500, peak_scaling=False)
+    assert torch.allclose(scaled(clip).abs().amax(dim=(1, 2)), torch.ones(2))
+    assert torch.equal(plain(clip, like=2 * clip), clip[:, None])
+    assert torch.allclose(scaled(clip, like=2 * clip), scaled(clip) / 2)
