@@ -103,9 +103,7 @@ def entries(table: bytes) -> dict[str, bytes]:
     _, at = handle(footer, 0)  # of the index of filters
     index, _ = handle(footer, at)
     return {
-        key.decode(): value
-        for _, place in block(table, *index)
-        for key, value in block(table, *handle(place, 0)[0])
+        key.decode(): value for _, place in block(table, *index) for key, value in block(table, *handle(place, 0)[0])
     }
 
 
@@ -116,6 +114,8 @@ def tensor(entry: bytes, data: bytes) -> np.ndarray:
         raise EarmarkError("the checkpoint holds other weights than float32, which musicnn 0.1.0 does not")
     shape = [message(dimension).get(1, [0])[0] for dimension in message(fields[SHAPE][0]).get(2, [])]
     (offset,), (size,) = fields.get(OFFSET, [0]), fields[SIZE]  # an offset of 0 is left out
+    if offset + size > len(data):
+        raise EarmarkError(f"the data of the checkpoint end too early: install it again with {INSTALL}")
     return np.frombuffer(data[offset : offset + size], dtype="<f4").reshape(shape)
 
 
@@ -189,7 +189,9 @@ def convert(wheel: Path | None, out: Path) -> None:
 def main() -> None:
     """Convert what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wheel", type=Path, help="the .whl file of musicnn; without it, the installed package is read")
+    parser.add_argument(
+        "--wheel", type=Path, help="the .whl file of musicnn; without it, the installed package is read"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()
     try:
