@@ -1,7 +1,6 @@
 """The example around musicnn's network: its checkpoint is read, and its sounds are made, as they should be."""
 
 import csv
-import os
 import re
 import struct
 import sys
@@ -60,7 +59,7 @@ def block(pairs: list[tuple[bytes, bytes]], interval: int) -> bytes:
             restarts.append(len(content))
             shared = 0
         else:
-            shared = len(os.path.commonprefix([key, before]))
+            shared = next(length for length in range(len(key), -1, -1) if before.startswith(key[:length]))
         content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
         before = key
     return content + struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
