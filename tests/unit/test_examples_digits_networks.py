@@ -75,14 +75,14 @@ def test_a_sound_is_placed_whole_or_cut_from_first_to_last(length):
 
 def test_training_learns_what_can_be_learnt_and_writes_it(tmp_path, monkeypatch, capsys):
     root, out = tones(tmp_path / "tones"), tmp_path / "out"
-    arguments = ("resnet", "--recordings", root, "--out", out, "--epochs", 12)
-    monkeypatch.setattr(train, "BATCH", 8)
+    arguments = ("transformer", "--recordings", root, "--out", out, "--epochs", 20)
+    monkeypatch.setattr(train, "BATCH", 4)
     monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
     train.main()
     losses = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
-    assert len(losses) == 12 and losses[-1] < losses[0] / 4
-    network = networks.build_resnet().eval()
-    network.load_state_dict(load_file(out / "resnet.safetensors"))
+    assert len(losses) == 20 and losses[-1] < losses[0] / 4
+    network = networks.build_transformer().eval()
+    network.load_state_dict(load_file(out / "transformer.safetensors"))
     frontend = train.LogMel.from_config({})
     sounds, targets = train.loaded(root, frontend.sample_rate)
     assert train.accuracy(network, frontend, sounds, targets) > 0.9
