@@ -17,13 +17,14 @@ Nothing here knows how the heatmaps came about.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from earmark.errors import EarmarkError
 from earmark.models.base import Model, batch_size
@@ -102,7 +103,7 @@ def patch_flipping(
     heatmaps : Tensor [B, K, 1, F, T]
         Relevance of each of K concepts (K = 1: an ordinary heatmap).
     patch : int
-        Side of the square patches in cells; divides F and T.
+        Side of the square patches in cells; those at the far edges are smaller where it does not divide F or T.
     replacement : {"zero", "floor"}
         What a flipped cell is set to: 0, or the clip's own smallest value.
     seeds : sequence of int [B], or int
@@ -118,8 +119,7 @@ def patch_flipping(
     Raises
     ------
     EarmarkError
-        If the shapes do not fit each other, the patches do not tile the input, or a heatmap
-        holds values that are not finite.
+        If the shapes do not fit each other, or a heatmap holds values that are not finite.
     """
     inputs = _on_grid(model, inputs)
     _check(inputs, targets, heatmaps, patch, replacement)
@@ -247,7 +247,7 @@ def _check(inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, replac
             f"inputs {list(inputs.shape)}, targets {list(targets.shape)} and heatmaps {list(heatmaps.shape)} "
             "are not of the same clips"
         )
-    if patch < 1 or inputs.shape[2] % patch or inputs.shape[3] % patch:
+    if patch < 1:
         raise EarmarkError(f"patches of {patch} x {patch} cells do not tile inputs of {list(inputs.shape[2:])} cells")
     if replacement not in REPLACEMENTS:
         raise EarmarkError(f"unknown replacement {replacement!r}; choose one of {', '.join(REPLACEMENTS)}")
@@ -255,8 +255,13 @@ def _check(inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, replac
         raise EarmarkError("a heatmap holds values that are not finite, so its patches cannot be ranked")
 
 
+def _patches(inputs: Tensor, patch: int) -> tuple[int, int]:
+    """Count the patches along either side of inputs [..., F, T]; the last may be smaller."""
+    return -(-inputs.shape[-2] // patch), -(-inputs.shape[-1] // patch)
+
+
 def _n_patches(inputs: Tensor, patch: int) -> int:
-    return (inputs.shape[2] // patch) * (inputs.shape[3] // patch)
+    return math.prod(_patches(inputs, patch))
 
 
 def _seeds(seeds: Seeds, n_clips: int) -> Sequence[int]:
@@ -285,8 +290,10 @@ def _tie_order(seeds: Sequence[int], n_patches: int) -> Tensor:
 
 def _patch_sums(maps: Tensor, patch: int) -> Tensor:
     """Sum of each patch [B, K, P] of maps [B, K, 1, F, T], row by row."""
-    n_rows, n_columns = maps.shape[3] // patch, maps.shape[4] // patch
-    cut = maps.double().reshape(*maps.shape[:2], n_rows, patch, n_columns, patch)
+    n_rows, n_columns = _patches(maps, patch)
+    beyond = n_columns * patch - maps.shape[4], n_rows * patch - maps.shape[3]
+    whole = nn.functional.pad(maps.double(), (0, beyond[0], 0, beyond[1]))
+    cut = whole.reshape(*maps.shape[:2], n_rows, patch, n_columns, patch)
     return cut.sum(dim=(3, 5)).flatten(2)
 
 
@@ -318,14 +325,15 @@ def _state_logits(
     model: Model, inputs: Tensor, targets: Tensor, clips: Tensor, masks: Tensor, patch: int, fill: Tensor
 ) -> Tensor:
     """Logit of the target [N] of clips [N] with the patches in masks [N, P] set to their clip's fill."""
-    grid = (inputs.shape[2] // patch, inputs.shape[3] // patch)
+    grid, (n_rows, n_columns) = _patches(inputs, patch), inputs.shape[2:]
     logits = inputs.new_empty(len(clips))
     size = batch_size(inputs.shape[1:], inputs.device, BATCH)
     with torch.inference_mode():
         for start in range(0, len(logits), size):
             part = slice(start, start + size)
             mask = masks[part].view(-1, 1, *grid)
-            mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)  # [N, 1, F, T]
+            mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)
+            mask = mask[:, :, :n_rows, :n_columns]  # [N, 1, F, T]
             flipped = torch.where(mask, fill[clips[part]].view(-1, 1, 1, 1), inputs[clips[part]])
             answers = model.logits(model.frontend.gathered(flipped))
             logits[part] = answers.gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)

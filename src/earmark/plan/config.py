@@ -396,8 +396,8 @@ def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:
 
 
 def _check_own_network(where: str, block: Mapping[str, Any], depth: int) -> None:
-    """Check that Earmark's network gets log-mels, which patches tile and which survive `depth` poolings by 2."""
-    patch, frontend = block["evaluate"]["patch"], block["frontend"]
+    """Check that Earmark's network gets log-mels, which survive `depth` poolings by 2."""
+    frontend = block["frontend"]
     for key, needed in (("kind", "logmel"), ("layout", "frequency-time")):
         if frontend.get(key) != needed:
             raise EarmarkError(
@@ -406,8 +406,6 @@ def _check_own_network(where: str, block: Mapping[str, Any], depth: int) -> None
             )
     for key in ("n_mels", "n_frames"):
         cells = frontend[key]
-        if cells % patch:
-            raise EarmarkError(f"config: {where}.evaluate.patch = {patch} does not divide {key} = {cells}")
         if cells < 2**depth:
             raise EarmarkError(
                 f"config: {where}.frontend.{key} = {cells} is too small for the {depth} poolings by 2 of the model"

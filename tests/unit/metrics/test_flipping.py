@@ -281,6 +281,33 @@ def test_model_is_evaluated_and_left_as_it_was(network):
     assert not again.thesis.is_inference() and not again.curve[1].is_inference()
 
 
+class Cropping(nn.Module):
+    """A network that looks at the first rows and columns only."""
+
+    def __init__(self, network, rows, columns):
+        super().__init__()
+        self.network, self.cells = network, (slice(rows), slice(columns))
+
+    def forward(self, inputs):
+        return self.network(nn.functional.pad(inputs[..., *self.cells], (0, 2, 0, 1)))
+
+
+def test_patches_at_the_far_edges_may_be_smaller(network):
+    """Cells beyond the edge that hold nothing, and that nobody reads, would change nothing."""
+    inputs, targets, heatmaps = clips()
+    rows, columns = SIDE - 1, SIDE - 2
+    cut, whole = (part[..., :rows, :columns] for part in (inputs, heatmaps))
+    beyond = (0, 2, 0, 1)
+    small = patch_flipping(model_of(Cropping(network, rows, columns), 1, rows, columns), cut, targets, whole, PATCH)
+    padded = (nn.functional.pad(part, beyond) for part in (cut, whole))
+    large_inputs, large_maps = padded
+    large = patch_flipping(
+        model_of(Cropping(network, rows, columns), 1, SIDE, SIDE), large_inputs, targets, large_maps, PATCH
+    )
+    torch.testing.assert_close(small.thesis, large.thesis)
+    torch.testing.assert_close(small.fair, large.fair)
+
+
 def test_no_clips_give_no_scores(network):
     inputs, targets, heatmaps = clips()
     empty = patch_flipping(model_of(network, 1, SIDE, SIDE), inputs[:0], targets[:0], heatmaps[:0], PATCH)
@@ -291,7 +318,6 @@ def test_no_clips_give_no_scores(network):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"patch": 5}, "do not tile"),
         ({"patch": 0}, "do not tile"),
         ({"replacement": "mean"}, "unknown replacement"),
         ({"heatmaps": torch.zeros(5, 3, SIDE, SIDE)}, "heatmaps"),

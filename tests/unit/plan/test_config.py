@@ -284,7 +284,7 @@ MISTAKES = [
         {"frontend": {"kind": "stft"}, "sonify": {"inverse": "mel-nnls"}},
         "datasets.waves.sonify.inverse = mel-nnls needs frontend.kind = logmel; use additive",
     ),
-    ("datasets.synthetic.evaluate.patch", 7, "datasets.synthetic.evaluate.patch = 7 does not divide n_mels = 64"),
+    ("datasets.synthetic.evaluate.patch", 0, "datasets.synthetic.evaluate.patch is 0; it must be at least 1"),
     (
         "datasets.synthetic.model.filters",
         [8] * 7,
