@@ -32,6 +32,9 @@ PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 NOISE = 4
 """Inputs that a network is tried on where there are no recordings."""
 
+COUNT = "num_batches_tracked"
+"""What batch normalisation counts for training alone, and checkpoints may lack."""
+
 NAMED = 3
 """Keys of a kind that a sentence names."""
 
@@ -166,8 +169,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     if not path.is_file():
         raise EarmarkError(f"there is no file '{path}' to read weights from; name it relative to the configuration")
-    weights = _unprefixed(_state_dict(_saved(path), path), module.state_dict())
-    faults = _misfits(weights, module.state_dict())
+    own = module.state_dict()
+    weights = _unprefixed(_state_dict(_saved(path), path), own)
+    counts = {key: own[key] for key in own if key.rpartition(".")[2] == COUNT}
+    weights = {**counts, **weights}
+    faults = _misfits(weights, own)
     if faults:
         raise EarmarkError(f"the weights in '{path}' do not fit the network: {'; '.join(faults)}")
     module.load_state_dict(weights)
