@@ -86,7 +86,7 @@ def inspected(network: nn.Module, inputs: torch.Tensor) -> Inspection:
     inputs : torch.Tensor
         A few inputs, ``[B, *I]``.
     """
-    _, graph = fused(network, inputs[:1])
+    _, graph = fused(network, inputs)
     entries = suggested(graph, inputs.shape[1:])
     rules = from_config({"lrp": {"rules": entries}})
     coverage, faults = _coverage(network, inputs, rules)

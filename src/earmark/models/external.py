@@ -185,9 +185,9 @@ def _saved(path: Path) -> Any:
     except safetensors.SafetensorError as error:
         raise EarmarkError(f"'{path}' is no safetensors file: {_first_line(error)}") from error
     except Exception as error:
-        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+        if "GLOBAL" not in str(error):  # what the reader of tensors says of other objects
             raise EarmarkError(
-                f"'{path}' is neither a safetensors file nor a state dict that torch.save wrote: {_first_line(error)}"
+                f"'{path}' is neither a safetensors file nor a state dict that torch.save wrote"
             ) from error
         raise EarmarkError(
             f"'{path}' holds a pickled module or other objects, and reading those runs code; if you trust it, write "
@@ -403,7 +403,7 @@ def _without_probabilities(network: nn.Module, graph: Graph) -> nn.Module:
             "LogSoftmax; let it return its logits and write outputs: logits"
         )
     copied = _copy(network)
-    replace(copied, copied.get_submodule(last.name), nn.Identity())
+    replace(copied, copied.get_submodule(last.name), nn.Identity().eval())
     return copied
 
 
