@@ -137,6 +137,9 @@ def chain():
 def wave():
     return nn.Sequential(nn.Conv1d(1, 4, 9, 4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2))
 
+def probable():
+    return nn.Sequential(chain(), nn.Sigmoid())
+
 def normed():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
 """
@@ -177,6 +180,13 @@ def test_a_network_is_looked_at_with_its_weights(nets, capsys):
     assert (
         "earmark: the weights in 'net.pt' do not fit the network: of another shape: 0.weight" in capsys.readouterr().err
     )
+
+
+def test_a_sigmoid_at_the_end_is_taken_off(nets, capsys):
+    assert cli.main(["inspect", "my_net.py:probable"]) == 1
+    assert "write outputs: probabilities" in capsys.readouterr().err
+    assert cli.main(["inspect", "my_net.py:probable", "--outputs", "probabilities"]) == 0
+    assert "absorbed" in capsys.readouterr().out
 
 
 def test_what_lrp_cannot_explain_is_a_sentence_below_the_table(nets, capsys):

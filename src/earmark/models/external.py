@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from earmark.errors import EarmarkError
-from earmark.models.graph import LINEAR, Graph, probed, replace
+from earmark.models.graph import LINEAR, Call, Graph, probed, replace
 
 PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 """What makes probabilities of logits, at the end of a network."""
@@ -277,7 +277,7 @@ def adopted(network: nn.Module, inputs: torch.Tensor, n_classes: int | None = No
     remarks = _moved(copied)
     copied.float().cpu().eval()
     logits = answers(copied, inputs, n_classes)
-    graph = probed(_copy(copied).requires_grad_(False), inputs[:1])
+    graph = _graph(copied, inputs)
     if outputs == "probabilities":
         copied = _without_probabilities(copied, graph)
         logits = answers(copied, inputs, n_classes)
@@ -289,8 +289,17 @@ def adopted(network: nn.Module, inputs: torch.Tensor, n_classes: int | None = No
     return Adopted(copied, tuple(remarks + _changes(copied, inputs)))
 
 
-def adopted_on_noise(network: nn.Module, shapes: Sequence[tuple[int, ...]]) -> tuple[Adopted, torch.Tensor]:
+def adopted_on_noise(
+    network: nn.Module, shapes: Sequence[tuple[int, ...]], outputs: str = "logits"
+) -> tuple[Adopted, torch.Tensor]:
     """Copy a network for explanation, checked on noise of the first shape that it takes.
+
+    Parameters
+    ----------
+    network, outputs
+        As in :func:`adopted`.
+    shapes : sequence of tuple of int
+        Of an input, ``*I``.
 
     Returns
     -------
@@ -308,7 +317,7 @@ def adopted_on_noise(network: nn.Module, shapes: Sequence[tuple[int, ...]]) -> t
     for shape in shapes:
         inputs = torch.randn(NOISE, *shape, generator=torch.Generator().manual_seed(0))
         try:
-            return adopted(network, inputs), inputs
+            return adopted(network, inputs, outputs=outputs), inputs
         except InputError as error:
             refused.append(str(error))
     raise InputError(f"{'; '.join(refused)}; name the shape of an input, as in --input 1x128x128")
@@ -322,6 +331,14 @@ def _copy(network: nn.Module) -> nn.Module:
             f"the network cannot be copied: {_first_line(error)}; "
             "use torch.nn.utils.parametrizations for weight norm, and keep no computed tensors in modules"
         ) from error
+
+
+def _graph(network: nn.Module, inputs: torch.Tensor) -> Graph | None:
+    """Follow a network's answer back to its input, where that can be: not through NumPy, say."""
+    try:
+        return probed(_copy(network).requires_grad_(False), inputs[:1])
+    except RuntimeError:
+        return None
 
 
 def _moved(network: nn.Module) -> list[str]:
@@ -393,10 +410,15 @@ def _answer(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     return answer.float()
 
 
-def _without_probabilities(network: nn.Module, graph: Graph) -> nn.Module:
+def _givers(graph: Graph | None) -> list[Call]:
+    """List the calls of leaves whose output is the network's answer."""
+    return [call for call in graph.leaves if call.gives and call.gives == graph.end] if graph else []
+
+
+def _without_probabilities(network: nn.Module, graph: Graph | None) -> nn.Module:
     """Copy a network without the module that makes probabilities of its logits."""
-    last = next((call for call in reversed(graph.leaves) if call.gives and call.gives == graph.end), None)
-    once = last is not None and sum(call.name == last.name for call in graph.calls) == 1
+    last = next(reversed(_givers(graph)), None)
+    once = graph and last and sum(call.module is last.module for call in graph.calls) == 1
     if last is None or not last.name or not once or not isinstance(last.module, PROBABILITIES):
         raise EarmarkError(
             "outputs: probabilities needs a network whose last module, called once, is a Sigmoid, Softmax or "
@@ -407,9 +429,9 @@ def _without_probabilities(network: nn.Module, graph: Graph) -> nn.Module:
     return copied
 
 
-def _are_probabilities(logits: torch.Tensor, graph: Graph) -> bool:
+def _are_probabilities(logits: torch.Tensor, graph: Graph | None) -> bool:
     """Whether all answers lie in [0, 1], and not by chance: a linear module gives logits."""
-    linear = any(call.gives and call.gives == graph.end for call in graph.leaves if isinstance(call.module, LINEAR))
+    linear = any(isinstance(call.module, LINEAR) for call in _givers(graph))
     return bool(((logits >= 0) & (logits <= 1)).all()) and not linear
 
 

@@ -7,6 +7,7 @@ import torch
 import yaml
 from torch import nn
 
+from earmark.errors import EarmarkError
 from earmark.lrp.inspection import inspected, written
 from earmark.lrp.suggest import patterns, suggested
 from earmark.models.graph import fused
@@ -95,6 +96,14 @@ def test_a_table_says_what_each_module_is() -> None:
     assert found.offered == ("stem",), "the other convolutions stand in branches"
     text = written(found)
     assert "100.0 %" in text and "absorbed" in text
+
+
+def test_a_forward_that_leaves_pytorch_is_a_sentence() -> None:
+    network = drawn(Gated(lambda h, g: torch.from_numpy((h + g).numpy()))).float()
+    with pytest.raises(
+        EarmarkError, match=r"cannot follow the network's answer back to its input: Can't call numpy\(\)"
+    ):
+        inspected(network, IMAGES)
 
 
 def test_what_lrp_cannot_explain_is_listed_all_the_same() -> None:

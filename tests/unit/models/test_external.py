@@ -266,6 +266,12 @@ def test_probabilities_that_no_last_module_makes(network: nn.Module) -> None:
         adopted(network, INPUTS, 2, "probabilities")
 
 
+def test_a_network_that_leaves_pytorch_can_be_adopted() -> None:
+    found = adopted(Does(lambda net, x: torch.from_numpy(net.inner(x).numpy())), INPUTS, 2)
+    with torch.no_grad():
+        assert found.network(INPUTS).shape == (3, 2)
+
+
 def test_a_network_that_cannot_be_copied() -> None:
     network = small()
     network.kept = network[0].weight * 2
