@@ -125,6 +125,12 @@ def _add_inspect(commands: Any) -> None:
         help="of one input, such as 1x128x128; by default the first of "
         f"{', '.join('x'.join(map(str, shape)) for shape in INPUTS)} that it takes",
     )
+    command.add_argument(
+        "--outputs",
+        choices=["logits", "probabilities"],
+        default="logits",
+        help="what the network answers with; of probabilities its last sigmoid or softmax is taken off",
+    )
     command.set_defaults(call=_inspect)
 
 
@@ -136,7 +142,7 @@ def _shape(text: str) -> tuple[int, ...]:
     return shape
 
 
-def _inspect(network: str, weights: Path | None, input: tuple[int, ...] | None) -> None:
+def _inspect(network: str, weights: Path | None, input: tuple[int, ...] | None, outputs: str) -> None:
     """Print what LRP can do with a network; PyTorch is imported for this alone."""
     from earmark.lrp.inspection import inspected, written
     from earmark.models import external
@@ -144,7 +150,7 @@ def _inspect(network: str, weights: Path | None, input: tuple[int, ...] | None) 
     module = external.load_network(network, Path.cwd())
     if weights is not None:
         external.load_weights(module, weights)
-    adopted, inputs = external.adopted_on_noise(module, INPUTS if input is None else (input,))
+    adopted, inputs = external.adopted_on_noise(module, INPUTS if input is None else (input,), outputs)
     found = inspected(adopted.network, inputs)
     print(written(found), end="")
     for remark in adopted.remarks:

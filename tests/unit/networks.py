@@ -53,6 +53,27 @@ class Residual(nn.Module):
         return branch + skipped
 
 
+class Gated(nn.Module):
+    """A branch opens and closes another, by a sigmoid that stands in forward.
+
+    Parameters
+    ----------
+    gate : callable
+        Of the two branches.
+    """
+
+    def __init__(self, gate: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.gate = gate
+        self.stem, self.other = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Linear(4 * 64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [B, 1, 8, 8] to [B, 3]."""
+        h = self.stem(x).relu()
+        return self.head(self.gate(h, self.other(h)).flatten(1))
+
+
 def wave() -> nn.Module:
     """Build a network of waveforms [B, 1, 64], with grids of one dimension."""
     return nn.Sequential(

@@ -126,3 +126,90 @@ def test_a_sentence_finds_the_terminal_when_the_log_is_on_a_full_disk():
     done = subprocess.run(shell, shell=True, executable="/bin/bash", capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stdout.startswith("earmark: --config is not JSON")
+
+
+NETS = """
+from torch import nn
+
+def chain():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+def wave():
+    return nn.Sequential(nn.Conv1d(1, 4, 9, 4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2))
+
+def probable():
+    return nn.Sequential(chain(), nn.Sigmoid())
+
+def normed():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+"""
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch):
+    """Stand in a folder with a user's networks."""
+    (tmp_path / "my_net.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        (["my_net.py:chain"], "4x62x62"),
+        (["my_net.py:chain", "--input", "1x9x12"], "4x7x10"),
+        (["my_net.py:wave"], "4x3998"),
+    ],
+)
+def test_a_network_is_looked_at(nets, capsys, arguments, shape):
+    assert cli.main(["inspect", *arguments]) == 0
+    printed = capsys.readouterr()
+    assert shape in printed.out and "rule: epsilon" in printed.out and "100.0 %" in printed.out
+    assert printed.err == ""
+
+
+def test_a_network_is_looked_at_with_its_weights(nets, capsys):
+    import torch
+
+    from earmark.models.external import load_network
+
+    network = load_network("my_net.py:chain", nets).half()
+    torch.save({"state_dict": network.state_dict()}, nets / "net.pt")
+    assert cli.main(["inspect", "my_net.py:chain", "--weights", "net.pt"]) == 0
+    assert cli.main(["inspect", "my_net.py:wave", "--weights", "net.pt"]) == 1
+    assert (
+        "earmark: the weights in 'net.pt' do not fit the network: of another shape: 0.weight" in capsys.readouterr().err
+    )
+
+
+def test_a_sigmoid_at_the_end_is_taken_off(nets, capsys):
+    assert cli.main(["inspect", "my_net.py:probable"]) == 1
+    assert "write outputs: probabilities" in capsys.readouterr().err
+    assert cli.main(["inspect", "my_net.py:probable", "--outputs", "probabilities"]) == 0
+    assert "absorbed" in capsys.readouterr().out
+
+
+def test_what_lrp_cannot_explain_is_a_sentence_below_the_table(nets, capsys):
+    assert cli.main(["inspect", "my_net.py:normed"]) == 1
+    printed = capsys.readouterr()
+    assert "GroupNorm" in printed.out and "lrp:" not in printed.out
+    sentence = "earmark: no LRP rule covers what this network does: a group normalisation in '1' (GroupNorm); "
+    assert printed.err.startswith(sentence) and printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("shape", ["128", "1x", "1x0x4", "axb"])
+def test_a_shape_that_is_none(nets, capsys, shape):
+    if shape == "128":  # one axis is a shape, if none for this network
+        assert cli.main(["inspect", "my_net.py:chain", "--input", shape]) == 1
+        assert "cannot take inputs of 128" in capsys.readouterr().err
+    else:
+        with pytest.raises(SystemExit):
+            cli.main(["inspect", "my_net.py:chain", "--input", shape])
+        assert f"--input: invalid _shape value: '{shape}'" in capsys.readouterr().err
+
+
+def test_help_does_not_load_torch(nets):
+    script = "import sys; from earmark import cli\ntry: cli.main(['inspect', '--help'])\nexcept SystemExit: pass\n"
+    script += "print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "my_net.py:build" in done.stdout and done.stdout.endswith("False\n")

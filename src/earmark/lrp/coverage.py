@@ -227,8 +227,9 @@ def _flow(
     assert one.entered is not None
     with torch.no_grad():
         absorbed = rule.absorbed(network.get_submodule(one.module), one.entered, one.output, contexts)
+        came = contexts if rule.takes_relevance else one.output * contexts
         left = gradient if rule.yields_relevance else one.entered * gradient
-        parts = (one.output * contexts, absorbed, left)
+        parts = (came, absorbed, left)
         return Flow(one.module, one.call, *(part.sum().view(1) for part in parts))
 
 

@@ -85,8 +85,19 @@ def inspected(network: nn.Module, inputs: torch.Tensor) -> Inspection:
         The network; left untouched.
     inputs : torch.Tensor
         A few inputs, ``[B, *I]``.
+
+    Raises
+    ------
+    EarmarkError
+        If its forward works only where no gradients are recorded.
     """
-    _, graph = fused(network, inputs[:1])
+    try:
+        _, graph = fused(network, inputs)
+    except RuntimeError as error:
+        line = str(error).partition("\n")[0]
+        raise EarmarkError(
+            f"LRP cannot follow the network's answer back to its input: {line}; let forward compute in PyTorch alone"
+        ) from error
     entries = suggested(graph, inputs.shape[1:])
     rules = from_config({"lrp": {"rules": entries}})
     coverage, faults = _coverage(network, inputs, rules)

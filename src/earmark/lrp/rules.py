@@ -59,11 +59,12 @@ class PropagationRule(Hook, abc.ABC):
     ----------
     modules : tuple of type
         What it is a rule for.
-    yields_relevance : bool
-        Whether the gradient by its input is the relevance itself, not the context.
+    takes_relevance, yields_relevance : bool
+        Whether the gradient by its output, or by its input, is the relevance itself, not the context.
     """
 
     modules: ClassVar[tuple[type[nn.Module], ...]] = LINEAR
+    takes_relevance: ClassVar[bool] = False
     yields_relevance: ClassVar[bool] = False
 
     def __init__(self, stabilizer: float) -> None:
@@ -254,7 +255,7 @@ class _HandedOn(PropagationRule):
     """Relevance of a normalisation of the input is that of the cell, where what comes down is relevance itself."""
 
     modules = NORMS
-    yields_relevance = True
+    takes_relevance = yields_relevance = True
 
     def carrier(self, module: nn.Module, activation: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Take the place of the output."""

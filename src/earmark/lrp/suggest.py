@@ -23,7 +23,7 @@ def suggested(graph: Graph, shape: Sequence[int]) -> list[dict[str, Any]]:
     Parameters
     ----------
     graph : Graph
-        Who reads what in the network.
+        Who reads what in the network, probed on as many inputs as there are: one alone may be non-negative by chance.
     shape : sequence of int
         Of an input, ``*I``.
 

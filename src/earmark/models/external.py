@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from earmark.errors import EarmarkError
-from earmark.models.graph import LINEAR, Graph, probed, replace
+from earmark.models.graph import LINEAR, Call, Graph, probed, replace
 
 PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 """What makes probabilities of logits, at the end of a network."""
@@ -191,9 +191,9 @@ def _saved(path: Path) -> Any:
     except safetensors.SafetensorError as error:
         raise EarmarkError(f"'{path}' is no safetensors file: {_first_line(error)}") from error
     except Exception as error:
-        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+        if "GLOBAL" not in str(error):  # what the reader of tensors says of other objects
             raise EarmarkError(
-                f"'{path}' is neither a safetensors file nor a state dict that torch.save wrote: {_first_line(error)}"
+                f"'{path}' is neither a safetensors file nor a state dict that torch.save wrote"
             ) from error
         raise EarmarkError(
             f"'{path}' holds a pickled module or other objects, and reading those runs code; if you trust it, write "
@@ -283,7 +283,7 @@ def adopted(network: nn.Module, inputs: torch.Tensor, n_classes: int | None = No
     remarks = _moved(copied)
     copied.float().cpu().eval()
     logits = answers(copied, inputs, n_classes)
-    graph = probed(_copy(copied).requires_grad_(False), inputs[:1])
+    graph = _graph(copied, inputs)
     if outputs == "probabilities":
         copied = without_probabilities(copied, inputs[:1])
         logits = answers(copied, inputs, n_classes)
@@ -295,8 +295,17 @@ def adopted(network: nn.Module, inputs: torch.Tensor, n_classes: int | None = No
     return Adopted(copied, tuple(remarks + _changes(copied, inputs)))
 
 
-def adopted_on_noise(network: nn.Module, shapes: Sequence[tuple[int, ...]]) -> tuple[Adopted, torch.Tensor]:
+def adopted_on_noise(
+    network: nn.Module, shapes: Sequence[tuple[int, ...]], outputs: str = "logits"
+) -> tuple[Adopted, torch.Tensor]:
     """Copy a network for explanation, checked on noise of the first shape that it takes.
+
+    Parameters
+    ----------
+    network, outputs
+        As in :func:`adopted`.
+    shapes : sequence of tuple of int
+        Of an input, ``*I``.
 
     Returns
     -------
@@ -314,7 +323,7 @@ def adopted_on_noise(network: nn.Module, shapes: Sequence[tuple[int, ...]]) -> t
     for shape in shapes:
         inputs = torch.randn(NOISE, *shape, generator=torch.Generator().manual_seed(0))
         try:
-            return adopted(network, inputs), inputs
+            return adopted(network, inputs, outputs=outputs), inputs
         except InputError as error:
             refused.append(str(error))
     raise InputError(f"{'; '.join(refused)}; name the shape of an input, as in --input 1x128x128")
@@ -328,6 +337,14 @@ def _copy(network: nn.Module) -> nn.Module:
             f"the network cannot be copied: {_first_line(error)}; "
             "use torch.nn.utils.parametrizations for weight norm, and keep no computed tensors in modules"
         ) from error
+
+
+def _graph(network: nn.Module, inputs: torch.Tensor) -> Graph | None:
+    """Follow a network's answer back to its input, where that can be: not through NumPy, say."""
+    try:
+        return probed(_copy(network).requires_grad_(False), inputs[:1])
+    except RuntimeError:
+        return None
 
 
 def _moved(network: nn.Module) -> list[str]:
@@ -399,6 +416,11 @@ def _answer(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     return answer.float()
 
 
+def _givers(graph: Graph | None) -> list[Call]:
+    """List the calls of leaves whose output is the network's answer."""
+    return [call for call in graph.leaves if call.gives and call.gives == graph.end] if graph else []
+
+
 def without_probabilities(network: nn.Module, inputs: torch.Tensor) -> nn.Module:
     """Copy a network without the module that makes probabilities of its logits.
 
@@ -414,22 +436,22 @@ def without_probabilities(network: nn.Module, inputs: torch.Tensor) -> nn.Module
     EarmarkError
         If its last module makes none.
     """
-    graph = probed(_copy(network).requires_grad_(False), inputs)
-    last = next((call for call in reversed(graph.leaves) if call.gives and call.gives == graph.end), None)
-    once = last is not None and sum(call.name == last.name for call in graph.calls) == 1
+    graph = _graph(network, inputs)
+    last = next(reversed(_givers(graph)), None)
+    once = graph and last and sum(call.module is last.module for call in graph.calls) == 1
     if last is None or not last.name or not once or not isinstance(last.module, PROBABILITIES):
         raise EarmarkError(
             "outputs: probabilities needs a network whose last module, called once, is a Sigmoid, Softmax or "
             "LogSoftmax; let it return its logits and write outputs: logits"
         )
     copied = _copy(network)
-    replace(copied, copied.get_submodule(last.name), nn.Identity())
+    replace(copied, copied.get_submodule(last.name), nn.Identity().eval())
     return copied
 
 
-def _are_probabilities(logits: torch.Tensor, graph: Graph) -> bool:
+def _are_probabilities(logits: torch.Tensor, graph: Graph | None) -> bool:
     """Whether all answers lie in [0, 1], and not by chance: a linear module gives logits."""
-    linear = any(call.gives and call.gives == graph.end for call in graph.leaves if isinstance(call.module, LINEAR))
+    linear = any(isinstance(call.module, LINEAR) for call in _givers(graph))
     return bool(((logits >= 0) & (logits <= 1)).all()) and not linear
 
 
