@@ -54,7 +54,20 @@ class Predictions:
         own = self.of_class(source, clips, cls)
         return own[self.recognised(own, cls.index)]
 
-    def training(self, source: DataSet, split: Split, cls: ClassInfo) -> NDArray[np.int64]:
+    def split(self, source: DataSet, split: str, cls: ClassInfo) -> Split:
+        """Divide clips for a class: as the split does, or all into each set.
+
+        All where folds know no labels, which they were divided by before the model answered, and one of the sets has no
+        clip that is recognised as the class.
+        """
+        parts = source.split(split)
+        sets = parts.train, parts.validation, parts.test
+        if source.labelled or all(len(self.known(source, clips, cls)) for clips in sets):
+            return parts
+        everything = np.unique(np.concatenate(sets))
+        return Split(split, everything, everything, everything)
+
+    def training(self, source: DataSet, split: str, cls: ClassInfo) -> NDArray[np.int64]:
         """Select the training clips of a split that are of a class and recognised.
 
         Raises
@@ -62,9 +75,9 @@ class Predictions:
         EarmarkError
             If there is none.
         """
-        known = self.known(source, split.train, cls)
+        known = self.known(source, self.split(source, split, cls).train, cls)
         if not len(known):
-            model = f"{source.layout.dataset}/{split.name}"
+            model = f"{source.layout.dataset}/{split}"
             raise EarmarkError(f"the model of {model} recognises no training clip of {cls.name}: nothing to explain")
         return known
 

@@ -63,7 +63,7 @@ class Choice:
 
     def rows(self, cls: ClassInfo) -> Iterator[Row]:
         """Choose the clips of a class, use by use."""
-        split, config = self.source.split(self.job.split), self.job.config
+        split, config = self.predictions.split(self.source, self.job.split, cls), self.job.config
         test = self.drawn(
             self.predictions.of_class(self.source, split.test, cls), config["explain"]["clips"], "scored", cls.slug
         )

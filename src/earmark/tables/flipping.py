@@ -173,7 +173,9 @@ def leaders(grid: Sequence[At], names: Iterable[str], compared: Summaries) -> se
 
 def report(study: Study, scored: Scored) -> str:
     """Write the table for people, with what each score can and cannot show (Markdown)."""
-    return write(f"Patch flipping: {study.name}", study.grid, study.levels, scored, markdown.of_one(study.networks))
+    return write(
+        f"Patch flipping: {study.name}", study.grid, study.levels, scored, markdown.of_one(study.networks, study.fitted)
+    )
 
 
 def write(title: str, grid: Sequence[At], levels: Sequence[At], scored: Scored, warning: str = "") -> str:

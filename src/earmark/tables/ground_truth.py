@@ -404,7 +404,14 @@ def report(study: Study, recovery: Recovery | None) -> str:
         return f"# {title}\n\nNot computed: there is no `ablation.csv`. Only data with stems have one.\n"
     found = recovery.summaries
     spoken = "; ".join(markdown.counted(recovery.clips, slug) for slug in recovery.names)
-    lines = [f"# {title}", notes(study.judged), markdown.of_one(study.networks), "", f"Clips, by class: {spoken}.", ""]
+    lines = [
+        f"# {title}",
+        notes(study.judged),
+        markdown.of_one(study.networks, study.fitted),
+        "",
+        f"Clips, by class: {spoken}.",
+        "",
+    ]
     for slug, names in recovery.names.items():
         lines += [f"## What the model uses: {slug}", ""]
         objects = [

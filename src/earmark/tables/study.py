@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from earmark.data import chosen, dataset
+from earmark.data.chosen import SCORED
 from earmark.data.dataset import ClassInfo, DataSet
 from earmark.explainers import explanation
 from earmark.job import Job
@@ -142,6 +144,13 @@ class Study:
     def folds(self) -> list[str]:
         """Splits of the cross-validation, if asked for."""
         return [f"cv{fold}" for fold in range(self.source.n_folds)] if self.config["cross_validation"] else []
+
+    @property
+    def fitted(self) -> list[str]:
+        """Classes whose scored clips are not of the test folds alone: what was fitted saw them."""
+        choice, split = chosen.read(self.layout, self.split), self.source.split(self.split)
+        apart = np.setdiff1d(split.test, split.train)
+        return [cls for cls in self.slugs if not np.isin(choice.clips(cls, SCORED), apart).all()]
 
     def of_network(self, split: str) -> Study:
         """Return the same for another network, with no more resamples than an estimate needs."""

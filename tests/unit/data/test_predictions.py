@@ -18,15 +18,16 @@ SPLIT = Split("main", *(np.array(clips) for clips in ([0, 1, 2, 3, 4], [], [5]))
 def source() -> SimpleNamespace:
     return SimpleNamespace(
         labelled=True,
+        split=lambda name: SPLIT,
         layout=SimpleNamespace(dataset="demo"),
         of_class=lambda clips, cls: clips[CLASSES[clips] == cls.index],
     )
 
 
 def test_training_clips_are_of_the_class_and_recognised() -> None:
-    assert Predictions(LOGITS).training(source(), SPLIT, ONE).tolist() == [0]
+    assert Predictions(LOGITS).training(source(), "main", ONE).tolist() == [0]
 
 
 def test_a_class_without_one_is_named() -> None:
     with pytest.raises(EarmarkError, match=r"^the model of demo/main recognises no training clip of Other: nothing to"):
-        Predictions(LOGITS).training(source(), SPLIT, OTHER)
+        Predictions(LOGITS).training(source(), "main", OTHER)

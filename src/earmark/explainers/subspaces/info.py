@@ -223,7 +223,7 @@ def clips_of(material: Material) -> NDArray[np.int64]:
     job, cls = material.job, material.cls
     settings = job.config["explainers"]["info"]
     source, answered, model = opened(job)
-    known = answered.training(source, source.split(job.split), cls)
+    known = answered.training(source, job.split, cls)
     positions = math.prod(window_of(grid_at(model, source, job.layer)))
     count = min(settings["clips"], max(1, settings["places"] // positions))
     recordings = source.clips["recording"].to_numpy()[known]

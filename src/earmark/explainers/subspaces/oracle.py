@@ -111,7 +111,7 @@ def training_clips(source: DataSet, predictions: Predictions, job: Job, cls: Cla
         If the data set has no stems, or no training clip of the class is recognised.
     """
     require_stems(source)
-    usable = predictions.training(source, source.split(job.split), cls)
+    usable = predictions.training(source, job.split, cls)
     recordings = source.clips["recording"].to_numpy()[usable]
     count = job.config["explainers"]["oracle"]["clips"]
     return usable[spread(recordings, count, job.seed("oracle clips", cls.slug))]
