@@ -134,6 +134,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
         load_weights(small(), tmp_path / "net.pt")
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_files_that_hold_no_weights(tmp_path: Path) -> None:
     network = small()
     torch.save(network, tmp_path / "module.pt")
@@ -158,6 +159,7 @@ def test_files_that_hold_no_weights(tmp_path: Path) -> None:
             load_weights(network, tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_the_lines_that_convert_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     expected = small(1).eval()
