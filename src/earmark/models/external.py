@@ -166,8 +166,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     if not path.is_file():
         raise EarmarkError(f"there is no file '{path}' to read weights from; name it relative to the configuration")
-    weights = _unprefixed(_state_dict(_saved(path), path), module.state_dict())
-    faults = _misfits(weights, module.state_dict())
+    own = module.state_dict()
+    # How many batches statistics were taken of decides nothing in evaluation, and converters leave it out.
+    counts = {key: count for key, count in own.items() if key.endswith("num_batches_tracked")}
+    weights = counts | dict(_unprefixed(_state_dict(_saved(path), path), own))
+    faults = _misfits(weights, own)
     if faults:
         raise EarmarkError(f"the weights in '{path}' do not fit the network: {'; '.join(faults)}")
     module.load_state_dict(weights)
