@@ -117,7 +117,7 @@ def _composite(model: nn.Sequential, rules: Rules, layer: str, projections: torc
         if isinstance(module, nn.ReLU):
             hooks.append(([name], _Masked(projections) if name == f"relu_{layer}" else builtin.Pass()))
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            ours = rules.hook(name)
+            ours = rules.hook(name, module)
             match ours:
                 case Gamma():
                     rule = builtin.Gamma(ours.gamma, stabilizer=stabilizer)

@@ -17,8 +17,10 @@ GAMMA = 0.25
 def suggested(graph: Graph, shape: Sequence[int]) -> list[dict[str, Any]]:
     """Choose a rule for every module that needs one.
 
-    Flat where an input of two dimensions, a spectrogram, enters by one linear module; gamma for other convolutions
-    whose inputs are non-negative on the probe; epsilon for the rest; activations other than ReLU pass relevance on.
+    Flat where an input of two dimensions, a spectrogram, enters by one linear module; gamma for convolutions whose inputs
+    are non-negative on the probe, generalised gamma for the others that read no network input; epsilon for the rest;
+    activations other than ReLU pass relevance on. Epsilon alone lets relevance grow without bound where inputs are
+    signed: of a network of five convolutions behind batch normalisations ten times the logit arrived.
 
     Parameters
     ----------
@@ -37,11 +39,17 @@ def suggested(graph: Graph, shape: Sequence[int]) -> list[dict[str, Any]]:
     first = entry.name if entry is not None and len(shape) == 3 else None
     signed = {call.name for call in graph.leaves if not call.least >= 0}  # NaN where it is no linear module
     kinds = {call.name: call.module for call in graph.leaves}
-    gamma = [name for name in linear if name != first and name not in signed and not isinstance(kinds[name], nn.Linear)]
+    reading = {*graph.input_readers(), *([entry.name] if entry is not None else [])}
+    convolutions = [name for name in linear if name != first and not isinstance(kinds[name], nn.Linear)]
+    gammas = {
+        "gamma": [name for name in convolutions if name not in signed],
+        "generalised-gamma": [name for name in convolutions if name in signed - reading],
+    }
     entries: list[dict[str, Any]] = [{"layers": first, "rule": "flat"}] if first is not None else []
-    others = [name for name in linear if name not in (first, *gamma)]
-    entries += [{"layers": pattern, "rule": "gamma", "gamma": GAMMA} for pattern in patterns(gamma, others)]
-    if others:
+    for rule, names in gammas.items():
+        others = [name for name in linear if name != first and name not in names]
+        entries += [{"layers": pattern, "rule": rule, "gamma": GAMMA} for pattern in patterns(names, others)]
+    if set(linear) - {first, *gammas["gamma"], *gammas["generalised-gamma"]}:
         entries.append({"layers": "*", "rule": "epsilon"})
     if any(isinstance(module, ACTIVATIONS) for module in kinds.values()):
         entries.append({"layers": "*", "rule": "pass"})

@@ -32,9 +32,6 @@ PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 NOISE = 4
 """Inputs that a network is tried on where there are no recordings."""
 
-COUNT = "num_batches_tracked"
-"""What batch normalisation counts for training alone, and checkpoints may lack."""
-
 NAMED = 3
 """Keys of a kind that a sentence names."""
 
@@ -170,9 +167,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise EarmarkError(f"there is no file '{path}' to read weights from; name it relative to the configuration")
     own = module.state_dict()
-    weights = _unprefixed(_state_dict(_saved(path), path), own)
-    counts = {key: own[key] for key in own if key.rpartition(".")[2] == COUNT}
-    weights = {**counts, **weights}
+    # How many batches statistics were taken of decides nothing in evaluation, and converters leave it out.
+    counts = {key: count for key, count in own.items() if key.endswith("num_batches_tracked")}
+    weights = counts | dict(_unprefixed(_state_dict(_saved(path), path), own))
     faults = _misfits(weights, own)
     if faults:
         raise EarmarkError(f"the weights in '{path}' do not fit the network: {'; '.join(faults)}")

@@ -38,12 +38,13 @@ def test_a_waveform_enters_by_epsilon() -> None:
     ]
 
 
-def test_signed_inputs_take_epsilon_and_activations_pass() -> None:
+def test_signed_inputs_take_generalised_gamma_and_activations_pass() -> None:
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
     )
     assert rules_for(network) == [
         {"layers": "0", "rule": "flat"},
+        {"layers": "2", "rule": "generalised-gamma", "gamma": 0.25},
         {"layers": "*", "rule": "epsilon"},
         {"layers": "*", "rule": "pass"},
     ]

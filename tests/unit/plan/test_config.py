@@ -160,7 +160,7 @@ MISTAKES = [
     (
         "datasets.synthetic.grid.methods",
         ["drsaa"],
-        "there is no method drsaa; did you mean drsa? Allowed: noise~SEED, standard, pca, prca, random~SEED, drsa",
+        "there is no method drsaa; did you mean drsa? Allowed: noise~SEED, standard, occlusion, pca, prca,",
     ),
     ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
     (
@@ -284,7 +284,7 @@ MISTAKES = [
         {"frontend": {"kind": "stft"}, "sonify": {"inverse": "mel-nnls"}},
         "datasets.waves.sonify.inverse = mel-nnls needs frontend.kind = logmel; use additive",
     ),
-    ("datasets.synthetic.evaluate.patch", 0, "datasets.synthetic.evaluate.patch is 0; it must be at least 1"),
+    ("datasets.synthetic.evaluate.patch", 0, "datasets.synthetic.evaluate.patch must be at least 1, not 0"),
     (
         "datasets.synthetic.model.filters",
         [8] * 7,

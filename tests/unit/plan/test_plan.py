@@ -73,7 +73,7 @@ def test_a_stage_without_data_sets_is_a_mistake(full):
 
 def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
     block = full["datasets"]["synthetic"]
-    shared = {"seed": 0, "torch_threads": 1, "lrp": block["lrp"]}
+    shared = {"seed": 0, "torch_threads": 1, "lrp": block["lrp"], "explain": {"classes": []}}
     for method, family in {"dsa": "drsa", "oracle": "oracle"}.items():
         settings = {"explainers": {family: block["explainers"][family]}}
         assert json.loads(stage_config(full, "synthetic", "fit", method)) == shared | settings
