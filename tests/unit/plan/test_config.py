@@ -105,7 +105,12 @@ def test_extends_merges_mappings_and_replaces_lists():
         "root": {"grid": {"layers": ["conv1", "conv2"]}, "train": {"epochs": 3}},
     }
     block = config.validate({"run": ["wide"], "datasets": blocks})["datasets"]["wide"]
-    assert block["model"] == {"filters": [16, 32], "dense": [20, 20], "dropout": 0.5}
+    assert {key: block["model"][key] for key in ("filters", "dense", "dropout", "network")} == {
+        "filters": [16, 32],
+        "dense": [20, 20],
+        "dropout": 0.5,
+        "network": None,
+    }
     assert block["train"]["epochs"] == 3
     assert block["lrp"]["stabilizer"] == 1e-3
     assert "extends" not in block
