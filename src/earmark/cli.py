@@ -16,10 +16,10 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.job import Job
-from earmark.plan.methods import methods, spelled
+from earmark.plan.methods import adopts, methods, spelled
 from earmark.plan.stages import STAGES
 from earmark.progress import terminal
-from earmark.store.layout import INPUT_LAYER
+from earmark.store.layout import INPUT_LAYER, Layout
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "split": {"help": "main, netN or cvN"},
@@ -114,9 +114,16 @@ def _add_inspect(commands: Any) -> None:
     command = commands.add_parser(
         "inspect",
         help=what,
-        description=f"{what[0].upper()}{what[1:]}. It is looked at on noise; exit status 1 if LRP cannot explain it.",
+        description=f"{what[0].upper()}{what[1:]}. It is looked at on noise, or on clips of a data set; exit status 1 "
+        "if LRP cannot explain it.",
     )
-    command.add_argument("network", help="my_net.py:build or package.module:build, a function that returns a module")
+    command.add_argument(
+        "network", nargs="?", help="my_net.py:build or package.module:build, a function that returns a module"
+    )
+    command.add_argument("--dataset", metavar="NAME", help="take the network, and clips, of this data set instead")
+    command.add_argument(
+        "--configfile", type=Path, metavar="FILE", help="where the data set stands, merged over config.yaml"
+    )
     command.add_argument("--weights", type=Path, metavar="FILE", help="safetensors, or a state dict of torch.save")
     command.add_argument(
         "--input",
@@ -142,15 +149,29 @@ def _shape(text: str) -> tuple[int, ...]:
     return shape
 
 
-def _inspect(network: str, weights: Path | None, input: tuple[int, ...] | None, outputs: str) -> None:
+def _inspect(
+    network: str | None,
+    weights: Path | None,
+    input: tuple[int, ...] | None,
+    outputs: str,
+    dataset: str | None,
+    configfile: Path | None,
+) -> None:
     """Print what LRP can do with a network; PyTorch is imported for this alone."""
     from earmark.lrp.inspection import inspected, written
     from earmark.models import external
 
-    module = external.load_network(network, Path.cwd())
-    if weights is not None:
-        external.load_weights(module, weights)
-    adopted, inputs = external.adopted_on_noise(module, INPUTS if input is None else (input,), outputs)
+    if (network is None) == (dataset is None):
+        raise EarmarkError(
+            "name either a network, as in my_net.py:build, or a data set that adopts one, with --dataset"
+        )
+    if dataset is not None:
+        adopted, inputs = _of_dataset(dataset, configfile)
+    else:
+        module = external.load_network(str(network), Path.cwd())
+        if weights is not None:
+            external.load_weights(module, weights)
+        adopted, inputs = external.adopted_on_noise(module, INPUTS if input is None else (input,), outputs)
     found = inspected(adopted.network, inputs)
     print(written(found), end="")
     for remark in adopted.remarks:
@@ -159,6 +180,22 @@ def _inspect(network: str, weights: Path | None, input: tuple[int, ...] | None, 
         outside = methods(lambda method: method.needs_answers_only)
         others = f"; {', '.join(spelled(outside))} can explain it" if outside else ""
         raise EarmarkError("; ".join(found.faults) + others)
+
+
+def _of_dataset(name: str, configfile: Path | None) -> Any:
+    """Take the network that a data set adopts, and some inputs made of its clips."""
+    from earmark.data.dataset import open_dataset
+    from earmark.models import external
+    from earmark.plan import config
+
+    files = [Path("config.yaml"), *([configfile] if configfile is not None else [])]
+    block = config.read(files)["datasets"].get(name)
+    if block is None or not adopts(block):
+        raise EarmarkError(f"{name} is no data set that adopts a network: model.network of its block names none")
+    layout = Layout(Path("results"), name)
+    if not layout.logmel.exists():
+        raise EarmarkError(f"the recordings of {name} have not been read yet: ask Snakemake for {layout.clip_index}")
+    return external.of_dataset(block["model"], open_dataset(layout))
 
 
 class _Gpus(argparse.Action):

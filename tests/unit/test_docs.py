@@ -7,10 +7,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from jsonschema import Draft202012Validator
+from torch import nn
 
 from earmark.plan import methods
+from earmark.sound import masks
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "results/README.md", *(ROOT / "docs").rglob("*.md")])
@@ -78,3 +81,39 @@ def test_the_explainer_that_is_added_is_described_by_the_rules_of_such_files():
     assert not list(Draft202012Validator(methods.SCHEMA).iter_errors(yaml.safe_load(blocks(page, "yaml")[0])))
     listed = re.findall(r"^\| `(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(listed) == set(methods.SCHEMA["properties"]["methods"]["additionalProperties"]["properties"])
+
+
+class Heard(nn.Module):
+    """Stands for a reader's network: its first logit is what speaks for anything at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(8),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Conv2d(4, 8, 3, padding=1),
+            nn.ReLU(),
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        found = self.features(inputs).mean(dim=(2, 3))
+        return torch.stack([found.sum(dim=1), -found.sum(dim=1)], dim=1)
+
+
+def test_the_lines_for_a_network_of_ones_own_run() -> None:
+    (lines,) = re.findall(
+        r"```python\n(import torch\n.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Heard().eval()
+    clips = torch.randn(4, 127 * 256, generator=torch.Generator().manual_seed(1)) / 8
+    names = {"network": network, "clips": clips}
+    exec(lines, names)
+    assert names["sounds"].shape == (4, 127 * 256)
+    whole = masks.render(names["frontend"], clips[0], names["standard"], names["standard"].unsqueeze(0))
+    assert torch.allclose(names["sounds"].sum(dim=0), whole[0], atol=1e-5)

@@ -18,16 +18,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from earmark.data.dataset import DataSet
 from earmark.errors import EarmarkError
 from earmark.models.graph import LINEAR, Call, Graph, probed, replace
 
 PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 """What makes probabilities of logits, at the end of a network."""
+
+CLIPS = 8
+"""Clips of a data set that a network is tried on."""
 
 NOISE = 4
 """Inputs that a network is tried on where there are no recordings."""
@@ -290,6 +295,36 @@ def adopted(network: nn.Module, inputs: torch.Tensor, n_classes: int | None = No
             "outputs: probabilities where its last module is a sigmoid or softmax, else let it return its logits"
         )
     return Adopted(copied, tuple(remarks + _changes(copied, inputs)))
+
+
+def of_dataset(settings: Mapping[str, Any], source: DataSet) -> tuple[Adopted, torch.Tensor]:
+    """Make the network that a data set adopts, checked on some of its clips.
+
+    Parameters
+    ----------
+    settings : mapping
+        The section ``model`` of the data set's block.
+    source : DataSet
+        The data set.
+
+    Returns
+    -------
+    adopted : Adopted
+        As of :func:`adopted`.
+    inputs : torch.Tensor
+        Those clips' inputs, ``[B, *I]``.
+
+    Raises
+    ------
+    EarmarkError
+        For what :func:`load_network`, :func:`load_weights` and :func:`adopted` do.
+    """
+    network = load_network(settings["network"], Path.cwd())
+    if settings["weights"] is not None:
+        load_weights(network, Path(settings["weights"]).expanduser())
+    places = np.unique(np.linspace(0, len(source.clips) - 1, CLIPS).round().astype(int))
+    inputs = source.inputs(places)
+    return adopted(network, inputs, len(source.classes), settings["outputs"]), inputs
 
 
 def adopted_on_noise(

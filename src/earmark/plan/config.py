@@ -127,6 +127,24 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
     return full
 
 
+def read(paths: Sequence[Path]) -> dict[str, Any]:
+    """Read a whole configuration from files, each merged over those before it, as Snakemake does; see :func:`validate`.
+
+    Raises
+    ------
+    EarmarkError
+        As :func:`validate`; also if a file cannot be read, or is no YAML.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise EarmarkError(f"the configuration file '{path}' cannot be read: {error}") from error
+        merged = _merged(merged, found or {})
+    return validate(merged)
+
+
 def fill(block: Mapping[str, Any]) -> dict[str, Any]:
     """Check one data set's block by itself and fill in every default.
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from earmark.data import dataset
 from earmark.errors import EarmarkError
@@ -19,13 +16,9 @@ from earmark.models import external
 from earmark.models.base import Network
 from earmark.models.graph import fused
 from earmark.plan.sentences import choices
-from earmark.sound import kinds
 from earmark.store import artifacts
 
 log = logging.getLogger(__name__)
-
-CLIPS = 8
-"""Clips that the network is tried on."""
 
 COLUMNS = ("layer", "module", "channels")
 
@@ -45,13 +38,8 @@ def run(job: Job) -> None:
         named; one sentence that says what to do.
     """
     source, settings = dataset.of(job), job.config["model"]
-    frontend = kinds.from_config(job.config)
-    network = external.load_network(settings["network"], Path.cwd())
-    if settings["weights"] is not None:
-        external.load_weights(network, Path(settings["weights"]).expanduser())
-    clips = np.unique(np.linspace(0, len(source.clips) - 1, CLIPS).round().astype(int))
-    inputs = source.inputs(clips)
-    taken = external.adopted(network, inputs, len(source.classes), settings["outputs"])
+    frontend = source.frontend
+    taken, inputs = external.of_dataset(settings, source)
     for remark in taken.remarks:
         log.warning("%s", remark)
     model = named(Network.around(taken.network, frontend, [cls.slug for cls in source.classes]), settings)
