@@ -23,20 +23,21 @@ from earmark.tables import (
 from earmark.tables.study import Study
 
 TABLES: tuple[ModuleType, ...] = (
+    concepts,
     flipping,
     model,
     cross_class,
     composites,
     composites_curves,
     conservation,
-    concepts,
     stability,
     ground_truth,
     recovery,
     networks,
     agreement,
 )
-"""Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``."""
+"""Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
+`concepts` comes to stands in others too: it is written first."""
 
 
 def run(job: Job) -> None:

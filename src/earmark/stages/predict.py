@@ -55,7 +55,9 @@ def run(job: Job) -> None:
 
 def write_metrics(job: Job, source: DataSet, test: np.ndarray, logits: torch.Tensor, multi_label: bool) -> None:
     """Write how well test clips are answered, by their logits ``[N, C]``, and what is known of the training."""
-    metrics: dict[str, float] = {"test_clips": len(test)}
+    metrics: dict[str, Any] = {"test_clips": len(test)}
+    if multi_label and source.labelled:
+        metrics["test_clips_of"] = {cls.slug: len(source.of_class(test, cls)) for cls in source.classes}
     if source.labelled:
         recordings = source.clips["recording"].to_numpy()[test]
         metrics = (of_labels if multi_label else of_answers)(logits, source.targets(test), recordings) | metrics

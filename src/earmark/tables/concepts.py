@@ -6,7 +6,7 @@ For every method of the grid. Beside the shares stand the cosines between concep
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -22,7 +22,7 @@ from earmark.tables.labels import At
 from earmark.tables.markdown import bounded
 from earmark.tables.study import Study
 from earmark.tables.summary import Row, number
-from earmark.tables.written import BAR, numbers
+from earmark.tables.written import BAR, Tables, numbers
 
 COLUMNS = (*summary.COLUMNS, "concept", "other")
 
@@ -68,6 +68,21 @@ def measure(study: Study) -> dict[tuple[At, str], Concepts | None]:
         for place in (at._replace(method=name) for name in study.folders(at))
         for cls in study.slugs
     }
+
+
+def numbers_of(study: Study) -> Callable[[At, str], str]:
+    """Return what other tables say of a place and class: the effective number, as this table was written.
+
+    The seeds of a method are averaged; a dash where it is not known.
+    """
+    known = Tables(study.layout.tables).bars("concepts") if (study.layout.tables / "concepts.csv").exists() else {}
+
+    def written(at: At, cls: str) -> str:
+        found = [known.get((at.layer, name, at.k, cls, NUMBER), (math.nan,))[0] for name in study.folders(at)]
+        mean = float(np.mean(found))
+        return markdown.MISSING if math.isnan(mean) else f"{mean:.1f}"
+
+    return written
 
 
 def _measured(study: Study, at: At, cls: str) -> Concepts | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from earmark.data.chosen import SCORED
 from earmark.metrics.scores import FLIPPED, MEDIANS, METRICS, SCORES
 from earmark.plan.methods import named
 from earmark.statistics import ALL
-from earmark.tables import markdown, summary
+from earmark.tables import concepts, markdown, summary
 from earmark.tables.labels import LEVELS, STANDARD, At, Label, rivals
 from earmark.tables.study import Study
 from earmark.tables.summary import COLUMNS as COLUMNS
@@ -173,13 +173,22 @@ def leaders(grid: Sequence[At], names: Iterable[str], compared: Summaries) -> se
 
 def report(study: Study, scored: Scored) -> str:
     """Write the table for people, with what each score can and cannot show (Markdown)."""
-    return write(
-        f"Patch flipping: {study.name}", study.grid, study.levels, scored, markdown.of_one(study.networks, study.fitted)
-    )
+    title, warning = f"Patch flipping: {study.name}", markdown.of_one(study.networks, study.fitted)
+    return write(title, study.grid, study.levels, scored, warning, concepts.numbers_of(study))
 
 
-def write(title: str, grid: Sequence[At], levels: Sequence[At], scored: Scored, warning: str = "") -> str:
-    """Write the table of a grid of concept heatmaps, and of heatmaps without subspaces (`levels`)."""
+def write(
+    title: str,
+    grid: Sequence[At],
+    levels: Sequence[At],
+    scored: Scored,
+    warning: str = "",
+    number: Callable[[At, str], str] = lambda at, cls: markdown.MISSING,
+) -> str:
+    """Write the table of a grid of concept heatmaps, and of heatmaps without subspaces (`levels`).
+
+    `number` says how many concepts a place has for a class.
+    """
     clips, found, compared = scored.clips, scored.found, scored.compared
     lines = [f"# {title}", notes(grid), *([warning, ""] if warning else [])]
     lines += ["Clips, by class: " + "; ".join(markdown.counted(clips, cls) for cls in clips.left_out) + ".", ""]
@@ -190,9 +199,12 @@ def write(title: str, grid: Sequence[At], levels: Sequence[At], scored: Scored, 
         for cls in clips.names:
             lines += [f"## K = {k}, {'all classes' if cls == ALL else cls}", ""]
             lines += markdown.table(
-                ["layer", "method", *REPORTED],
+                ["layer", "method", "concepts", *REPORTED],
                 [
-                    [at.layer, at.method, *(_scored(found, Label(at, metric), cls, best) for metric in REPORTED)]
+                    [
+                        *(at.layer, at.method, number(at, cls) if at.k > 1 else markdown.MISSING),
+                        *(_scored(found, Label(at, metric), cls, best) for metric in REPORTED),
+                    ]
                     for at in [*levels, *of_k]
                 ],
             )
@@ -220,6 +232,7 @@ layers. No bold: no clear winner.
 What the scores can and cannot show:
 
 {markdown.notes(("thesis", BUDGET, *JOINT, "overlap"))}
+- `concepts`: how many of the K are really there, the effective number of `concepts.md`.
 - `{STANDARD.method}` has one map per clip (K = 1){beaten}.
 """
 

@@ -21,7 +21,7 @@ from earmark.data.dataset import TEST, VALIDATION
 from earmark.metrics.objects import captured, information, match
 from earmark.plan.methods import named
 from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
-from earmark.tables import markdown, summary
+from earmark.tables import concepts, markdown, summary
 from earmark.tables.labels import STANDARD, At, Label, rivals
 from earmark.tables.markdown import cell
 from earmark.tables.study import Study
@@ -427,14 +427,18 @@ def report(study: Study, recovery: Recovery | None) -> str:
         logit = cell(found, Label(STANDARD, "logit"), slug)
         head = ["", "sound", f"logit lost without it (of {logit})", "share of the standard heatmap"]
         lines += markdown.table(head, [*objects, rest])
+    there = concepts.numbers_of(study)
     for k in dict.fromkeys(at.k for at in study.judged):
         for cls in recovery.clips.names:
             lines += [f"## K = {k}, {'all classes' if cls == ALL else cls}", ""]
             metrics = (NMI, RATIO, *MATCHED)
             lines += markdown.table(
-                ["layer", "method", *metrics],
+                ["layer", "method", "concepts", *metrics],
                 [
-                    [at.layer, at.method, *(cell(found, Label(at, metric), cls) for metric in metrics)]
+                    [
+                        *(at.layer, at.method, there(at, cls) if at.k > 1 else markdown.MISSING),
+                        *(cell(found, Label(at, metric), cls) for metric in metrics),
+                    ]
                     for at in study.judged
                     if at.k == k
                 ],
@@ -452,6 +456,7 @@ hold 95 % intervals (groups of clips resampled, and pooled anew){markdown.averag
 computed, or not defined.
 
 {markdown.notes((NMI, RATIO, *MATCHED))}
+- `concepts`: how many of the K are really there, the effective number of `concepts.md`.
 - Logit lost without an object: what the model's decision owes to it. An object that the model does not use has no
   relevance to be found, and no method can be blamed for missing it.
 """

@@ -12,6 +12,9 @@ from earmark.statistics import Interval
 from earmark.tables.labels import At, Label
 from earmark.tables.summary import Clips, Summaries
 
+MISSING = "–"
+"""Stands for what is not defined, or not known."""
+
 WIDTH = 120
 
 
@@ -67,7 +70,7 @@ def counted(clips: Clips, cls: str) -> str:
     return f"{cls} {inside.sum()} scored in {len(set(clips.group[inside]))} groups{unknown}"
 
 
-def cell(summaries: Summaries, label: Label, cls: str, missing: str = "–") -> str:
+def cell(summaries: Summaries, label: Label, cls: str, missing: str = MISSING) -> str:
     """Write an estimate with its interval and p-value; `missing` where there is none."""
     summary = summaries.get((label, cls))
     if summary is None:

@@ -34,8 +34,8 @@ def measure(study: Study) -> Measured:
         numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
         found[split] = [(ALL, name, float(value), numbers["test_clips"]) for name, value in numbers.items()]
         if len(counts):  # clips without labels are counted nowhere
-            test = study.source.split(split).test
-            totals = np.array([len(study.source.of_class(test, cls)) for cls in study.source.classes])
+            told = metrics.get("test_clips_of")  # where clips get several answers, or none
+            totals = counts.sum(axis=1) if told is None else np.array([told[slug] for slug in answers])
             of_class = np.diag(counts) / np.where(totals > 0, totals, np.nan)
             found[split] += [
                 (slug, "test_accuracy", *each) for slug, *each in zip(answers, of_class, totals, strict=True)

@@ -148,6 +148,8 @@ class Study:
     @property
     def fitted(self) -> list[str]:
         """Classes whose scored clips are not of the test folds alone: what was fitted saw them."""
+        if not self.has(self.layout.chosen(self.split)):
+            return []
         choice, split = chosen.read(self.layout, self.split), self.source.split(self.split)
         apart = np.setdiff1d(split.test, split.train)
         return [cls for cls in self.slugs if not np.isin(choice.clips(cls, SCORED), apart).all()]

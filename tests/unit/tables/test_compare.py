@@ -293,7 +293,7 @@ def test_what_was_not_computed_is_an_empty_labelled_cell(tree):
     assert not [name for name in names if "dsa" in name.replace("drsa", "")]
     cells = ["not computed"] * len(flipping.REPORTED)
     text = (tree.tables / "flipping.md").read_text(encoding="utf-8")
-    assert text.count(f"| conv2 | dsa | {' | '.join(cells)} |") == 3  # all classes, and each
+    assert text.count(f"| conv2 | dsa | – | {' | '.join(cells)} |") == 3  # all classes, and each
     assert "| input | standard |" in text and "| – |" in text  # the overlap of one map is not missing
 
 
@@ -354,7 +354,7 @@ def test_the_report_sets_leaders_in_bold():
     compared = summary.summarise(summary.subtract(flipping.comparisons(grid), values), clips, 200, 0, test=True)
     found = summary.summarise_scores(values, clips, 200, 0)
     text = flipping.write("title", grid, [], flipping.Scored(clips, found, compared))
-    assert "| conv1 | drsa | **0.500 [" in text and "| conv1 | dsa | 1.500 [" in text
+    assert "| conv1 | drsa | – | **0.500 [" in text and "| conv1 | dsa | – | 1.500 [" in text
 
 
 def test_markdown_says_what_the_scores_can_show(tree):
@@ -365,7 +365,11 @@ def test_markdown_says_what_the_scores_can_show(tree):
     for cls in CLASSES:
         assert f"## K = 2, {cls}" in text
     line = row(table, layer="conv1", method="drsa", k=2, cls=ALL, metric="thesis")
-    assert f"| conv1 | drsa | {float(line['estimate']):.3f} [{float(line['low']):.3f}, " in text
+    there = row(
+        read_csv(tree.tables / "concepts.csv"), layer="conv1", method="drsa", cls=ALL, metric="effective_number"
+    )
+    score = f"{float(line['estimate']):.3f} [{float(line['low']):.3f}, "
+    assert f"| conv1 | drsa | {float(there['estimate']):.1f} | {score}" in text
     widths = {
         len(line.split("|")) for line in text.split("\n## K = 2, nan")[1].split("\n## ")[0].splitlines()[2:] if line
     }
