@@ -72,7 +72,7 @@ def test_the_clips_are_those_that_the_seeds_draw(stripes):
 
 def test_clips_of_all_objects_are_shown_first_and_scored_by_nobody(staged):
     """Golden, as above; with a showcase the gallery stands before the scored clips."""
-    chosen(staged, explain={"clips": 10, "gallery": 4}, objects={"clips": 6})
+    chosen(staged, explain={"clips": 10, "gallery": 4, "classes": []}, objects={"clips": 6})
     found = chosen_clips.read(staged, "main")
     explained = found.explained("columns")
     assert explained.clips.tolist() == [104, 108, 111, 126, 0, 2, 4, 9, 10, 12, 16, 17, 22, 25]
@@ -87,9 +87,9 @@ def test_clips_of_all_objects_are_shown_first_and_scored_by_nobody(staged):
 
 
 def test_no_more_clips_are_looked_at_than_asked_for(staged):
-    chosen(staged, explain={"clips": 5, "gallery": 2}, objects={"clips": 4}, composites={"clips": 3})
+    chosen(staged, explain={"clips": 5, "gallery": 2, "classes": []}, objects={"clips": 4}, composites={"clips": 3})
     answer(staged, [int(row["clip"]) for row in read(staged) if row["use"] == SCORED][:2], (-1.0, -2.0))
-    chosen(staged, explain={"clips": 5, "gallery": 2}, objects={"clips": 4}, composites={"clips": 3})
+    chosen(staged, explain={"clips": 5, "gallery": 2, "classes": []}, objects={"clips": 4}, composites={"clips": 3})
     looked_at = Counter((row["cls"], row["use"]) for row in read(staged))
     wanted = {GALLERY: 2, SCORED: 5, truth("validation"): 4, truth("test"): 4, RULES: 3}
     assert looked_at == {(cls, use): count for cls in STRIPES for use, count in wanted.items()}
@@ -113,7 +113,7 @@ def test_what_is_left_out_is_counted_with_its_reason(layout):
 
 def test_other_counts_of_one_use_leave_the_others_alone(layout):
     before = [row for row in read(layout) if row["use"] == RULES]
-    chosen(layout, explain={"clips": 4, "gallery": 1})
+    chosen(layout, explain={"clips": 4, "gallery": 1, "classes": []})
     assert [row for row in read(layout) if row["use"] == RULES] == before
 
 
@@ -153,7 +153,7 @@ import sys
 from pathlib import Path
 from earmark.job import Job
 from earmark.stages import choose
-config = {{"explain": {{"clips": 5, "gallery": 2}}, "objects": {{"clips": 4}}, "composites": {{"clips": 3}}, "seed": 0}}
+config = {{"explain": {{"clips": 5, "gallery": 2, "classes": []}}, "objects": {{"clips": 4}}, "composites": {{"clips": 3}}, "seed": 0}}
 choose.run(Job("choose", Path({str(layout.results)!r}), "demo", config, split="main"))
 print("torch" in sys.modules)
 """

@@ -25,6 +25,7 @@ REST = [{"layers": "conv*", "rule": "gamma", "gamma": 0.8}, {"layers": "dense*",
 CONFIG = {
     "lrp": {"stabilizer": 1e-7, "context": "gradient", "rules": [FLAT, *REST]},
     "evaluate": {"patch": 8, "cross": []},
+    "explain": {"classes": []},
     "composites": {
         "candidates": {
             "same": [FLAT, *REST],

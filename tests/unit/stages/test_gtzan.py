@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -18,7 +19,7 @@ from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.plan import config, folder
 from earmark.plan.datasets import class_slugs, fingerprint, fold_count
-from earmark.plan.stages import STAGES
+from earmark.plan.stages import stage_config
 from earmark.stages import ingest
 from earmark.store.layout import Layout
 from tests.unit.sources.music import music
@@ -37,7 +38,8 @@ def block_of(root: Path, expected=(), **keys) -> dict:
 
 def settings(root: Path, expected=(), **keys) -> dict:
     chosen = block_of(root, expected, **keys)
-    return {key: chosen[key] for key in STAGES["ingest"].sections} | {"seed": 5, "torch_threads": 1}
+    whole = {"seed": 5, "torch_threads": 1, "datasets": {"gtzan": chosen}}
+    return json.loads(stage_config(whole, "gtzan", "ingest"))
 
 
 def write(path: Path, samples: np.ndarray) -> None:

@@ -38,7 +38,7 @@ def test_the_gallery_is_drawn(stripes, tmp_path, monkeypatch, layer, method, k):
     drawn = []
     monkeypatch.setattr(picture, "explanation_grid", lambda *given: drawn.append(given))
     monkeypatch.setattr(picture, "save", lambda figure, path: path.touch())
-    config = {"frontend": FRONTEND, "seed": 0}
+    config = {"frontend": FRONTEND, "explain": {"classes": []}, "seed": 0}
     picture.run(Job("picture", tmp_path, "demo", config, split="main", layer=layer, method=method, k=k))
     for cls, (_, inputs, standard, concepts, title) in zip(STRIPES, drawn, strict=True):
         tensors, _ = artifacts.read_tensors(layout.concept("main", layer, method, k, cls) / "heatmaps.safetensors")
@@ -56,6 +56,6 @@ def test_standard_heatmaps_of_other_clips_are_refused(stripes, tmp_path):
     layout = copied(stripes, tmp_path)
     heatmaps(layout, "input", "standard", 1, [5, 6])
     heatmaps(layout, "conv2", "drsa", 2, [0, 1])
-    config = {"frontend": FRONTEND, "seed": 0}
+    config = {"frontend": FRONTEND, "explain": {"classes": []}, "seed": 0}
     with pytest.raises(EarmarkError, match="explain again"):
         picture.run(Job("picture", tmp_path, "demo", config, split="main", layer="conv2", method="drsa", k=2))
