@@ -153,7 +153,8 @@ import sys
 from pathlib import Path
 from earmark.job import Job
 from earmark.stages import choose
-config = {{"explain": {{"clips": 5, "gallery": 2, "classes": []}}, "objects": {{"clips": 4}}, "composites": {{"clips": 3}}, "seed": 0}}
+config = {{"explain": {{"clips": 5, "gallery": 2, "classes": []}}, "objects": {{"clips": 4}}, "seed": 0}}
+config["composites"] = {{"clips": 3}}
 choose.run(Job("choose", Path({str(layout.results)!r}), "demo", config, split="main"))
 print("torch" in sys.modules)
 """
