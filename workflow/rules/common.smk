@@ -170,9 +170,20 @@ LOGMEL = f"{DATASET}/logmel.safetensors"
 DIGESTS = Path(".snakemake/recordings")
 
 
+ADOPTED = [dataset for dataset in CLASSES if adopts(config["datasets"][dataset])]
+TRAINED = [dataset for dataset in CLASSES if dataset not in ADOPTED]
+
+
+def of_user(wildcards):
+    """List the files of the user's that an adopted network is made from."""
+    model = config["datasets"][wildcards.dataset]["model"]
+    weights = [os.path.expanduser(model["weights"])] if model["weights"] else []
+    return [*checked(network.sources, model["network"]), *weights]
+
+
 def history(dataset):
     """Name the learning curve of a model, which an adopted one has not."""
-    return [] if adopts(config["datasets"][dataset]) else ["history.csv"]
+    return [] if dataset in ADOPTED else ["history.csv"]
 
 
 def one_of(names):

@@ -1,7 +1,5 @@
 # The classifier that is explained, trained here or adopted, and one per fold where cross-validation is asked for; what it
 # answers to every clip, and, by its answers, which clips are looked at.
-ADOPTED = [dataset for dataset in CLASSES if adopts(config["datasets"][dataset])]
-TRAINED = [dataset for dataset in CLASSES if dataset not in ADOPTED]
 
 
 localrules:
@@ -39,13 +37,6 @@ rule train:
         "Training the model {wildcards.dataset}/{wildcards.split}"
     shell:
         call("folds", "gpu")
-
-
-def of_user(wildcards):
-    """List the files of the user's that an adopted network is made from."""
-    model = config["datasets"][wildcards.dataset]["model"]
-    weights = [os.path.expanduser(model["weights"])] if model["weights"] else []
-    return [*checked(network.sources, model["network"]), *weights]
 
 
 rule adopt:
