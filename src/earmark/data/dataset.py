@@ -119,7 +119,7 @@ class DataSet:
     clips: pd.DataFrame
     clip_samples: int
 
-    @property
+    @functools.cached_property
     def labelled(self) -> bool:
         """Whether clips have a class of their own; else it is what the model answers."""
         return bool((self.clips["class_index"] != UNLABELLED).all())

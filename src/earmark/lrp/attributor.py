@@ -95,7 +95,8 @@ class Attributor:
     def __init__(self, model: Model, rules: Rules, inputs: torch.Tensor, layer: str | None = None) -> None:
         self.network, graph = fused(model.network, inputs[:1])
         self.place = None if layer is None else model.place(graph, layer)
-        rules = rules.fitted(model.suggested or suggested(graph, model.frontend.shape))
+        if rules.auto:
+            rules = rules.fitted(model.suggested or suggested(graph, model.frontend.shape))
         self.composite = composite(hooks(self.network, graph, rules))
         self.ratio = rules.context == "ratio" and layer is not None
         self.frontend, self.independent = model.frontend, is_input_independent(graph, rules)

@@ -414,8 +414,8 @@ class Rules:
     auto: bool = False
 
     def fitted(self, suggested: Sequence[Mapping[str, Any]]) -> Rules:
-        """Take the rules that are suggested for a network, entries of ``lrp.rules``, where none are named."""
-        return replace(self, patterns=_patterns(suggested), auto=False) if self.auto else self
+        """Take the rules that are suggested for a network, entries of ``lrp.rules``."""
+        return replace(self, patterns=_patterns(suggested), auto=False)
 
     def chosen(self, name: str, module: nn.Module) -> tuple[str, float]:
         """Return rule and gamma of the layer `name`.
