@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from earmark.data import dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
+from earmark.lrp.coverage import covered
+from earmark.lrp.rules import from_config
 from earmark.lrp.suggest import suggested
 from earmark.models import base as models
 from earmark.models import external
 from earmark.models.base import Network
 from earmark.models.graph import fused
+from earmark.plan.config import AUTO
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
 
@@ -44,10 +49,22 @@ def run(job: Job) -> None:
         log.warning("%s", remark)
     model = named(Network.around(taken.network, frontend, [cls.slug for cls in source.classes]), settings)
     model = replace(model, suggested=suggested(fused(taken.network, inputs)[1], frontend.shape))
+    fault = unexplained(model, inputs)
+    if fault:
+        log.warning("%s", fault)
     models.save_adopted(job.layout.model(job.split), model, settings, job.config["frontend"], job.made)
     rows = [(layer, model.names.get(layer, layer), channels) for layer, channels in model.layers.items()]
     artifacts.write_csv(job.layout.split(job.split) / "layers.csv", COLUMNS, rows, job.made)
     log.info("%s: %d layers can be explained", settings["network"], len(rows))
+
+
+def unexplained(model: Network, inputs: torch.Tensor) -> str | None:
+    """Say why LRP by fitting rules does not account for a network's logits of inputs ``[B, *I]``; None if it does."""
+    rules = from_config({"lrp": {"rules": AUTO}}).fitted(model.suggested)
+    try:
+        return covered(model.network, inputs, rules, layers=()).fault()
+    except EarmarkError as error:
+        return str(error)
 
 
 def named(model: Network, settings: Mapping[str, Any]) -> Network:
