@@ -17,10 +17,10 @@ GAMMA = 0.25
 def suggested(graph: Graph, shape: Sequence[int]) -> list[dict[str, Any]]:
     """Choose a rule for every module that needs one.
 
-    Flat where an input of two dimensions, a spectrogram, enters by one linear module; gamma for convolutions whose inputs
-    are non-negative on the probe, generalised gamma for the others that read no network input; epsilon for the rest;
-    activations other than ReLU pass relevance on. Epsilon alone lets relevance grow without bound where inputs are
-    signed: of a network of five convolutions behind batch normalisations ten times the logit arrived.
+    Flat where an input of two dimensions, a spectrogram, enters by one linear module; gamma for convolutions whose
+    inputs are non-negative on the probe, generalised gamma for the others that read no network input; epsilon for the
+    rest; activations other than ReLU pass relevance on. Epsilon alone lets relevance grow without bound where inputs
+    are signed: of a network of five convolutions behind batch normalisations ten times the logit arrived.
 
     Parameters
     ----------

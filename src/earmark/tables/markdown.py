@@ -47,14 +47,14 @@ def averaged(grid: Iterable[At], before: str = "", after: str = "") -> str:
 
 
 def of_one(networks: Sequence[str], fitted: Sequence[str] = ()) -> str:
-    """Say that a table holds of one network, where several are compared, and for which classes it holds of fitted clips."""
+    """Say that a table holds of one network, where several are compared, and of which classes' fitted clips."""
     said = "All this is of one network: another training may give another order of methods (key `networks`)."
     if networks[1:]:
         said = f"All this is of one of {len(networks)} networks; `networks.md` compares the methods over them."
     if fitted:
         said += (
-            f"\n\nThe clips of {', '.join(fitted)} are too few to divide: concepts were fitted to the same ones that are "
-            "scored."
+            f"\n\nThe clips of {', '.join(fitted)} are too few to divide: concepts were fitted to the same ones that "
+            "are scored."
         )
     return said
 
