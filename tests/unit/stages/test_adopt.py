@@ -18,7 +18,9 @@ from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.lrp.attributor import heatmaps
 from earmark.lrp.rules import Rules, from_config
+from earmark.lrp.suggest import GAMMA, suggested
 from earmark.models import base as models
+from earmark.models.graph import fused
 from earmark.plan.config import validate
 from earmark.stages import adopt, choose, collect, compare, explain, fit, ingest, predict
 from earmark.store import artifacts
@@ -47,7 +49,7 @@ def signed():
     '''Its second convolution gets what is negative for quiet cells only.'''
     first = nn.Conv2d(1, 1, 1)
     nn.init.ones_(first.weight)
-    nn.init.constant_(first.bias, 3.5)
+    nn.init.constant_(first.bias, 1.0)
     return nn.Sequential(first, nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 14, 2))
 """
 
@@ -89,7 +91,7 @@ def user(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
 
 
 class Case:
-    """A data set of the recordings with a network of the user's; `keys` replace some of its block's, and of ``model``."""
+    """A data set of the recordings with a network of the user's; keys of its block and of ``model`` replace defaults."""
 
     def __init__(self, user: Path, recordings: Path, results: Path, model: dict | None = None, **keys) -> None:
         given = {
@@ -238,6 +240,8 @@ def test_rules_are_suggested_once_and_fit_whatever_clip_comes_first(case, user, 
 
     noise = [clip for clip, path in enumerate(source.clips["path"]) if path[-5] in "01"]
     tones = [clip for clip in range(8) if clip not in noise]
+    alone = suggested(fused(found.network, source.inputs(noise))[1], found.frontend.shape)
+    assert {"layers": "1", "rule": "gamma", "gamma": GAMMA} in alone
     targets = torch.zeros(8, dtype=torch.int64)
     maps = heatmaps(found, source.inputs(noise + tones), targets, rules)
     others = heatmaps(found, source.inputs(tones + noise), targets, rules)
