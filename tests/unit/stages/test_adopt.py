@@ -91,7 +91,7 @@ def user(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
 
 
 class Case:
-    """A data set of the recordings with a network of the user's; keys of its block and of ``model`` replace defaults."""
+    """A data set with a network of the user's; `keys` replace those of its block, `model` those of that section."""
 
     def __init__(self, user: Path, recordings: Path, results: Path, model: dict | None = None, **keys) -> None:
         given = {
