@@ -27,6 +27,7 @@ from torch import nn
 from earmark.data.dataset import DataSet
 from earmark.errors import EarmarkError
 from earmark.models.graph import LINEAR, Call, Graph, probed, replace
+from earmark.plan.network import file_of
 
 PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 """What makes probabilities of logits, at the end of a network."""
@@ -67,8 +68,8 @@ def load_network(network: str, folder: Path) -> nn.Module:
     Parameters
     ----------
     network : str
-        ``my_net.py:build``, the file relative to `folder`, or ``package.module:build`` of an installed package: a
-        function without arguments that returns a module.
+        ``my_net.py:build``, the file relative to `folder` or to the home folder ``~``, or ``package.module:build`` of
+        an installed package: a function without arguments that returns a module.
     folder : Path
         Where the configuration stands.
 
@@ -82,8 +83,10 @@ def load_network(network: str, folder: Path) -> nn.Module:
         raise EarmarkError(
             f"the network {network!r} must name a function, as in my_net.py:build or package.module:build"
         )
-    with _importing(folder / source if source.endswith(".py") else None):
-        module = _file(folder / source) if source.endswith(".py") else _installed(source)
+    file = file_of(network)
+    path = None if file is None else folder / file
+    with _importing(path):
+        module = _installed(source) if path is None else _file(path)
         return _built(getattr(module, name, None), network, source, name)
 
 

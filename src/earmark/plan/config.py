@@ -32,6 +32,7 @@ from earmark.plan.methods import (
     spelled,
 )
 from earmark.plan.sentences import choices, dotted, sentence, shown
+from earmark.store.layout import composed
 
 SHARED = ("seed", "torch_threads")
 """Keys of the whole configuration that every stage gets beside its sections of the data set's block."""
@@ -287,7 +288,7 @@ def _read_classes(where: str, block: dict[str, Any]) -> None:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise EarmarkError(f"config: {where}.model.classes: the file '{named}' cannot be read: {why}") from error
-    found = [line.strip() for line in lines if line.strip()]
+    found = [composed(line.strip()) for line in lines if line.strip()]
     if len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
         raise EarmarkError(f"config: {where}.model.classes: the file '{named}' names {twice} twice")

@@ -173,25 +173,23 @@ def listed(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
     Raises
     ------
     EarmarkError
-        As :func:`listing`; also if no sub-folder bears the name of one of an adopted model's classes, or there is no
-        recording.
+        As :func:`listing`; also if there is no recording, or none in a sub-folder that bears the name of one of an
+        adopted model's classes.
     """
     root, expected = block["root"], block["expected"]["classes"]
     if not adopts(block):
         return listing(root, expected)
-    folder, known = _existing(root), set(names_of(block))
-    if block["labels"] == "folders" and not expected:
-        inside = [below.name for below in _subfolders(folder) if composed(below.name) in known]
-        if not inside:
-            raise EarmarkError(
-                f"No sub-folder of '{root}' bears the name of one of the model's classes, such as "
-                f"{', '.join(block['model']['classes'][:3])}: name them so, or set `labels: predictions`."
-            )
-    elif block["labels"] == "folders":
+    if block["labels"] == "folders" and expected:
         return listing(root, expected)
-    found = sorted(_recordings(folder, PurePosixPath(), ()))
-    if not any(is_there(path, size) for path, size in found):
+    found = sorted(_recordings(_existing(root), PurePosixPath(), ()))
+    usable = [path for path, size in found if is_there(path, size)]
+    if not usable:
         raise EarmarkError(f"The folder '{root}' holds no recording ({_kinds()}).")
+    if block["labels"] == "folders" and not {class_of(path) for path in usable}.intersection(names_of(block)):
+        raise EarmarkError(
+            f"No recording in '{root}' lies in a sub-folder that bears the name of one of the model's classes, such as "
+            f"{', '.join(block['model']['classes'][:3])}: name them so, or set `labels: predictions`."
+        )
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from earmark.errors import EarmarkError
@@ -44,17 +44,27 @@ def sources(network: str) -> list[str]:
 
 
 def _imported(path: Path, folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder that a file imports."""
+    """Yield the files in a folder that a file imports, packages from the top: Python runs them so."""
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError as error:
         raise EarmarkError(f"config: model.network: '{path}' is no Python: line {error.lineno}: {error.msg}") from error
+    package = path.parent.relative_to(folder).parts
     for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            place = folder.joinpath(*name.split("."))
-            yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+        for name in _names(node, package):
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):
+                place = folder.joinpath(*parts[:depth])
+                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+
+
+def _names(node: ast.AST, package: Sequence[str]) -> list[str]:
+    """List the modules that a statement imports, if it does, from the folder's top; `package` is where it stands."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    above = package[: len(package) + 1 - node.level] if node.level else ()
+    module = ".".join([*above, *([node.module] if node.module else [])])
+    # What is imported from a module may be one too.
+    return [module, *(f"{module}.{alias.name}" for alias in node.names)] if module else []

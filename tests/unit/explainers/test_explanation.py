@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,6 +12,15 @@ import torch
 from earmark.errors import EarmarkError
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
+from earmark.explainers.subspaces.basis import Subspaces
+from earmark.explainers.subspaces.decompose import concept_heatmaps
+from earmark.lrp.attributor import heatmaps
+from earmark.lrp.rules import Rules
+from earmark.models.base import Network
+from earmark.sound.logmel import LogMel
+from earmark.sound.masks import masks
+from earmark.stages.sonify import explanation_sounds
+from tests.unit.networks import Residual, drawn
 
 
 def explained(maps: torch.Tensor, path: Path = Path("heatmaps.safetensors")) -> Explanation:
@@ -70,3 +81,110 @@ def test_the_check_tells_how_far_parts_are_from_their_sum() -> None:
     assert explanation.checked(found, explained(whole))["sum_error"] == 0
     assert explanation.checked(found, explained(2 * whole))["sum_error"] == 0.5
     assert explanation.checked(found, explained(whole))["absorbed_share"] == pytest.approx(1 - 4 / 10)
+
+
+# --- what passes by a layer -------------------------------------------------------------------------------------------
+
+EPSILON = Rules((("*", "epsilon", 0.0),), 1e-9)
+
+
+class Beside(Residual):
+    """The same function, of which relevance takes the skip alone."""
+
+    def added(self, branch: torch.Tensor, skipped: torch.Tensor) -> torch.Tensor:
+        """Cut the branch off."""
+        return branch.detach() + skipped
+
+
+class Traced(NamedTuple):
+    """Two clips [2, S] of a residual network; maps [2, 1, 8, 8] of all and of the skip, [2, 3, 1, 8, 8] of concepts."""
+
+    frontend: LogMel
+    waveforms: torch.Tensor
+    logits: torch.Tensor
+    standard: torch.Tensor
+    skip: torch.Tensor
+    at_branch: torch.Tensor
+    at_sum: torch.Tensor
+
+    def explained(self, maps: torch.Tensor) -> Explanation:
+        """Make an explanation of maps [2, K, 1, 8, 8]."""
+        return replace(explained(maps), logits=self.logits)
+
+
+@pytest.fixture(scope="module")
+def traced() -> Traced:
+    frontend = LogMel(16000, 480, 240, 8, 8, 1e-7, -4.0)
+    generator = torch.Generator().manual_seed(3)
+    waveforms = torch.randn(2, frontend.clip_samples, generator=generator)
+    inputs, targets = frontend(waveforms).double(), torch.tensor([1, 0])
+    model = Network.around(drawn(Residual()), frontend)
+    subspaces = Subspaces(torch.linalg.qr(torch.randn(6, 6, generator=generator).double())[0], 3)
+    return Traced(
+        frontend,
+        waveforms,
+        model.logits(inputs).detach()[torch.arange(2), targets],
+        heatmaps(model, inputs, targets, EPSILON),
+        heatmaps(Network.around(drawn(Beside()), frontend), inputs, targets, EPSILON),
+        concept_heatmaps(model, inputs, targets, "norm2", subspaces, EPSILON),
+        concept_heatmaps(model, inputs, targets, "relu3", subspaces, EPSILON),
+    )
+
+
+def test_what_concepts_at_a_branch_lack_went_by_the_skip(traced: Traced) -> None:
+    for maps, standard, skip in zip(traced.at_branch, traced.standard, traced.skip, strict=True):
+        around = explanation.bypass(maps, standard)
+        assert around is not None
+        torch.testing.assert_close(around, skip, rtol=1e-5, atol=1e-5 * float(standard.abs().max()))
+        torch.testing.assert_close(maps.sum(dim=0) + skip, standard, rtol=1e-5, atol=1e-5 * float(standard.abs().max()))
+
+
+def test_nothing_passes_by_the_sum(traced: Traced) -> None:
+    for maps, standard in zip(traced.at_sum, traced.standard, strict=True):
+        assert explanation.bypass(maps, standard) is None
+        torch.testing.assert_close(maps.sum(dim=0), standard, rtol=1e-5, atol=1e-5 * float(standard.abs().max()))
+
+
+def test_the_share_of_what_passes_by_is_told(traced: Traced) -> None:
+    whole = traced.explained(traced.standard.unsqueeze(1))
+    at_branch = explanation.checked(traced.explained(traced.at_branch), whole)
+    arrived = traced.standard.flatten(1).sum(dim=1)
+    assert at_branch["bypass_share"] == pytest.approx(float((traced.skip.flatten(1).sum(dim=1) / arrived).mean()))
+    assert abs(at_branch["bypass_share"]) > 0.05
+    assert at_branch["sum_error"] == pytest.approx(float(traced.skip.abs().max() / traced.standard.abs().max()))
+    at_sum = explanation.checked(traced.explained(traced.at_sum), whole)
+    assert at_sum["bypass_share"] == pytest.approx(0, abs=1e-9)
+    assert at_sum["sum_error"] < explanation.ROUNDING
+    assert at_sum["absorbed_share"] == at_branch["absorbed_share"]  # of the standard explanation, not of its parts
+
+
+def test_masks_and_sounds_of_concepts_and_of_what_passes_by_sum_to_the_standard_s(traced: Traced) -> None:
+    """What passes by has its part of the mask; without it the concepts would be heard where it is."""
+    for waveform, maps, standard in zip(traced.waveforms, traced.at_branch, traced.standard, strict=True):
+        around = explanation.bypass(maps, standard)
+        assert around is not None
+        whole = masks(standard, standard.unsqueeze(0))[0]
+        of_concepts = masks(standard, maps, bypass=around)
+        of_bypass = masks(standard, torch.cat([maps, around.unsqueeze(0)]))[-1]
+        torch.testing.assert_close(of_concepts.sum(dim=0) + of_bypass, whole)
+        assert of_bypass.max() > 0.1 * whole.max()
+        sounds = explanation_sounds(
+            traced.frontend, waveform, standard.float(), maps.float(), {"percentile": 90.0, "inverse": "additive"}
+        )
+        assert set(sounds) == {"input", "standard", "concept1", "concept2", "concept3", "bypass", "rest"}
+        parts = sum(sounds[name] for name in ("concept1", "concept2", "concept3", "bypass"))
+        torch.testing.assert_close(parts, sounds["standard"], rtol=0, atol=1e-5)
+        assert float(sounds["bypass"].abs().max()) > 0
+
+
+def test_no_sound_is_made_of_nothing_that_passes_by(traced: Traced) -> None:
+    sounds = explanation_sounds(
+        traced.frontend,
+        traced.waveforms[0],
+        traced.standard[0].float(),
+        traced.at_sum[0].float(),
+        {"percentile": 90.0, "inverse": "additive"},
+    )
+    assert "bypass" not in sounds
+    parts = sum(sounds[f"concept{number}"] for number in (1, 2, 3))
+    torch.testing.assert_close(parts, sounds["standard"], rtol=0, atol=1e-5)

@@ -51,6 +51,11 @@ def test_a_function_makes_the_network(folder: Path) -> None:
     assert isinstance(load_network("torch.nn:Identity", folder), nn.Identity)
 
 
+def test_a_file_in_the_home_folder(folder: Path, tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert load_network("~/my_net.py:build", tmp_path_factory.mktemp("elsewhere")).conv.out_channels == 4
+
+
 def test_a_file_may_be_called_as_a_package_is(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("from torch import nn\n\ndef build():\n    return nn.Identity()\n")
     assert isinstance(load_network("torch.py:build", tmp_path), nn.Identity)
