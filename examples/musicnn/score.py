@@ -6,12 +6,12 @@
 Printed are, of the clips that the network gives the tag, means with 95 % intervals over clips; differences are taken
 clip by clip. Clips have two guitars and eleven loops of drums in common, which the intervals do not know of.
 
-`AUC, all`: how often a cell of the guitar has more relevance than a cell that is not of the guitar.
-`AUC, sounding`: likewise, among the cells of guitar and drums, so that it does not help to leave silence out.
+`AUC`: how often a cell of the guitar has more relevance than a cell that is not of the guitar.
+`share`: what part of the positive relevance lies on the guitar's cells; that of noise is the guitar's part of cells.
 `NMI`: how much concepts tell the two stems apart, by all clips together.
 `SI-SDR`: how close what is heard of the map comes to the guitar's stem, in dB.
 
-Which of a method's concepts stands for the guitar is chosen for each clip on all other clips, by `AUC, sounding`.
+Which of a method's concepts stands for the guitar is chosen for each clip on all other clips, by `AUC`.
 """
 
 import argparse
@@ -41,8 +41,9 @@ STEMS = ("guitar", "drums")
 GUITAR = STEMS.index(TAG)
 
 NOISE = "noise~0"
-COLUMNS = ("AUC, all", "AUC, sounding", "NMI", "SI-SDR")
+COLUMNS = ("AUC", "share", "NMI", "SI-SDR")
 WIDTH = 24
+"""Letters of a column."""
 
 Values = NDArray[np.float64]
 Heard = Callable[[int], torch.Tensor]
@@ -76,20 +77,20 @@ class Scores:
 
     Attributes
     ----------
-    whole, sounding, heard : array [n]
-        The AUC of all cells and among those that sound, and the SI-SDR; NaN where nothing can be measured.
+    auc, share, heard : array [n]
+        The AUC, the share of positive relevance on the guitar, and the SI-SDR; NaN where nothing can be measured.
     told : Interval or None
         The NMI of the concepts; None of a single map, which tells nothing apart.
     """
 
-    whole: Values
-    sounding: Values
+    auc: Values
+    share: Values
     heard: Values
     told: Interval | None = None
 
     def over(self, other: "Scores") -> "Scores":
         """Take another explanation's scores off, clip by clip."""
-        return Scores(self.whole - other.whole, self.sounding - other.sounding, self.heard - other.heard)
+        return Scores(self.auc - other.auc, self.share - other.share, self.heard - other.heard)
 
 
 def stem(folder: Path, name: str, start: int, samples: int, rate: int) -> torch.Tensor:
@@ -124,12 +125,6 @@ def truth(source: DataSet, clips: Sequence[int], folder: Path) -> Truth:
     return Truth(source, mixtures, stems, object_cells(source.frontend, mixtures, stems))
 
 
-def sounding(maps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Measure the AUC ``[K]`` of a clip's maps ``[K, F, T]`` for the guitar, among the cells ``[O, F, T]`` of stems."""
-    among = cells.any(dim=0)
-    return auc(maps[:, among].unsqueeze(1), cells[GUITAR, among].view(1, 1, -1))[:, 0]
-
-
 def best(scores: torch.Tensor) -> torch.Tensor:
     """Choose a concept for each clip, that which scores ``[n, K]`` best on all other clips: ``[n]``."""
     known = scores.nan_to_num(0.5)
@@ -149,16 +144,16 @@ def nmi(maps: torch.Tensor, known: Truth) -> Interval:
 
 def scored(maps: torch.Tensor, known: Truth, heard: Heard | None) -> Scores:
     """Score maps ``[n, K, F, T]`` of clips; without `heard`, nothing of them is listened to."""
-    guitars = known.cells[:, None, GUITAR : GUITAR + 1].expand(-1, maps.shape[1], -1, -1, -1)  # [n, K, 1, F, T]
-    whole = auc(maps, guitars)[..., 0]  # [n, K]
-    among = torch.stack([sounding(*clip) for clip in zip(maps, known.cells, strict=True)])  # [n, K]
-    chosen = best(among).unsqueeze(1)
+    guitars = known.cells[:, GUITAR]  # [n, F, T]
+    ranked = auc(maps, guitars[:, None, None].expand(*maps.shape[:2], 1, *maps.shape[2:]))[..., 0]  # [n, K]
+    shares = relevance_on(maps, guitars[:, None])[..., 0] / maps.clamp_min(0).sum(dim=(2, 3))  # [n, K]
+    chosen = best(ranked).unsqueeze(1)  # [n, 1]
     ratios = np.full(len(maps), np.nan)
     for row, concept in enumerate(chosen[:, 0].tolist() if heard else ()):
         sound = heard(row)[concept]
         ratios[row] = float(si_sdr(sound[None], known.stems[row, GUITAR][None])[0, 0])
     told = nmi(maps, known) if maps.shape[1] > 1 else None
-    return Scores(whole.gather(1, chosen)[:, 0].numpy(), among.gather(1, chosen)[:, 0].numpy(), ratios, told)
+    return Scores(ranked.gather(1, chosen)[:, 0].numpy(), shares.gather(1, chosen)[:, 0].numpy(), ratios, told)
 
 
 def rendering(found: Explanation, standard: Explanation, known: Truth) -> Heard:
@@ -238,7 +233,7 @@ def cell(found: Interval | None, digits: int) -> str:
 
 def line(name: str, scores: Scores) -> str:
     """Write a row of the table; behind it, how many clips have no sound to measure, where some have one."""
-    means = [cell(interval(scores.whole), 3), cell(interval(scores.sounding), 3), cell(scores.told, 3)]
+    means = [cell(interval(scores.auc), 3), cell(interval(scores.share), 3), cell(scores.told, 3)]
     silent = int((~np.isfinite(scores.heard)).sum())
     remark = f"  ({silent} clips silent)" if 0 < silent < len(scores.heard) else ""
     return f"{name:{WIDTH}}" + "".join(means) + cell(interval(scores.heard), 1) + remark
