@@ -164,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", nargs="?", type=Path, default=Path("recordings/musicnn"))
     parser.add_argument("--samples", type=Path, default=INSTALLED, help=f"folder of sounds (default {INSTALLED})")
-    parser.add_argument("--mixtures", type=int, default=40, help="how many (default 40)")
+    parser.add_argument("--mixtures", type=int, default=160, help="how many (default 160)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     try:

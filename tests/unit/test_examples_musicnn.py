@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from examples.musicnn import convert, network, sounds
+from examples.musicnn import convert, network, score, sounds
 from safetensors.torch import load_file
 
 from earmark.errors import EarmarkError
+from earmark.metrics.objects import object_cells
+from earmark.sound.logmel import LogMel
 
 TAGS = [f"tag {number}" for number in range(50)]
 CONFIGURATION = f"import nothing_that_is_there\nSR = 16000\nMTT_LABELS = {TAGS!r}\nMSD_LABELS = ['rock']\n"
@@ -297,3 +299,83 @@ def test_clips_and_mixtures_are_written_with_their_stems(tmp_path, monkeypatch):
         )
         np.testing.assert_allclose(mixture, guitar + drums, atol=1e-6)
         assert np.abs(mixture).max() == pytest.approx(sounds.PEAK, abs=1e-6)
+
+
+FRONTEND = LogMel(sample_rate=8000, n_fft=128, hop=64, n_mels=12, n_frames=10, offset=1e-7, floor=-4.0)
+
+
+class Source:
+    """What is asked of a data set: its front end."""
+
+    frontend = FRONTEND
+
+
+class Noise:
+    """What is read of an explanation by noise: its maps."""
+
+    def __init__(self, known: score.Truth) -> None:
+        self.heatmaps = torch.rand(len(known.cells), 1, *FRONTEND.grid)
+
+
+@pytest.fixture
+def known() -> score.Truth:
+    """Six clips of a low tone, which plays the guitar, and a high one; the level of both differs from clip to clip."""
+    times = torch.arange(FRONTEND.clip_samples) / FRONTEND.sample_rate
+    tones = torch.stack([torch.sin(2 * torch.pi * hertz * times) for hertz in (500.0, 2500.0)])
+    levels = 0.1 + torch.rand(6, 2, 1, generator=torch.Generator().manual_seed(0))
+    stems = levels * tones  # [6, 2, S]
+    mixtures = stems.sum(dim=1)
+    return score.Truth(Source(), mixtures, stems, object_cells(FRONTEND, mixtures, stems))
+
+
+def test_a_concept_is_chosen_on_the_other_clips():
+    scores = torch.tensor([[1.0, 0.6], [0.5, 0.6], [0.5, 0.6]])
+    assert score.best(scores).tolist() == [1, 0, 0]  # the clip in which the first is best does not choose it itself
+    unknown = torch.tensor([[torch.nan, 0.2], [torch.nan, 0.2], [0.6, 0.2]])
+    assert score.best(unknown).tolist() == [0, 0, 0]  # a concept that cannot be measured is as good as chance
+
+
+def test_the_concept_that_is_the_guitar_is_found_and_heard(known):
+    cells = known.cells.float()  # [n, O, F, T]
+    noise = torch.rand(cells[:, :1].shape, generator=torch.Generator().manual_seed(1))
+    found = score.scored(
+        torch.cat([noise, cells[:, 1:], cells[:, :1]], dim=1), known, lambda row: known.stems[row, [1, 1, 0]]
+    )
+    assert found.auc.tolist() == [1] * 6 and found.share.tolist() == pytest.approx([1] * 6)
+    assert (found.heard > 60).all()
+    apart = score.scored(cells, known, None).told
+    assert apart.estimate == pytest.approx(1) and apart.low == pytest.approx(1)
+    assert found.told.low < found.told.estimate < 1
+
+
+def test_what_does_not_know_the_guitar_is_at_chance(known):
+    noise = torch.rand(known.cells[:, :1].shape, generator=torch.Generator().manual_seed(1))
+    found = score.scored(noise, known, None)
+    assert float(found.auc.mean()) == pytest.approx(0.5, abs=0.1)
+    assert float(found.share.mean()) == pytest.approx(float(known.cells[:, 0].float().mean()), abs=0.05)
+    assert found.told is None and np.isnan(found.heard).all()
+
+
+def test_the_guitars_cells_bring_its_sound_nearer_than_the_mixture_is(known):
+    rows = dict(score.controls(known, noise=Noise(known)))
+    mixture, own = rows["energy: the mixture"], rows["the guitar's cells"]
+    assert (own.heard > mixture.heard + 10).all()
+    assert own.over(mixture).heard.tolist() == pytest.approx((own.heard - mixture.heard).tolist())
+
+
+def test_a_stem_is_cut_where_its_clip_lies(tmp_path):
+    sound = np.linspace(-0.5, 0.5, 1000)
+    soundfile.write(tmp_path / "000.wav", sound, 8000, subtype="FLOAT")
+    assert score.stem(tmp_path, "000.wav", 200, 50, 8000).tolist() == pytest.approx(sound[200:250].tolist())
+    for name, start, rate, sentence in [
+        ("001.wav", 0, 8000, "001.wav is missing: make the mixtures"),
+        ("000.wav", 960, 8000, "is no stem of the clip"),
+        ("000.wav", 0, 16000, "is no stem of the clip"),
+    ]:
+        with pytest.raises(EarmarkError, match=sentence):
+            score.stem(tmp_path, name, start, 50, rate)
+
+
+def test_without_concepts_the_command_that_makes_them_is_named(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=re.escape("--config run=[musicnn-mixtures]")):
+        run(monkeypatch, score, "--results", tmp_path)

@@ -157,3 +157,29 @@ def rank_accuracy(heatmaps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         top = place < sizes[:, number].view(-1, 1, 1)
         found.append((hits & top).sum(dim=2) / sizes[:, number].unsqueeze(1))
     return torch.stack(found, dim=2)
+
+
+def auc(heatmaps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Area under the ROC curve of a heatmap as a detector of an object's cells.
+
+    Parameters
+    ----------
+    heatmaps : torch.Tensor
+        ``[..., F, T]``.
+    cells : torch.Tensor
+        bool ``[..., O, F, T]``, the object's; all others are not.
+
+    Returns
+    -------
+    torch.Tensor
+        float64 ``[..., O]``: how often one of the object's cells has more relevance than another cell, equal ones
+        counted half; NaN where the object has no cell, or all.
+    """
+    values, inside = heatmaps.double().flatten(-2).contiguous(), cells.double().flatten(-2)  # [..., N], [..., O, N]
+    ordered = values.sort(dim=-1).values
+    below = torch.searchsorted(ordered, values)  # [..., N]: cells with less relevance
+    upto = torch.searchsorted(ordered, values, right=True)
+    ranks = (below + upto + 1) / 2  # from 1, ties sharing theirs
+    own = inside.sum(dim=-1)  # [..., O]
+    wins = (inside * ranks.unsqueeze(-2)).sum(dim=-1) - own * (own + 1) / 2  # Mann and Whitney's U
+    return wins / (own * (values.shape[-1] - own))  # 0 / 0 where there is nothing to tell apart

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from earmark.metrics.objects import (
+    auc,
     captured,
     information,
     match,
@@ -155,6 +156,41 @@ def test_rank_accuracy_of_the_perfect_and_the_worst_map() -> None:
         assert found[:, number, number].tolist() == [1, 1, 1]
         assert found[:, 2 + number, number].tolist() == [0, 0, 0]
     assert torch.isnan(rank_accuracy(exact, torch.zeros_like(cells))).all()
+
+
+def slow_auc(heatmap: torch.Tensor, cells: torch.Tensor) -> float:
+    """Compare every cell of the object with every other cell."""
+    gaps = heatmap[cells][:, None] - heatmap[~cells][None]
+    return float(((gaps > 0).double() + (gaps == 0).double() / 2).mean())
+
+
+def test_auc_is_what_its_definition_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    heatmaps = torch.randint(-3, 4, (2, 3, 5, 7), generator=generator).float()  # many ties
+    cells = torch.rand(2, 3, 4, 5, 7, generator=generator) < 0.3
+    found = auc(heatmaps, cells)
+    assert found.shape == (2, 3, 4)
+    for place in np.ndindex(2, 3, 4):
+        assert float(found[place]) == pytest.approx(slow_auc(heatmaps[place[:2]], cells[place]))
+
+
+def test_auc_asks_for_order_alone() -> None:
+    generator = torch.Generator().manual_seed(1)
+    heatmaps = torch.randn(8, 8, generator=generator)
+    cells = torch.rand(1, 8, 8, generator=generator) < 0.4
+    assert auc(heatmaps, cells).tolist() == pytest.approx(auc(3 * heatmaps.exp() - 7, cells).tolist())
+    assert auc(heatmaps, cells).tolist() == pytest.approx((1 - auc(-heatmaps, cells)).tolist())
+    assert auc(heatmaps, cells).tolist() == pytest.approx((1 - auc(heatmaps, ~cells)).tolist())
+
+
+def test_auc_of_the_perfect_the_worst_and_the_constant_map() -> None:
+    cells = torch.zeros(3, 4, 4, dtype=torch.bool)
+    cells[0, 1] = True
+    cells[2] = True  # an object with all cells, after one without any
+    for heatmap, expected in [(cells[0].float(), 1.0), (-cells[0].float(), 0.0), (torch.ones(4, 4), 0.5)]:
+        found = auc(heatmap, cells).tolist()
+        assert found[0] == expected
+        assert math.isnan(found[1]) and math.isnan(found[2])
 
 
 def test_si_sdr_by_its_definition() -> None:
