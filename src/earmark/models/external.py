@@ -27,7 +27,6 @@ from torch import nn
 from earmark.data.dataset import DataSet
 from earmark.errors import EarmarkError
 from earmark.models.graph import LINEAR, Call, Graph, probed, replace
-from earmark.plan.network import file_of
 
 PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 """What makes probabilities of logits, at the end of a network."""
@@ -83,8 +82,7 @@ def load_network(network: str, folder: Path) -> nn.Module:
         raise EarmarkError(
             f"the network {network!r} must name a function, as in my_net.py:build or package.module:build"
         )
-    file = file_of(network)
-    path = None if file is None else folder / file
+    path = folder / Path(source).expanduser() if source.endswith(".py") else None
     with _importing(path):
         module = _installed(source) if path is None else _file(path)
         return _built(getattr(module, name, None), network, source, name)
