@@ -45,6 +45,21 @@ CONDITIONS: Mapping[str, Callable[[Any], bool]] = {
 }
 """Operations that conserve relevance under a condition: scaling by a constant, and ReLU by other names."""
 
+NEVER_NEGATIVE = frozenset("Relu Threshold Sigmoid Hardsigmoid Softplus Softmax Exp".split())
+"""Operations whose output is not negative, whatever they get."""
+
+KEEPING_SIGNS = frozenset(
+    """
+    Sum Mean Cat Stack Split SplitWithSizes Unbind Select Slice Index IndexSelect Gather Topk Sort
+    Alias AsStrided Clone Diagonal Expand Flip Permute PixelShuffle PixelUnshuffle Repeat ReshapeAlias Roll
+    Squeeze T Transpose Unfold UnsafeView Unsqueeze View
+    Max Min Amax Amin Maximum Minimum MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D
+    AvgPool2D AvgPool3D AdaptiveAvgPool2D AdaptiveAvgPool3D ReflectionPad1D ReflectionPad2D ReplicationPad1D
+    ReplicationPad2D UpsampleNearest1D UpsampleNearest2D UpsampleLinear1D UpsampleBilinear2D Add
+    """.split()
+)
+"""Operations whose output is not negative where nothing that they get is."""
+
 OWN: Mapping[tuple[type[nn.Module], ...], frozenset[str]] = {
     LINEAR: frozenset("Convolution MkldnnConvolution Addmm Mm Bmm Addmv Mv Linear MkldnnLinear".split()),
     NORMS: frozenset("NativeBatchNorm CudnnBatchNorm MiopenBatchNorm".split()),
@@ -95,6 +110,15 @@ def conserves(node: Any) -> bool:
     name = operation(node)
     condition = CONDITIONS.get(name)
     return condition(node) if condition else name in CONSERVING
+
+
+def is_rectified(node: Any) -> bool:
+    """Whether what a node gives is never negative, whatever the network's input: by what it is made of."""
+    name = operation(node)
+    if name in NEVER_NEGATIVE or (name in ("Clamp", "ClampMin") and node._saved_min == 0):
+        return True
+    sources = [source for source, _ in node.next_functions]
+    return name in KEEPING_SIGNS and bool(sources) and all(source and is_rectified(source) for source in sources)
 
 
 def uncovered(graph: Graph) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from earmark.lrp.operations import is_rectified
 from earmark.models.graph import ACTIVATIONS, LINEAR, Graph
 
 GAMMA = 0.25
@@ -18,14 +19,14 @@ def suggested(graph: Graph, shape: Sequence[int]) -> list[dict[str, Any]]:
     """Choose a rule for every module that needs one.
 
     Flat where an input of two dimensions, a spectrogram, enters by one linear module; gamma for convolutions whose
-    inputs are non-negative on the probe, generalised gamma for the others that read no network input; epsilon for the
+    inputs are never negative, generalised gamma for the others that read no network input; epsilon for the
     rest; activations other than ReLU pass relevance on. Epsilon alone lets relevance grow without bound where inputs
     are signed: of a network of five convolutions behind batch normalisations ten times the logit arrived.
 
     Parameters
     ----------
     graph : Graph
-        Who reads what in the network, probed on as many inputs as there are: one alone may be non-negative by chance.
+        Who reads what in the network.
     shape : sequence of int
         Of an input, ``*I``.
 
@@ -37,7 +38,8 @@ def suggested(graph: Graph, shape: Sequence[int]) -> list[dict[str, Any]]:
     linear = list(dict.fromkeys(call.name for call in graph.leaves if isinstance(call.module, LINEAR)))
     entry = graph.entry()
     first = entry.name if entry is not None and len(shape) == 3 else None
-    signed = {call.name for call in graph.leaves if not call.least >= 0}  # NaN where it is no linear module
+    rectified = (call.name for call in graph.leaves if all(is_rectified(value.node) for value in call.reads))
+    signed = set(linear) - set(rectified)
     kinds = {call.name: call.module for call in graph.leaves}
     reading = {*graph.input_readers(), *([entry.name] if entry is not None else [])}
     convolutions = [name for name in linear if name != first and not isinstance(kinds[name], nn.Linear)]

@@ -114,3 +114,29 @@ def test_what_lrp_cannot_explain_is_listed_all_the_same() -> None:
     (fault,) = found.faults
     assert "a sigmoid" in fault
     assert "lrp:" not in written(found)
+
+
+class Shifted(nn.Module):
+    """Convolutions behind a pooled ReLU, a sum of two, one with a constant, and an unrectified one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.pooled, self.summed, self.moved, self.bare = (nn.Conv2d(size, 2, 1) for size in (1, 2, 2, 2, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = nn.functional.max_pool2d(nn.functional.relu(self.stem(x)), 2)
+        second = self.pooled(first).relu()
+        third = self.summed(first + second).relu()
+        fourth = self.moved(third - 0.1)
+        return self.bare(fourth).mean(dim=(2, 3))
+
+
+def test_gamma_is_for_inputs_that_nothing_can_make_negative() -> None:
+    """On a few clips other inputs may happen to be positive, and on the next they are not."""
+    assert rules_for(Shifted()) == [
+        {"layers": "stem", "rule": "flat"},
+        {"layers": "pooled", "rule": "gamma", "gamma": 0.25},
+        {"layers": "summed", "rule": "gamma", "gamma": 0.25},
+        {"layers": "moved", "rule": "generalised-gamma", "gamma": 0.25},
+        {"layers": "bare", "rule": "generalised-gamma", "gamma": 0.25},
+    ]

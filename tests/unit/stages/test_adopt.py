@@ -18,7 +18,7 @@ from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.lrp.attributor import heatmaps
 from earmark.lrp.rules import Rules, from_config
-from earmark.lrp.suggest import GAMMA, suggested
+from earmark.lrp.suggest import suggested
 from earmark.models import base as models
 from earmark.models.graph import fused
 from earmark.plan.config import validate
@@ -241,7 +241,7 @@ def test_rules_are_suggested_once_and_fit_whatever_clip_comes_first(case, user, 
     noise = [clip for clip, path in enumerate(source.clips["path"]) if path[-5] in "01"]
     tones = [clip for clip in range(8) if clip not in noise]
     alone = suggested(fused(found.network, source.inputs(noise))[1], found.frontend.shape)
-    assert {"layers": "1", "rule": "gamma", "gamma": GAMMA} in alone
+    assert alone == list(found.suggested), "what is positive in these clips alone is not always so"
     targets = torch.zeros(8, dtype=torch.int64)
     maps = heatmaps(found, source.inputs(noise + tones), targets, rules)
     others = heatmaps(found, source.inputs(tones + noise), targets, rules)
