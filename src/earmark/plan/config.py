@@ -347,6 +347,9 @@ def _check_adopted(where: str, block: Mapping[str, Any]) -> None:
     model = block["model"]
     if not adopts(block):
         wanted = [f"model.{key}" for key in ("weights", "classes", "layers") if model[key]]
+        wanted += [
+            f"model.{key}: {model[key]}" for key in ("task", "outputs") if model[key] in ("multi", "probabilities")
+        ]
         wanted += ["labels: predictions"] * (block["labels"] == "predictions")
         if wanted:
             raise EarmarkError(f"config: {where}.{wanted[0]} is for an adopted network: set model.network too")

@@ -202,6 +202,7 @@ def report(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> str
         "",
         markdown.notes(METRICS),
         "",
+        *markdown.too_few(study.fitted),
     ]
     for cls in study.slugs:
         lines += [f"## {cls}", ""]

@@ -173,8 +173,9 @@ def leaders(grid: Sequence[At], names: Iterable[str], compared: Summaries) -> se
 
 def report(study: Study, scored: Scored) -> str:
     """Write the table for people, with what each score can and cannot show (Markdown)."""
-    title, warning = f"Patch flipping: {study.name}", markdown.of_one(study.networks, study.fitted)
-    return write(title, study.grid, study.levels, scored, warning, concepts.numbers_of(study))
+    warning = [markdown.of_one(study.networks), "", *markdown.too_few(study.fitted)]
+    number = concepts.numbers_of(study)
+    return write(f"Patch flipping: {study.name}", study.grid, study.levels, scored, warning, number)
 
 
 def write(
@@ -182,7 +183,7 @@ def write(
     grid: Sequence[At],
     levels: Sequence[At],
     scored: Scored,
-    warning: str = "",
+    warning: Sequence[str] = (),
     number: Callable[[At, str], str] = lambda at, cls: markdown.MISSING,
 ) -> str:
     """Write the table of a grid of concept heatmaps, and of heatmaps without subspaces (`levels`).
@@ -190,7 +191,7 @@ def write(
     `number` says how many concepts a place has for a class.
     """
     clips, found, compared = scored.clips, scored.found, scored.compared
-    lines = [f"# {title}", notes(grid), *([warning, ""] if warning else [])]
+    lines = [f"# {title}", notes(grid), *warning]
     lines += ["Clips, by class: " + "; ".join(markdown.counted(clips, cls) for cls in clips.left_out) + ".", ""]
     pairs = comparisons(grid, levels)
     for k in sorted({at.k for at in grid}):

@@ -407,8 +407,9 @@ def report(study: Study, recovery: Recovery | None) -> str:
     lines = [
         f"# {title}",
         notes(study.judged),
-        markdown.of_one(study.networks, study.fitted),
+        markdown.of_one(study.networks),
         "",
+        *markdown.too_few(study.fitted),
         f"Clips, by class: {spoken}.",
         "",
     ]

@@ -49,17 +49,19 @@ def averaged(grid: Iterable[At], before: str = "", after: str = "") -> str:
     return f"{before}{' and '.join(names)} {said}{after}"
 
 
-def of_one(networks: Sequence[str], fitted: Sequence[str] = ()) -> str:
-    """Say that a table holds of one network, or where several are compared, and whose clips were fitted as well."""
-    said = "All this is of one network: another training may give another order of methods (key `networks`)."
+def of_one(networks: Sequence[str]) -> str:
+    """Say that a table holds of one network, and where several are compared."""
     if networks[1:]:
-        said = f"All this is of one of {len(networks)} networks; `networks.md` compares the methods over them."
-    if fitted:
-        said += (
-            f"\n\nThe clips of {', '.join(fitted)} are too few to divide: concepts were fitted to the same ones that "
-            "are scored."
-        )
-    return said
+        return f"All this is of one of {len(networks)} networks; `networks.md` compares the methods over them."
+    return "All this is of one network: another training may give another order of methods (key `networks`)."
+
+
+def too_few(fitted: Sequence[str]) -> list[str]:
+    """Say of which classes the same clips are fitted and scored, in lines; none where that is of no class."""
+    if not fitted:
+        return []
+    whose = f"The clips of {', '.join(fitted)} are too few to divide"
+    return [f"{whose}: concepts were fitted to the same ones that are scored.", ""]
 
 
 def counted(clips: Clips, cls: str) -> str:

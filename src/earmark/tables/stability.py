@@ -239,15 +239,18 @@ def unstable(measures: Measures) -> dict[At, list[Key]]:
 
 def report(study: Study, measures: Measures) -> str:
     """Write the table for people, the warnings first (Markdown)."""
-    return write(f"Stability: {study.name}", study.stable, study.slugs, measures)
+    warning = markdown.too_few(study.fitted)
+    return write(f"Stability: {study.name}", study.stable, study.slugs, measures, warning)
 
 
-def write(title: str, asked: Sequence[At], classes: Sequence[str], measures: Measures) -> str:
+def write(
+    title: str, asked: Sequence[At], classes: Sequence[str], measures: Measures, warning: Sequence[str] = ()
+) -> str:
     """Write the table of what was asked for."""
     lines = [f"# {title}", ""]
     if not asked:
         return "\n".join([*lines, "Not computed: `stability.methods` in the configuration names no method.", ""])
-    lines += [*_warnings(asked, measures), NOTES]
+    lines += [*_warnings(asked, measures), NOTES, *warning]
     for at in asked:
         lines += [f"## {at.method} at {at.layer}, K = {at.k}", ""]
         metrics = [metric for metric in AFFINITIES if Key(at, ALL, metric) in measures]
