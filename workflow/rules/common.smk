@@ -367,6 +367,8 @@ def agreements(dataset):
 def wanted(dataset):
     """List what a plain call makes of a data set; the rest comes with it."""
     heard = config["datasets"][dataset]["sonify"]["methods"]
+    if not any(method_of(name).layered for name in config["datasets"][dataset]["grid"]["methods"]):
+        heard = [STANDARD]  # there are no concepts to hear
     sounds = grid(dataset, f"{METHOD}/{{cls}}/sounds", heard)
     pictures = grid(dataset, f"{METHOD}/{{cls}}/heatmaps.png", heard, beside=[STANDARD])
     return expand([*rules.compare.output, *rules.draw.output], dataset=dataset) + sounds + pictures

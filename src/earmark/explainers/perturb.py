@@ -57,8 +57,21 @@ def drops(model: Model, waveform: Tensor, target: int, removed: Tensor) -> Tenso
 
 
 def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: None, seed: int) -> Explainer:
-    """Make the explainer ``occlusion``: a rectangle's fall of the logit, spread evenly over its cells."""
-    tiles = rectangles(model.frontend.grid, settings["explainers"]["perturb"]["patch"])  # [P, F, T]
+    """Make the explainer ``occlusion``; see :func:`earmark.explainers.base.build`."""
+    return occlusion(model, settings["explainers"]["perturb"]["patch"])
+
+
+def occlusion(model: Model, patch: int) -> Explainer:
+    """Make an explainer that spreads a rectangle's fall of the logit evenly over its cells.
+
+    Parameters
+    ----------
+    model : Model
+        What is explained.
+    patch : int
+        Cells along each side of a rectangle.
+    """
+    tiles = rectangles(model.frontend.grid, patch)  # [P, F, T]
     cells = tiles.sum(dim=(1, 2))  # [P]
 
     def explain(batch: Batch) -> Parts:

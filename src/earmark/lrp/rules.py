@@ -449,8 +449,15 @@ def from_config(block: Mapping[str, Any]) -> Rules:
     ----------
     block : mapping
         A data set's block of the configuration; missing keys take the schema's defaults.
+
+    Raises
+    ------
+    EarmarkError
+        If it asks for none.
     """
     section = config.fill(block)["lrp"]
+    if section["rules"] == config.OCCLUSION:
+        raise EarmarkError("lrp.rules = occlusion leaves LRP out, which is asked for here; name rules, or auto")
     auto = section["rules"] == config.AUTO
     return Rules(
         () if auto else _patterns(section["rules"]), float(section["stabilizer"]), section["context"], auto=auto

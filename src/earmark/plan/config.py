@@ -60,6 +60,9 @@ THESIS_RULES = (
 AUTO = "auto"
 """Stands for the LRP rules that fit a network, layer by layer."""
 
+OCCLUSION = "occlusion"
+"""Stands for no LRP rules: the standard explanation is by occlusion, for networks that LRP cannot look into."""
+
 CROSSED = 2
 """Methods of a grid that classes are crossed by, besides a control, where `evaluate.cross` leaves it to the grid."""
 
@@ -324,6 +327,7 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         raise EarmarkError(f"config: {where}.sonify.inverse = mel-nnls needs frontend.kind = logmel; use additive")
     if not adopts(block):
         _check_own_network(where, block, len(block["model"]["filters"]))
+    _check_occlusion(where, block)
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():
         if name in (CONFIGURED, CHANCE):
@@ -360,7 +364,8 @@ def _check_adopted(where: str, block: Mapping[str, Any]) -> None:
         raise EarmarkError(
             f"config: {where}.model.classes must name the classes of {model['network']} in the order of its outputs"
         )
-    if not block["grid"]["layers"]:
+    layered = [name for name in block["grid"]["methods"] if method_of(name).layered]
+    if layered and not block["grid"]["layers"]:
         raise EarmarkError(
             f"config: {where}.grid.layers names no layer of {model['network']}: "
             f"`earmark inspect {model['network']}` lists them and suggests some"
@@ -368,6 +373,18 @@ def _check_adopted(where: str, block: Mapping[str, Any]) -> None:
     if block["networks"] > 1 or block["cross_validation"]:
         key = "networks" if block["networks"] > 1 else "cross_validation"
         raise EarmarkError(f"config: {where}.{key} trains networks anew, which an adopted one is not")
+
+
+def _check_occlusion(where: str, block: Mapping[str, Any]) -> None:
+    """Check that nothing looks into a network that LRP is not asked of."""
+    kinds = {name: method_of(name) for name in block["grid"]["methods"]}
+    inside = [name for name, method in kinds.items() if not (method.needs_answers_only or method.control)]
+    if block["lrp"]["rules"] == OCCLUSION and inside:
+        outside = ", ".join(spelled(methods(lambda method: method.needs_answers_only)))
+        raise EarmarkError(
+            f"config: {where}.lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as "
+            f"{outside}; {inside[0]} looks inside"
+        )
 
 
 def _check_rules(where: str, rules: Sequence[Mapping[str, Any]] | str) -> None:

@@ -57,6 +57,8 @@ COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
+INPUT_FILES = (*HEATMAP_FILES, "sounds")
+
 CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
 
 METHOD_FILES = ("scores.csv", "cross_class.csv", "cross_class_clips.csv")
@@ -163,7 +165,7 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     layer, method, *below = rest
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
-        _check_method_folder(path, below, classes, [1], (scores[0], *scores[len(METHOD_FILES) :]), HEATMAP_FILES)
+        _check_method_folder(path, below, classes, [1], (scores[0], *scores[len(METHOD_FILES) :]), INPUT_FILES)
         return
     width = channels(path, layer, block)
     if method == "pairs":

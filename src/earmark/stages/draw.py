@@ -83,7 +83,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
     first, middle = study.shown[:1], study.middle
     for cls in study.classes:
         yield f"objects_{cls.slug}", _objects(study, front, cls)
-    for k in study.ks:
+    for k in study.ks if study.methods else ():  # else there are no concepts to draw
         for cls in study.classes:
             for method in study.shown:
                 figure = _concepts(study, front, tables, At(middle, method, k), cls)

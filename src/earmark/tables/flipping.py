@@ -194,7 +194,7 @@ def write(
     lines = [f"# {title}", notes(grid), *warning]
     lines += ["Clips, by class: " + "; ".join(markdown.counted(clips, cls) for cls in clips.left_out) + ".", ""]
     pairs = comparisons(grid, levels)
-    for k in sorted({at.k for at in grid}):
+    for k in sorted({at.k for at in grid or levels}):
         of_k = [at for at in grid if at.k == k]
         best = leaders(of_k, clips.names, compared)
         for cls in clips.names:

@@ -118,7 +118,7 @@ class Study:
     @property
     def middle(self) -> str:
         """The layer whose concepts are drawn."""
-        return self.layers[len(self.layers) // 2]
+        return self.layers[len(self.layers) // 2] if self.layers else INPUT_LAYER
 
     @property
     def draws(self) -> int:

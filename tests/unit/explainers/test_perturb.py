@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
 from earmark.explainers.base import Batch
 from earmark.explainers.perturb import drops, rectangles
+from earmark.lrp.rules import from_config
 from earmark.models.base import Network
 from earmark.plan.config import fill
 from earmark.store.layout import INPUT_LAYER
@@ -52,6 +54,18 @@ def test_it_finds_the_cells_that_the_model_reads():
     maps = explainers.build("occlusion", model, INPUT_LAYER, settings, None, 0)(batch).maps
     inside = maps[:, 0, 0, 8:16, 16:24].sum(dim=(1, 2))
     assert (inside / maps.abs().flatten(1).sum(dim=1) > 0.8).all()
+
+
+def test_it_is_the_standard_explanation_where_lrp_is_not_asked():
+    model, clips = model_of((slice(8, 16), slice(16, 24))), noise(2)
+    batch = Batch(np.arange(2), clips, FRONTEND(clips), torch.ones(2, dtype=torch.long))
+    settings = fill({"lrp": {"rules": "occlusion"}, "explainers": {"perturb": {"patch": 4}, "lrp": {"patch": 4}}})
+    whole, part = (
+        explainers.build(name, model, INPUT_LAYER, settings, None, 0)(batch).maps for name in ("standard", "occlusion")
+    )
+    assert torch.equal(whole, part)
+    with pytest.raises(EarmarkError, match=r"^lrp.rules = occlusion leaves LRP out"):
+        from_config(settings)
 
 
 def test_nothing_removed_is_no_fall_and_everything_is_all_of_it():

@@ -120,6 +120,11 @@ def test_what_only_a_network_of_the_user_s_has(keys, sentence):
             "grid.layers names no layer of my_net.py:build: `earmark inspect my_net.py:build` lists them and "
             "suggests some",
         ),
+        (
+            {"lrp": {"rules": "occlusion"}, "grid": {"methods": ["occlusion", "noise~1", "info"]}},
+            "lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as occlusion; "
+            "info looks inside",
+        ),
         ({"networks": 2}, "networks trains networks anew, which an adopted one is not"),
         ({"cross_validation": True}, "cross_validation trains networks anew, which an adopted one is not"),
     ],
@@ -141,6 +146,11 @@ def test_rules_are_left_to_the_network_and_layers_to_their_names():
     own = [{"layers": "*", "rule": "epsilon"}]
     assert block_of(lrp={"rules": own})["lrp"]["rules"] == own
     assert block_of(grid={"layers": ["features.3", "late"]})["grid"]["layers"] == ["features.3", "late"]
+
+
+def test_a_network_that_lrp_is_not_asked_of_needs_no_layers():
+    block = block_of(model={"layers": {}}, lrp={"rules": "occlusion"}, grid={"methods": ["occlusion"]})
+    assert (block["lrp"]["rules"], block["grid"]["layers"], block["sonify"]["methods"]) == ("occlusion", [], [])
 
 
 def test_a_network_of_earmark_s_keeps_its_rules_and_layers():

@@ -279,7 +279,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
         ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, standard"),
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
-        ("synthetic/main/input/standard/K~1/class1/sounds", "there is no sounds; allowed: heatmaps.safetensors"),
+        ("synthetic/main/input/standard/K~1/class1/fit.json", "there is no fit.json; allowed: heatmaps.safetensors"),
         ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),
     ],
 )
