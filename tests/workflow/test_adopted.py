@@ -14,7 +14,7 @@ from earmark.plan.config import fill
 from earmark.plan.methods import always
 from earmark.plan.targets import TABLES
 from earmark.sound.kinds import from_config
-from tests.workflow.conftest import new_project
+from tests.workflow.conftest import Project, new_project
 
 NETWORK = """
 from torch import nn
@@ -24,6 +24,16 @@ from beside import block
 
 def build():
     return nn.Sequential(*block(1), *block(4), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+
+
+class Gated(nn.Sequential):
+    def forward(self, x):
+        answer = super().forward(x)
+        return answer * answer.sigmoid()
+
+
+def gated():
+    return Gated(*build())
 """
 
 BESIDE = """
@@ -84,7 +94,15 @@ def weights_for(waveforms: np.ndarray, classes: list[str]) -> dict[str, torch.Te
 @pytest.fixture(scope="module")
 def adopted(tmp_path_factory):
     """Return a project after a complete run, and the rules that ran."""
-    project = new_project(tmp_path_factory.mktemp("adopted") / "project")
+    project = project_of(tmp_path_factory.mktemp("adopted") / "project", MINE)
+    called = project.snakemake("--cores", "2")
+    assert called.status == 0, called.output
+    return project, set(called.jobs)
+
+
+def project_of(folder: Path, block: dict) -> Project:
+    """Make a project with recordings, a network and its weights."""
+    project = new_project(folder)
     (project.folder / "my_net.py").write_text(NETWORK)
     (project.folder / "beside.py").write_text(BESIDE)
     (project.folder / "unrelated.py").write_text("")
@@ -94,10 +112,8 @@ def adopted(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, waveform, 16000)
     torch.save(weights_for(waveforms, classes), project.folder / "weights.pt")
-    project.configure({"run": ["mine"], "torch_threads": 1, "datasets": {"mine": MINE}})
-    called = project.snakemake("--cores", "2")
-    assert called.status == 0, called.output
-    return project, set(called.jobs)
+    project.configure({"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block}})
+    return project
 
 
 @contextmanager
@@ -162,3 +178,34 @@ def test_other_files_of_the_user_s_concern_nothing(dry_run, adopted):
     with changed(project.folder / "unrelated.py") as path:
         path.write_text("# another thought\n")
         assert stale(dry_run(project)) == set()
+
+
+def test_a_network_that_lrp_refuses_is_explained_by_its_answers(tmp_path):
+    gated = {**MINE["model"], "network": "my_net.py:gated", "layers": {}}
+    block = {
+        **MINE,
+        "model": gated,
+        "explainers": {},
+        "evaluate": {"bootstrap": 20},
+        "explain": {"clips": 2, "gallery": 1},
+    }
+    asked = {"lrp": {"rules": "occlusion"}, "grid": {"layers": [], "methods": ["occlusion"]}}
+    project = project_of(tmp_path / "project", block | asked)
+    called = project.snakemake("--cores", "2")
+    assert called.status == 0, called.output
+    assert not {"collect_mine", "fit_mine", "cross"} & set(called.jobs)
+    assert (
+        "a product of two things that both depend on the input"
+        in (project.folder / "logs/mine/main/adopt.log").read_text()
+    )
+    standard = project.folder / "results/mine/main/input/standard/K~1/low"
+    assert (standard / "heatmaps.png").is_file() and (standard / "sounds/000/standard.wav").is_file()
+    flipping = (project.folder / "results/mine/tables/flipping.md").read_text()
+    assert "| input | occlusion |" in flipping
+
+    project.configure(
+        {"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block | asked | {"lrp": {"rules": "auto"}}}}
+    )
+    refused = project.snakemake("--cores", "2", "results/mine/main/input/standard/K~1/low/heatmaps.safetensors")
+    assert refused.status != 0
+    assert "explain it by methods that look at its answers only" in refused.output
