@@ -16,7 +16,7 @@ import pandas as pd
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.store import artifacts
-from earmark.store.layout import Layout, composed
+from earmark.store.layout import Layout, asked_for
 
 if TYPE_CHECKING:
     import torch
@@ -282,8 +282,8 @@ def of(job: Job) -> DataSet:
 
 def explained(config: Mapping[str, Any], source: DataSet) -> list[ClassInfo]:
     """List the classes that are explained: those that ``explain.classes`` of a configuration names, or all."""
-    asked = set(map(composed, config["explain"]["classes"]))
-    return [cls for cls in source.classes if not asked or asked & {cls.slug, cls.name}]
+    wanted = asked_for({cls.name: cls.slug for cls in source.classes}, config["explain"]["classes"])
+    return [cls for cls in source.classes if cls.slug in wanted]
 
 
 def open_dataset(layout: Layout) -> DataSet:

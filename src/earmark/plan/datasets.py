@@ -17,7 +17,7 @@ from earmark.plan.methods import adopts
 from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
 from earmark.store import artifacts
-from earmark.store.layout import Layout, composed
+from earmark.store.layout import Layout, asked_for, composed
 
 RESULTS = Path("results")
 """The folder of results, below that of the project."""
@@ -56,11 +56,10 @@ def explained(block: Mapping[str, Any]) -> list[str]:
     """
     known = _slugs(block)
     asked = block["explain"]["classes"]
-    wanted = {known.get(composed(name), name) for name in asked}
     for name in asked:
         if composed(name) not in known and name not in known.values():
             raise EarmarkError(f"explain.classes names {name}, which is no class{choices(name, known)}")
-    return [slug for slug in known.values() if not asked or slug in wanted]
+    return asked_for(known, asked)
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -80,10 +80,11 @@ def warn_of_boxes(names: Sequence[str]) -> None:
 def draw(study: Study, front: Frontend) -> Drawn:
     """Yield name and figure of everything; None where its results are missing."""
     tables = Tables(study.layout.tables)
-    first, middle = study.shown[:1], study.middle
+    first = study.shown[:1]
     for cls in study.classes:
         yield f"objects_{cls.slug}", _objects(study, front, cls)
     for k in study.ks if study.methods else ():  # else there are no concepts to draw
+        middle = study.middle
         for cls in study.classes:
             for method in study.shown:
                 figure = _concepts(study, front, tables, At(middle, method, k), cls)

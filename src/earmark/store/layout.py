@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,20 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
                 own = f"{own}-{number}"
             found[name] = own
     return {name: found[name] for name in ordered}
+
+
+def asked_for(called: Mapping[str, str], asked: Iterable[str]) -> list[str]:
+    """List the slugs of classes, in the order of `called`, which maps names to slugs.
+
+    Parameters
+    ----------
+    called : mapping of str to str
+        All classes.
+    asked : iterable of str
+        Names or slugs of those that are wanted; none of them: all are.
+    """
+    wanted = {called.get(composed(name), name) for name in asked}
+    return [own for own in called.values() if not wanted or own in wanted]
 
 
 @dataclass(frozen=True)

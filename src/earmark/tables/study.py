@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ class Study:
         """The data set and the split, for titles."""
         return f"{self.layout.dataset}, {self.split}"
 
-    @property
+    @functools.cached_property
     def classes(self) -> list[ClassInfo]:
         """Those that are explained, in the order of the model's logits."""
         return dataset.explained(self.config, self.source)
@@ -118,7 +119,7 @@ class Study:
     @property
     def middle(self) -> str:
         """The layer whose concepts are drawn."""
-        return self.layers[len(self.layers) // 2] if self.layers else INPUT_LAYER
+        return self.layers[len(self.layers) // 2]
 
     @property
     def draws(self) -> int:
@@ -145,7 +146,7 @@ class Study:
         """Splits of the cross-validation, if asked for."""
         return [f"cv{fold}" for fold in range(self.source.n_folds)] if self.config["cross_validation"] else []
 
-    @property
+    @functools.cached_property
     def fitted(self) -> list[str]:
         """Classes whose scored clips are not of the test folds alone: what was fitted saw them."""
         if not self.has(self.layout.chosen(self.split)):
