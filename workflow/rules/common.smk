@@ -14,7 +14,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from earmark.errors import EarmarkError
-from earmark.plan import datasets, machine, network, stages, targets
+from earmark.plan import datasets, foreign, machine, stages, targets
 from earmark.plan.code import files
 from earmark.plan.config import validate
 from earmark.plan.generated import MODULES, has_stems
@@ -174,11 +174,17 @@ ADOPTED = [dataset for dataset in CLASSES if adopts(config["datasets"][dataset])
 TRAINED = [dataset for dataset in CLASSES if dataset not in ADOPTED]
 
 
-def of_user(wildcards):
+def of_network(wildcards):
     """List the files of the user's that an adopted network is made from."""
     model = config["datasets"][wildcards.dataset]["model"]
     weights = [os.path.expanduser(model["weights"])] if model["weights"] else []
-    return [*checked(network.sources, model["network"]), *weights]
+    return [*checked(foreign.sources, model["network"], "model.network"), *weights]
+
+
+def of_frontend(wildcards):
+    """List the files of the user's that a front end is made from."""
+    module = config["datasets"][wildcards.dataset]["frontend"].get("module")
+    return checked(foreign.sources, module, "frontend.module") if module else []
 
 
 def history(dataset):

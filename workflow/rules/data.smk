@@ -38,6 +38,7 @@ rule generate:
 rule ingest:
     input:
         recordings=of_generated("generated.csv"),
+        frontend=of_frontend,
         code=code("stages.ingest"),
     output:
         index=INDEX,

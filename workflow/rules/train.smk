@@ -44,7 +44,7 @@ rule adopt:
         index=INDEX,
         clips=f"{DATASET}/clips.npy",
         logmel=LOGMEL,
-        network=of_user,
+        network=of_network,
         code=code("stages.adopt"),
     output:
         model=ensure(f"{MODEL}/model.safetensors", non_empty=True),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from numpy.typing import ArrayLike, NDArray
 
-from earmark.figures.heatmaps import spectrogram
+from earmark.figures.heatmaps import axis_labels, spectrogram
 from earmark.figures.style import AMOUNT, BLUE, LARGE, MEDIUM, SMALL, VERMILION, limit_of, new
 from earmark.sound.base import Frontend
 from earmark.statistics import Bar
@@ -135,7 +135,7 @@ def cards(frontend: Frontend, concepts: Sequence[Card], title: str) -> Figure:
             _overlay(axis, heatmap, limit)
             axis.set_title(card.captions[number], fontsize=SMALL)
             axis.tick_params(labelbottom=last, labelleft=number == 0)
-            axis.set_xlabel("time [s]" if last else "", fontsize=SMALL)
+            axis.set_xlabel(axis_labels(frontend)[0] if last else "", fontsize=SMALL)
     return figure
 
 
@@ -147,8 +147,9 @@ def _profile(
     axis = figure.add_subplot(inner[1, 0])
     spectrogram(axis, frontend, values, AMOUNT, (0, max(float(values.max()), 1e-30)))
     axis.tick_params(labelbottom=last)
-    axis.set_xlabel("time [s]" if last else "", fontsize=SMALL)
-    axis.set_ylabel("frequency [Hz]", fontsize=SMALL)
+    along, up = axis_labels(frontend)
+    axis.set_xlabel(along if last else "", fontsize=SMALL)
+    axis.set_ylabel(up, fontsize=SMALL)
     left, right, bottom, top = axis.images[0].get_extent()
     n_bands, n_frames = values.shape
     above = figure.add_subplot(inner[0, 0])

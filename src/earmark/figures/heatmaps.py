@@ -74,11 +74,12 @@ def explanation_grid(
         titles = [(f"{name}\n" if first else "") + _sum(maps[place], place) for place, name in enumerate(names)]
         image = _mosaic(axes[1], frontend, maps, titles, RELEVANCE, (-limit, limit), last)
         style_bar(figure.colorbar(image, cax=axes[2], extend="both"), "relevance")
-        axes[0].set_ylabel("frequency [Hz]", fontsize=SMALL)
+        along, up = axis_labels(frontend)
+        axes[0].set_ylabel(up, fontsize=SMALL)
         axes[0].tick_params(labelbottom=last)
         if last:
-            axes[0].set_xlabel("time [s]", fontsize=SMALL)
-            axes[1].set_xlabel("time [s]", fontsize=SMALL)
+            axes[0].set_xlabel(along, fontsize=SMALL)
+            axes[1].set_xlabel(along, fontsize=SMALL)
         if rows is not None:
             axes[0].annotate(
                 rows[row],
@@ -120,7 +121,7 @@ def objects(frontend: Frontend, mixture: ArrayLike, stems: ArrayLike, names: Seq
         image = spectrogram(axis, frontend, panel, LOUDNESS, limits)
         axis.set_title(wrap(label, 24), fontsize=MEDIUM)
     style_bar(figure.colorbar(image, ax=list(axes[0]), pad=0.01, aspect=18), frontend.unit)
-    _label_outer(axes)
+    _label_outer(axes, frontend)
     return figure
 
 
@@ -186,10 +187,13 @@ def _mosaic(
         )
     axis.set_xticks([])
     if timed:
-        frame = frontend.hop / frontend.sample_rate
-        seconds = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(0, (n_frames - 1) * frame))
-        seconds = seconds[(seconds >= 0) & (seconds <= (n_frames - 1) * frame)]
-        places = [(step * number + second / frame, second) for number in range(len(maps)) for second in seconds]
+        first, frame = _columns(frontend)
+        last = first + (n_frames - 1) * frame
+        seconds = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(first, last))
+        seconds = seconds[(seconds >= first) & (seconds <= last)]
+        places = [
+            (step * number + (second - first) / frame, second) for number in range(len(maps)) for second in seconds
+        ]
         axis.set_xticks([place for place, _ in places], [f"{second:g}" for _, second in places])
         axis.tick_params(labelsize=SMALL, length=2, pad=2)
     return image
@@ -198,10 +202,10 @@ def _mosaic(
 def spectrogram(
     axis: Axes, frontend: Frontend, values: NDArray[Any], colors: str, limits: tuple[float, float]
 ) -> AxesImage:
-    """Draw [F, T] with low frequencies at the bottom, in seconds and Hz."""
+    """Draw [F, T] with low frequencies at the bottom, in seconds and Hz; else in columns and rows."""
     n_bands, n_frames = values.shape
-    frame = frontend.hop / frontend.sample_rate
-    extent = (-0.5 * frame, (n_frames - 0.5) * frame, -0.5, n_bands - 0.5)
+    first, frame = _columns(frontend)
+    extent = (first - 0.5 * frame, first + (n_frames - 0.5) * frame, -0.5, n_bands - 0.5)
     image = axis.imshow(
         values,
         origin="lower",
@@ -212,21 +216,36 @@ def spectrogram(
         extent=extent,
         interpolation="nearest",
     )
-    centres = np.asarray(frontend.frequencies)
-    ticks = [hertz for hertz in TICKS_HZ if centres[0] <= hertz <= centres[-1]]
-    axis.set_yticks(np.interp(ticks, centres, np.arange(n_bands)), [str(hertz) for hertz in ticks])
-    axis.yaxis.set_minor_locator(NullLocator())
+    if frontend.frequencies is not None:
+        centres = np.asarray(frontend.frequencies)
+        ticks = [hertz for hertz in TICKS_HZ if centres[0] <= hertz <= centres[-1]]
+        axis.set_yticks(np.interp(ticks, centres, np.arange(n_bands)), [str(hertz) for hertz in ticks])
+        axis.yaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     axis.tick_params(labelsize=SMALL, length=2, pad=2)
     return image
 
 
-def _label_outer(axes: NDArray[Any]) -> None:
+def axis_labels(frontend: Frontend) -> tuple[str, str]:
+    """Name the axes of a heatmap, along and up."""
+    return ("column", "row") if frontend.times is None else ("time [s]", "frequency [Hz]")
+
+
+def _columns(frontend: Frontend) -> tuple[float, float]:
+    """Say where the first column lies, and how far apart columns are: in seconds, or counted."""
+    if frontend.times is None:
+        return 0.0, 1.0
+    first, last = float(frontend.times[0]), float(frontend.times[-1])
+    return first, (last - first) / max(len(frontend.times) - 1, 1) or 1.0
+
+
+def _label_outer(axes: NDArray[Any], frontend: Frontend) -> None:
     """Label the outer axes only; all have the same limits (shared axes would be slow in large grids)."""
+    along, up = axis_labels(frontend)
     for axis in axes[-1]:
-        axis.set_xlabel("time [s]", fontsize=SMALL)
+        axis.set_xlabel(along, fontsize=SMALL)
     for axis in axes[:, 0]:
-        axis.set_ylabel("frequency [Hz]", fontsize=SMALL)
+        axis.set_ylabel(up, fontsize=SMALL)
     for axis in axes[:-1].flat:
         axis.tick_params(labelbottom=False)
     for axis in axes[:, 1:].flat:

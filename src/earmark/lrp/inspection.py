@@ -14,6 +14,7 @@ from earmark.lrp.coverage import THROUGH, Coverage, covered
 from earmark.lrp.rules import Rules, from_config, is_input_independent
 from earmark.lrp.suggest import suggested
 from earmark.models.graph import ACTIVATIONS, LINEAR, NORMS, Call, Graph, Value, fused
+from earmark.plan.config import AUTO
 
 LAYERS = 4
 """Layers that are suggested, at most."""
@@ -99,7 +100,7 @@ def inspected(network: nn.Module, inputs: torch.Tensor) -> Inspection:
             f"LRP cannot follow the network's answer back to its input: {line}; let forward compute in PyTorch alone"
         ) from error
     entries = suggested(graph, inputs.shape[1:])
-    rules = from_config({"lrp": {"rules": entries}})
+    rules = from_config({"lrp": {"rules": AUTO}}).fitted(entries)
     coverage, faults = _coverage(network, inputs, rules)
     last = {call.name: call for call in graph.calls if call.name}
     layers = tuple(_layer(graph, call, rules, coverage) for call in last.values())
@@ -179,7 +180,7 @@ def _offered(graph: Graph, coverage: Coverage | None) -> tuple[str, ...]:
 
 def written(inspection: Inspection) -> str:
     """Write what was found as text: the table, the sums, and a configuration to paste."""
-    parts = [_table(inspection.layers)]
+    parts = [_table(inspection.layers)] if inspection.layers else []
     if inspection.coverage is not None:
         parts.append(_sums(inspection.coverage))
     if not inspection.faults:

@@ -121,9 +121,8 @@ def patch_flipping(
     EarmarkError
         If the shapes do not fit each other, or a heatmap holds values that are not finite.
     """
-    inputs = _on_grid(model, inputs)
-    _check(inputs, targets, heatmaps, patch, replacement)
-    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
+    _check(model, inputs, targets, heatmaps, patch, replacement)
+    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(heatmaps, patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
 
     union = _union_ranks(heatmaps, patch, order)  # [B, P]
@@ -175,10 +174,9 @@ def thesis_table(
     EarmarkError
         As :func:`patch_flipping`.
     """
-    inputs = _on_grid(model, inputs)
     for heatmaps in several:
-        _check(inputs, targets, heatmaps, patch, "zero")
-    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
+        _check(model, inputs, targets, heatmaps, patch, "zero")
+    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(several[0], patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
     unions = torch.stack([_union_ranks(heatmaps, patch, order) for heatmaps in several], dim=1)  # [B, M, P]
     masks = unions[:, :, None] < flipped[:, None]  # [B, M, T + 1, P]
@@ -217,9 +215,8 @@ def matched_budget(
     EarmarkError
         If the shapes do not fit each other.
     """
-    inputs = _on_grid(model, inputs)
-    _check(inputs, targets, heatmaps, patch, "zero")
-    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(inputs, patch)).to(inputs.device)
+    _check(model, inputs, targets, heatmaps, patch, "zero")
+    order = _tie_order(_seeds(seeds, len(inputs)), _n_patches(heatmaps, patch)).to(inputs.device)
     flipped = schedule(order.shape[1]).to(inputs.device)
     if heatmaps.shape[1] != 1 or counts.shape != (len(inputs), len(flipped)):
         raise EarmarkError(
@@ -231,37 +228,32 @@ def matched_budget(
     return _thesis_score(logits, flipped.double() / order.shape[1])
 
 
-def _on_grid(model: Model, inputs: Tensor) -> Tensor:
-    """Lay out spectrograms [B, *I] as heatmaps are, [B, 1, F, T]; leave what is none for the checks."""
-    return model.frontend.spread(inputs) if inputs.dim() == 4 else inputs
-
-
-def _check(inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, replacement: str) -> None:
-    if inputs.dim() != 4 or heatmaps.dim() != 5 or heatmaps.shape[1] < 1:
+def _check(model: Model, inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, replacement: str) -> None:
+    if heatmaps.dim() != 5 or heatmaps.shape[1] < 1:
         raise EarmarkError(
-            f"patch flipping needs inputs [B, 1, F, T] and heatmaps [B, K, 1, F, T] of at least one concept, "
-            f"not {list(inputs.shape)} and {list(heatmaps.shape)}"
+            f"patch flipping needs heatmaps [B, K, 1, F, T] of at least one concept, not {list(heatmaps.shape)}"
         )
-    if (len(heatmaps), *heatmaps.shape[2:]) != tuple(inputs.shape) or targets.shape != (len(inputs),):
+    laid_out = model.frontend.gathered(heatmaps[:, 0])
+    if laid_out.shape != inputs.shape or targets.shape != (len(inputs),):
         raise EarmarkError(
             f"inputs {list(inputs.shape)}, targets {list(targets.shape)} and heatmaps {list(heatmaps.shape)} "
             "are not of the same clips"
         )
     if patch < 1:
-        raise EarmarkError(f"patches of {patch} x {patch} cells do not tile inputs of {list(inputs.shape[2:])} cells")
+        raise EarmarkError(f"patches of {patch} x {patch} cells do not tile maps of {list(heatmaps.shape[3:])} cells")
     if replacement not in REPLACEMENTS:
         raise EarmarkError(f"unknown replacement {replacement!r}; choose one of {', '.join(REPLACEMENTS)}")
     if not torch.isfinite(heatmaps).all():
         raise EarmarkError("a heatmap holds values that are not finite, so its patches cannot be ranked")
 
 
-def _patches(inputs: Tensor, patch: int) -> tuple[int, int]:
-    """Count the patches along either side of inputs [..., F, T]; the last may be smaller."""
-    return -(-inputs.shape[-2] // patch), -(-inputs.shape[-1] // patch)
+def _patches(grid: Sequence[int], patch: int) -> tuple[int, int]:
+    """Count the patches along either side of a grid (..., F, T); the last may be smaller."""
+    return -(-grid[-2] // patch), -(-grid[-1] // patch)
 
 
-def _n_patches(inputs: Tensor, patch: int) -> int:
-    return math.prod(_patches(inputs, patch))
+def _n_patches(heatmaps: Tensor, patch: int) -> int:
+    return math.prod(_patches(heatmaps.shape, patch))
 
 
 def _seeds(seeds: Seeds, n_clips: int) -> Sequence[int]:
@@ -290,7 +282,7 @@ def _tie_order(seeds: Sequence[int], n_patches: int) -> Tensor:
 
 def _patch_sums(maps: Tensor, patch: int) -> Tensor:
     """Sum of each patch [B, K, P] of maps [B, K, 1, F, T], row by row."""
-    n_rows, n_columns = _patches(maps, patch)
+    n_rows, n_columns = _patches(maps.shape, patch)
     beyond = n_columns * patch - maps.shape[4], n_rows * patch - maps.shape[3]
     whole = nn.functional.pad(maps.double(), (0, beyond[0], 0, beyond[1]))
     cut = whole.reshape(*maps.shape[:2], n_rows, patch, n_columns, patch)
@@ -325,17 +317,17 @@ def _state_logits(
     model: Model, inputs: Tensor, targets: Tensor, clips: Tensor, masks: Tensor, patch: int, fill: Tensor
 ) -> Tensor:
     """Logit of the target [N] of clips [N] with the patches in masks [N, P] set to their clip's fill."""
-    grid, (n_rows, n_columns) = _patches(inputs, patch), inputs.shape[2:]
+    n_rows, n_columns = model.frontend.grid[-2:]
     logits = inputs.new_empty(len(clips))
     size = batch_size(inputs.shape[1:], inputs.device, BATCH)
     with torch.inference_mode():
         for start in range(0, len(logits), size):
             part = slice(start, start + size)
-            mask = masks[part].view(-1, 1, *grid)
+            mask = masks[part].view(-1, 1, *_patches((n_rows, n_columns), patch))
             mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)
             mask = mask[:, :, :n_rows, :n_columns]  # [N, 1, F, T]
-            flipped = torch.where(mask, fill[clips[part]].view(-1, 1, 1, 1), inputs[clips[part]])
-            answers = model.logits(model.frontend.gathered(flipped))
+            filled = fill[clips[part]].view(-1, *(1,) * (inputs.dim() - 1))
+            answers = model.logits(torch.where(model.frontend.gathered(mask), filled, inputs[clips[part]]))
             logits[part] = answers.gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
     return logits
 

@@ -18,6 +18,7 @@ from earmark.models import external
 from earmark.models.cnn import build, layer_names
 from earmark.models.gpu import fault
 from earmark.models.graph import Graph, Place, Watched, probed, watched
+from earmark.plan import foreign
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_settings
 from earmark.store import artifacts
@@ -214,6 +215,7 @@ def save_adopted(
         weights,
         made,
         network=settings["network"],
+        code=foreign.contents(settings["network"], "model.network"),
         outputs=settings["outputs"],
         task=settings["task"],
         names=dict(adopted.names),

@@ -6,16 +6,10 @@ The user's module is the only code of theirs that runs; weights are read as tens
 from __future__ import annotations
 
 import copy
-import importlib
-import importlib.util
-import inspect
-import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,6 +21,8 @@ from torch import nn
 from earmark.data.dataset import DataSet
 from earmark.errors import EarmarkError
 from earmark.models.graph import LINEAR, Call, Graph, probed, replace
+from earmark.plan import foreign
+from earmark.plan.foreign import first_line
 
 PROBABILITIES = (nn.Sigmoid, nn.Softmax, nn.LogSoftmax)
 """What makes probabilities of logits, at the end of a network."""
@@ -61,97 +57,50 @@ class Adopted:
     remarks: tuple[str, ...]
 
 
+class Function(nn.Module):
+    """A function of inputs, whatever it computes with, as a network that nothing can look into.
+
+    Parameters
+    ----------
+    function : callable
+        Answers inputs ``[B, *I]``, float32 on the CPU, with logits ``[B, C]`` of any library.
+    """
+
+    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    @torch.no_grad()
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Answer inputs ``[B, *I]``: ``[B, C]``."""
+        return torch.as_tensor(self.function(inputs.detach().cpu())).to(inputs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        """Keep the function itself: what other libraries compute with can seldom be copied."""
+        return Function(self.function).train(self.training)
+
+
 def load_network(network: str, folder: Path) -> nn.Module:
     """Call the function that makes a user's network.
 
     Parameters
     ----------
-    network : str
-        ``my_net.py:build``, the file relative to `folder` or to the home folder ``~``, or ``package.module:build`` of
-        an installed package: a function without arguments that returns a module.
-    folder : Path
-        Where the configuration stands.
+    network, folder
+        As in :func:`earmark.plan.foreign.made`: a function without arguments that returns a module, or a function of
+        inputs.
 
     Raises
     ------
     EarmarkError
-        If there is no such file, module or function, or it does not make a module.
+        As there, or if it makes neither.
     """
-    source, _, name = network.rpartition(":")
-    if not source or not name:
-        raise EarmarkError(
-            f"the network {network!r} must name a function, as in my_net.py:build or package.module:build"
-        )
-    path = folder / Path(source).expanduser() if source.endswith(".py") else None
-    with _importing(path):
-        module = _installed(source) if path is None else _file(path)
-        return _built(getattr(module, name, None), network, source, name)
-
-
-def _built(build: Any, network: str, source: str, name: str) -> nn.Module:
-    if not callable(build):
-        raise EarmarkError(f"{source} has no function {name}; write one that returns your network")
-    wanted = _wanted(build)
-    if wanted:
-        raise EarmarkError(
-            f"{network} needs the arguments {', '.join(wanted)}; write a function without arguments that calls it"
-        )
-    try:
-        built = build()
-    except Exception as error:
-        raise EarmarkError(f"{network} fails: {_first_line(error)}") from error
-    if not isinstance(built, nn.Module):
-        raise EarmarkError(f"{network} must return a torch.nn.Module, not a {type(built).__name__}")
-    return built
-
-
-def _wanted(build: Any) -> list[str]:
-    """List the arguments without which a function cannot be called."""
-    kinds = inspect.Parameter
-    return [
-        name
-        for name, given in inspect.signature(build).parameters.items()
-        if given.default is kinds.empty and given.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
-    ]
-
-
-@contextmanager
-def _importing(path: Path | None) -> Iterator[None]:
-    """Let a file import what lies beside it."""
-    before = list(sys.path)
-    if path is not None:
-        sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-def _file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise EarmarkError(f"there is no file '{path}' to read the network from; name it relative to the configuration")
-    name = f"network_of_{path.stem}"  # a file may be called as a package is
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise EarmarkError(f"'{path}' cannot be imported: {_first_line(error)}") from error
-    return module
-
-
-def _installed(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise EarmarkError(
-            f"the module {name} cannot be imported: {_first_line(error)}; install it, or name a file: my_net.py:build"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    built = foreign.made(network, folder, "network")
+    if isinstance(built, nn.Module):
+        return built
+    if not callable(built) or isinstance(built, type):
+        found = f"the class {built.__name__} itself" if isinstance(built, type) else f"a {type(built).__name__}"
+        raise EarmarkError(f"{network} must return a torch.nn.Module, or a function of inputs, not {found}")
+    return Function(built)
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -192,7 +141,7 @@ def _saved(path: Path) -> Any:
     except EarmarkError:
         raise
     except safetensors.SafetensorError as error:
-        raise EarmarkError(f"'{path}' is no safetensors file: {_first_line(error)}") from error
+        raise EarmarkError(f"'{path}' is no safetensors file: {first_line(error)}") from error
     except Exception as error:
         if "GLOBAL" not in str(error):  # what the reader of tensors says of other objects
             raise EarmarkError(
@@ -367,7 +316,7 @@ def _copy(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network)
     except Exception as error:
         raise EarmarkError(
-            f"the network cannot be copied: {_first_line(error)}; "
+            f"the network cannot be copied: {first_line(error)}; "
             "use torch.nn.utils.parametrizations for weight norm, and keep no computed tensors in modules"
         ) from error
 
@@ -435,7 +384,7 @@ def _answer(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         answer = network(inputs.clone())
     except Exception as error:
         raise InputError(
-            f"the network cannot take inputs of {shape} (a batch is {list(inputs.shape)}): {_first_line(error)}"
+            f"the network cannot take inputs of {shape} (a batch is {list(inputs.shape)}): {first_line(error)}"
         ) from error
     if not isinstance(answer, torch.Tensor):
         raise EarmarkError(

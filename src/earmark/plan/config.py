@@ -414,7 +414,11 @@ def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:
         raise EarmarkError(
             f"{where}.hop = {hop} must be at most {widest * n_fft:g}, {widest:.0%} of n_fft, so that no sample is lost"
         )
-    if frontend["kind"] == "waveform":
+    if frontend["kind"] == "module" and frontend["module"] is None:
+        raise EarmarkError(
+            f"{where}.module must name the function that makes your front end, as in my_front_end.py:build"
+        )
+    if "n_samples" in frontend:
         return
     samples = (frontend["n_frames"] - 1) * hop
     if frontend["padding"] == "reflect" and samples <= n_fft // 2:

@@ -20,14 +20,13 @@ class Frontend(Protocol):
         Of every waveform, in Hz.
     clip_samples : int
         Samples ``S`` of a clip.
-    hop : int
-        Samples between two frames of a heatmap.
     shape : tuple of int
         Of an input, ``*I``.
     grid : tuple of int
         Of a heatmap, ``(1, F, T)``.
-    frequencies : torch.Tensor
-        Centre frequency of every row of a heatmap in Hz, ``[F]``, ascending.
+    frequencies, times : torch.Tensor or None
+        Centre frequency of every row of a heatmap in Hz, ``[F]``, and of every column in seconds, ``[T]``, ascending;
+        None where nobody has said where they lie, so that nothing can be heard of them.
     """
 
     @property
@@ -39,13 +38,13 @@ class Frontend(Protocol):
     @property
     def clip_samples(self) -> int: ...  # noqa: D102
     @property
-    def hop(self) -> int: ...  # noqa: D102
-    @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def grid(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
-    def frequencies(self) -> torch.Tensor: ...  # noqa: D102
+    def frequencies(self) -> torch.Tensor | None: ...  # noqa: D102
+    @property
+    def times(self) -> torch.Tensor | None: ...  # noqa: D102
 
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Make inputs ``[B, *I]`` of clips ``[B, S]``, scaled by the peak of `like` (default: of themselves)."""
@@ -63,7 +62,7 @@ class Frontend(Protocol):
         """
 
     def gathered(self, maps: torch.Tensor) -> torch.Tensor:
-        """Invert :meth:`spread`; errors likewise."""
+        """Lay out maps on the grid, ``[..., *grid]``, on the cells of inputs, ``[..., *I]``; errors likewise."""
 
     def picture(self, inputs: torch.Tensor) -> torch.Tensor:
         """Show inputs ``[..., *I]`` as a spectrogram on the grid, ``[..., F, T]``."""
@@ -72,10 +71,16 @@ class Frontend(Protocol):
         """Measure the power in every cell of the grid at the waveforms' own level: ``[B, S]`` to ``[B, F, T]``."""
 
     def lift(self, masks: torch.Tensor) -> torch.Tensor:
-        """Lift masks ``[K, F, T]`` on the grid to the bins of the spectrum, ``[K, n_bins, T]``."""
+        """Lift masks ``[K, F, T]`` on the grid to the cells of the spectrum, ``[K, n_bins, n_frames]``.
+
+        Raises
+        ------
+        EarmarkError
+            If nobody has said where the grid's cells lie.
+        """
 
     def stft(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Short-time Fourier transform, ``[B, S]`` to complex ``[B, n_bins, T]``."""
+        """Short-time Fourier transform, ``[B, S]`` to complex ``[B, n_bins, n_frames]``."""
 
     def istft(self, spectra: torch.Tensor) -> torch.Tensor:
-        """Inverse of :meth:`stft`, complex ``[B, n_bins, T]`` to ``[B, S]``."""
+        """Inverse of :meth:`stft`, complex ``[B, n_bins, n_frames]`` to ``[B, S]``."""

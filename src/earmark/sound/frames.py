@@ -61,6 +61,16 @@ class Framed(abc.ABC):
         """Samples of a clip."""
 
     @property
+    @abc.abstractmethod
+    def grid(self) -> tuple[int, ...]:
+        """One, rows and columns of a heatmap."""
+
+    @functools.cached_property
+    def times(self) -> torch.Tensor | None:
+        """Centre of every column of a heatmap in seconds, ``[T]``: that of a frame."""
+        return torch.arange(self.grid[-1]) * (self.hop / self.sample_rate)
+
+    @property
     def clip_seconds(self) -> float:
         """Duration of a clip in seconds."""
         return self.clip_samples / self.sample_rate
@@ -130,3 +140,30 @@ class Framed(abc.ABC):
             return waveforms
         peak = (waveforms if like is None else like).abs().amax(dim=-1, keepdim=True)  # [B, 1] or [1]
         return waveforms / torch.where(peak > 0, peak, 1.0)
+
+
+class Sampled(Framed):
+    """Front ends whose clips are as long as anyone says, silence beyond their ends.
+
+    Attributes
+    ----------
+    n_samples : int
+        Samples of a clip.
+    """
+
+    n_samples: int
+
+    @property
+    def clip_samples(self) -> int:
+        """Samples of a clip."""
+        return self.n_samples
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the transform: so many that the last one's centre lies at the clip's end or beyond."""
+        return 1 + -(-self.n_samples // self.hop)
+
+    def stft(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Short-time Fourier transform, zeros beyond the ends: ``[B, S]`` to complex ``[B, n_bins, T]``."""
+        missing = (self.n_frames - 1) * self.hop - self.n_samples
+        return self.transformed(torch.nn.functional.pad(waveforms, (0, missing)), "constant")

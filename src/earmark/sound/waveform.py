@@ -14,14 +14,14 @@ from typing import ClassVar
 import torch
 
 from earmark.errors import EarmarkError
-from earmark.sound.frames import Framed
+from earmark.sound.frames import Sampled
 
 OFFSET, FLOOR = 1e-7, -4.0
 """Of the log10 magnitudes that stand for a waveform in pictures."""
 
 
 @dataclass(frozen=True)
-class Waveform(Framed):
+class Waveform(Sampled):
     """Waveforms ``[1, S]``, with heatmaps on a grid of frames and bins.
 
     Parameters
@@ -52,19 +52,9 @@ class Waveform(Framed):
     unit: ClassVar[str] = "log10 magnitude"
 
     @property
-    def clip_samples(self) -> int:
-        """Samples of a clip."""
-        return self.n_samples
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """Channel and samples of an input."""
         return (1, self.n_samples)
-
-    @property
-    def n_frames(self) -> int:
-        """Frames of the grid: so many that the last one's centre lies at the clip's end or beyond."""
-        return 1 + -(-self.n_samples // self.hop)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -90,11 +80,6 @@ class Waveform(Framed):
         sides = torch.full((self.spectrum_bins, 1), 2.0, dtype=torch.float64)
         sides[0] = sides[-1] = 1
         return sides
-
-    def stft(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Short-time Fourier transform, zeros beyond the ends: ``[B, S]`` to complex ``[B, n_bins, T]``."""
-        missing = (self.n_frames - 1) * self.hop - self.n_samples
-        return self.transformed(torch.nn.functional.pad(waveforms, (0, missing)), "constant")
 
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Scale clips ``[B, S]`` by a peak, where the front end does: ``[B, 1, S]``; `like` as in :meth:`normalised`.

@@ -27,12 +27,13 @@ from earmark.data.recordings import (
     with_replicas,
 )
 from earmark.job import Job
-from earmark.plan import config, folder
+from earmark.plan import config, folder, foreign
 from earmark.plan.generated import has_stems
 from earmark.plan.methods import adopts
 from earmark.progress import Progress
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_settings
+from earmark.sound.module import Module
 from earmark.sound.spectrogram import Spectrogram
 from earmark.store import artifacts
 from earmark.store.layout import Layout, slug, slugs
@@ -96,6 +97,8 @@ def run(job: Job, listing: Listing | None = None) -> None:
         offsets = [clip["offset"] for clip in clips]
         inputs["logmel"] = _inputs(job.layout.clips, offsets, frontend, f"ingest {job.dataset}: {frontend.title}s")
     about = {"clip_samples": frontend.clip_samples, "frontend": settings}
+    if isinstance(frontend, Module):
+        about["code"] = foreign.contents(frontend.module, "frontend.module")
     artifacts.write_tensors(job.layout.logmel, inputs, job.made, **about)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from earmark.sound.kinds import from_config
 from earmark.sound.masks import apply_masks, masks, matched, render
 from earmark.store import artifacts
 
+log = logging.getLogger(__name__)
+
 CARD_COLUMNS = ("concept", "rank", "clip", "path", "relevance", "share")
 
 
@@ -33,6 +36,8 @@ def run(job: Job) -> None:
     source = dataset.of(job)
     frontend = from_config(job.config)
     settings = job.config["sonify"]
+    if frontend.frequencies is None:
+        log.warning("only the clips can be heard: the front end does not say where the cells of its inputs lie")
     classes = dataset.explained(job.config, source)
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
@@ -90,11 +95,13 @@ def write_cards(
         for rank, place in enumerate(places, start=1):
             clip, folder = clips[place], target / f"concept{concept + 1}" / str(rank)
             waveform = source.waveforms([clip])[0]
-            around = explanation.bypass(found.heatmaps[place], standard[place, 0])
-            mask = masks(standard[place, 0], found.heatmaps[place], settings["percentile"], around)[concept]
-            sound = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
+            sounds = {"input": waveform}
+            if frontend.frequencies is not None:
+                around = explanation.bypass(found.heatmaps[place], standard[place, 0])
+                mask = masks(standard[place, 0], found.heatmaps[place], settings["percentile"], around)[concept]
+                sounds["concept"] = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
             folder.mkdir(parents=True)
-            for name, samples in {"input": waveform, "concept": sound}.items():
+            for name, samples in sounds.items():
                 _write_wav(folder / f"{name}.wav", samples, frontend.sample_rate)
             value, total = float(relevance[place, concept]), float(relevance[place].sum())
             listed.append(
@@ -116,8 +123,10 @@ def explanation_sounds(
     -------
     dict of str to torch.Tensor
         ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``rest``; also ``bypass``, where relevance passes the
-        layer by.
+        layer by. ``input`` alone where the front end does not say where heatmaps lie.
     """
+    if frontend.frequencies is None:
+        return {"input": waveform}
     options = settings["percentile"], settings["inverse"]
     whole = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]
     around = explanation.bypass(heatmaps, standard)

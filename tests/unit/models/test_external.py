@@ -34,6 +34,9 @@ def optional(channels=2): return Mine()
 def wanting(channels, depth): return Mine()
 def failing(): raise ValueError("no such\\nthing")
 def other(): return "a network"
+def unmade(): return Mine
+def answer(x): return x.mean(dim=(2, 3)).repeat(1, 2).numpy()
+def function(): return answer
 number = 3
 """
 
@@ -71,7 +74,8 @@ def test_a_file_may_be_called_as_a_package_is(tmp_path: Path) -> None:
         ("my_net.py:number", "my_net.py has no function number"),
         ("my_net.py:wanting", "needs the arguments channels, depth; write a function without arguments"),
         ("my_net.py:failing", "my_net.py:failing fails: ValueError: no such$"),
-        ("my_net.py:other", r"must return a torch.nn.Module, not a str"),
+        ("my_net.py:other", "must return a torch.nn.Module, or a function of inputs, not a str"),
+        ("my_net.py:unmade", "or a function of inputs, not the class Mine itself"),
         ("no_such_package.nets:build", "no_such_package.nets cannot be imported: ModuleNotFoundError"),
         ("broken.py:build", "'.*broken.py' cannot be imported: ModuleNotFoundError: No module named 'timm_of_old'"),
     ],

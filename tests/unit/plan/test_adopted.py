@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from earmark.errors import EarmarkError
-from earmark.plan import folder, network, targets
+from earmark.plan import folder, foreign, targets
 from earmark.plan.config import AUTO, validate
 from earmark.plan.datasets import class_slugs, explained, fold_count, known_classes
 
@@ -263,7 +263,7 @@ def sources(folder, files, first="my_net.py"):
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    return {str(Path(path).relative_to(folder)) for path in network.sources(f"{folder / first}:build")}
+    return {str(Path(path).relative_to(folder)) for path in foreign.sources(f"{folder / first}:build", "model.network")}
 
 
 def test_code_is_the_file_and_what_it_imports_from_its_folder_in_turn(tmp_path):
@@ -302,12 +302,12 @@ def test_code_of_packages_is_theirs_from_the_top(tmp_path, line):
 def test_code_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my_net.py").touch()
-    assert network.sources("~/my_net.py:build") == [str(tmp_path / "my_net.py")]
+    assert foreign.sources("~/my_net.py:build", "model.network") == [str(tmp_path / "my_net.py")]
 
 
 def test_an_installed_package_has_no_file_of_the_user_s():
-    assert network.sources("torchvision.models:resnet18") == []
-    assert network.file_of("torchvision.models:resnet18") is None
+    assert foreign.sources("torchvision.models:resnet18", "model.network") == []
+    assert foreign.file_of("torchvision.models:resnet18") is None
 
 
 def test_code_that_is_not_there(tmp_path):
@@ -315,7 +315,7 @@ def test_code_that_is_not_there(tmp_path):
     with pytest.raises(
         EarmarkError, match=f"^config: model.network: the file '{re.escape(str(path))}' does not exist$"
     ):
-        network.sources(f"{path}:build")
+        foreign.sources(f"{path}:build", "model.network")
 
 
 @pytest.mark.parametrize("content", [b"import torch\ndef build(:\n", b"import torch\n\0"])
@@ -323,7 +323,7 @@ def test_code_that_is_no_python(tmp_path, content):
     (tmp_path / "my_net.py").write_text("import blocks\n")
     (tmp_path / "blocks.py").write_bytes(content)
     with pytest.raises(EarmarkError, match=r"^config: model.network: '.*blocks.py' is no Python: .*$"):
-        network.sources(f"{tmp_path / 'my_net.py'}:build")
+        foreign.sources(f"{tmp_path / 'my_net.py'}:build", "model.network")
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------

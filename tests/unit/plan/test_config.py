@@ -222,7 +222,7 @@ MISTAKES = [
     (
         "datasets.synthetic.frontend.n_samples",
         16000,
-        "datasets.synthetic.frontend.n_samples goes with datasets.synthetic.frontend.kind = waveform only, not logmel: "
+        "datasets.synthetic.frontend.n_samples goes with datasets.synthetic.frontend.kind = waveform or module only, not logmel: "
         "remove one",
     ),
     (
