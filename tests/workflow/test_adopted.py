@@ -17,6 +17,7 @@ from earmark.sound.kinds import from_config
 from tests.workflow.conftest import Project, new_project
 
 NETWORK = """
+import torch
 from torch import nn
 
 from beside import block
@@ -32,8 +33,10 @@ class Gated(nn.Sequential):
         return answer * answer.sigmoid()
 
 
-def gated():
-    return Gated(*build())
+def answering():
+    network = Gated(*build()).eval()
+    network.load_state_dict(torch.load("weights.pt", weights_only=True))
+    return lambda inputs: network(inputs).detach().numpy()
 """
 
 BESIDE = """
@@ -42,6 +45,20 @@ from torch import nn
 
 def block(channels):
     return nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
+"""
+
+FRONT_END = """
+import torch
+
+from earmark.sound.logmel import LogMel
+
+
+class Mine(torch.nn.Module):
+    mel = LogMel(16000, 480, 240, 16, 16)
+    frequencies, times = mel.frequencies, mel.times
+
+    def forward(self, waveforms):
+        return self.mel(waveforms)
 """
 
 FRONTEND = {"n_fft": 480, "hop": 240, "n_mels": 16, "n_frames": 16}
@@ -180,31 +197,33 @@ def test_other_files_of_the_user_s_concern_nothing(dry_run, adopted):
         assert stale(dry_run(project)) == set()
 
 
-def test_a_network_that_lrp_refuses_is_explained_by_its_answers(tmp_path):
-    gated = {**MINE["model"], "network": "my_net.py:gated", "layers": {}}
+def test_a_function_behind_a_module_of_the_user_s_is_explained_by_its_answers(tmp_path, dry_run):
     block = {
         **MINE,
-        "model": gated,
+        "frontend": {"kind": "module", "module": "my_front_end.py:Mine", "n_samples": 3600},
+        "model": {**MINE["model"], "network": "my_net.py:answering", "weights": None, "layers": {}},
         "explainers": {},
         "evaluate": {"bootstrap": 20},
         "explain": {"clips": 2, "gallery": 1},
+        "grid": {"layers": [], "methods": ["occlusion"]},
     }
-    asked = {"lrp": {"rules": "occlusion"}, "grid": {"layers": [], "methods": ["occlusion"]}}
-    project = project_of(tmp_path / "project", block | asked)
+    project = project_of(tmp_path / "project", block | {"lrp": {"rules": "occlusion"}})
+    (project.folder / "my_front_end.py").write_text(FRONT_END)
     called = project.snakemake("--cores", "2")
     assert called.status == 0, called.output
     assert not {"collect_mine", "fit_mine", "cross"} & set(called.jobs)
-    assert (
-        "a product of two things that both depend on the input"
-        in (project.folder / "logs/mine/main/adopt.log").read_text()
-    )
+    assert "logits that autograd cannot follow back" in (project.folder / "logs/mine/main/adopt.log").read_text()
     standard = project.folder / "results/mine/main/input/standard/K~1/low"
     assert (standard / "heatmaps.png").is_file() and (standard / "sounds/000/standard.wav").is_file()
     flipping = (project.folder / "results/mine/tables/flipping.md").read_text()
     assert "| input | occlusion |" in flipping
 
+    with changed(project.folder / "my_front_end.py") as path:
+        path.write_text(path.read_text() + "\n# another thought\n")
+        assert stale(dry_run(project)) == set(called.jobs)
+
     project.configure(
-        {"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block | asked | {"lrp": {"rules": "auto"}}}}
+        {"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block | {"lrp": {"rules": "auto"}}}}
     )
     refused = project.snakemake("--cores", "2", "results/mine/main/input/standard/K~1/low/heatmaps.safetensors")
     assert refused.status != 0

@@ -183,8 +183,8 @@ def of_network(wildcards):
 
 def of_frontend(wildcards):
     """List the files of the user's that a front end is made from."""
-    module = config["datasets"][wildcards.dataset]["frontend"].get("module")
-    return checked(foreign.sources, module, "frontend.module") if module else []
+    made = config["datasets"][wildcards.dataset]["frontend"].get("module")
+    return checked(foreign.sources, made, "frontend.module") if made else []
 
 
 def history(dataset):
@@ -207,8 +207,8 @@ wildcard_constraints:
 
 # Jobs run the package beside this file, by the Python that runs Snakemake or by that of the conda environment or the
 # container, and report their progress on the terminal although their output goes to the log.
-foreign = {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
-own_python = foreign.isdisjoint(workflow.deployment_settings.deployment_method)
+elsewhere = {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
+own_python = elsewhere.isdisjoint(workflow.deployment_settings.deployment_method)
 shell.prefix(
     "set -euo pipefail; "
     + (f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; " if own_python else "")

@@ -222,8 +222,8 @@ MISTAKES = [
     (
         "datasets.synthetic.frontend.n_samples",
         16000,
-        "datasets.synthetic.frontend.n_samples goes with datasets.synthetic.frontend.kind = waveform or module only, not logmel: "
-        "remove one",
+        "datasets.synthetic.frontend.n_samples goes with datasets.synthetic.frontend.kind = waveform or module only, "
+        "not logmel: remove one",
     ),
     (
         "datasets.synthetic.frontend.kind",
@@ -245,6 +245,11 @@ MISTAKES = [
         "datasets.synthetic.frontend.hop",
         481,
         "synthetic.frontend.hop = 481 must be at most 480, 100% of n_fft",
+    ),
+    (
+        "datasets.waves",
+        {"frontend": {"kind": "module"}},
+        "datasets.waves.frontend.module must name the function that makes your front end, as in my_front_end.py:build",
     ),
     (
         "datasets.waves",
