@@ -14,6 +14,8 @@ from torch import nn
 
 from earmark.plan import methods
 from earmark.sound import masks
+from earmark.sound.kinds import from_settings
+from earmark.sound.logmel import LogMel
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "results/README.md", *(ROOT / "docs").rglob("*.md")])
@@ -117,3 +119,18 @@ def test_the_lines_for_a_network_of_ones_own_run() -> None:
     assert names["sounds"].shape == (4, 127 * 256)
     whole = masks.render(names["frontend"], clips[0], names["standard"], names["standard"].unsqueeze(0))
     assert torch.allclose(names["sounds"].sum(dim=0), whole[0], atol=1e-5)
+
+
+def test_the_front_end_of_ones_own_is_one(tmp_path, monkeypatch) -> None:
+    page = ROOT / "docs/how-to/my-own-network.md"
+    (lines,) = [block for block in blocks(page, "python") if "torchaudio" in block]
+    (settings,) = [block for block in blocks(page, "yaml") if "kind: module" in block]
+    (tmp_path / "my_front_end.py").write_text(lines)
+    monkeypatch.chdir(tmp_path)
+    frontend = from_settings(yaml.safe_load(settings)["frontend"])
+    bank = LogMel(22050, 1024, 256, 128, 129, f_min=50.0)
+    torch.testing.assert_close(frontend.frequencies, bank.frequencies, rtol=1e-3, atol=0)
+    wave = torch.randn(32768, generator=torch.Generator().manual_seed(0))
+    assert frontend(wave[None]).shape == (1, 1, 128, 129)
+    ones = masks.apply_masks(frontend, wave, torch.ones(1, 128, 129))
+    torch.testing.assert_close(ones[0], wave, rtol=1e-4, atol=1e-4)

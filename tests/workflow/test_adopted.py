@@ -222,9 +222,7 @@ def test_a_function_behind_a_module_of_the_user_s_is_explained_by_its_answers(tm
         path.write_text(path.read_text() + "\n# another thought\n")
         assert stale(dry_run(project)) == set(called.jobs)
 
-    project.configure(
-        {"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block | {"lrp": {"rules": "auto"}}}}
-    )
+    project.configure({"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block | {"lrp": {"rules": "auto"}}}})
     refused = project.snakemake("--cores", "2", "results/mine/main/input/standard/K~1/low/heatmaps.safetensors")
     assert refused.status != 0
     assert "explain it by methods that look at its answers only" in refused.output
