@@ -37,7 +37,7 @@ for path in workflow.configfiles:
 config = checked(validate, config)
 for dataset in config["run"]:
     checked(datasets.fold_count, config["datasets"][dataset])
-    checked(datasets.explained, config["datasets"][dataset])
+    checked(datasets.explained, config, dataset)
 
 
 def per_rule(option, settings):
@@ -348,6 +348,11 @@ def networks(dataset):
 def with_basis(dataset):
     """List the methods of a data set's grid that are fitted to each class."""
     return [name for name in config["datasets"][dataset]["grid"]["methods"] if method_of(name).has_basis]
+
+
+def crossed(dataset):
+    """List the methods whose subspaces are tried on other classes, where there are others."""
+    return config["datasets"][dataset]["evaluate"]["cross"] if len(CLASSES[dataset]) > 1 else []
 
 
 @functools.cache

@@ -22,7 +22,7 @@ rule compare:
         cross=lambda wildcards: grid(
             wildcards.dataset,
             f"{METHOD}/cross_class_clips.csv",
-            config["datasets"][wildcards.dataset]["evaluate"]["cross"],
+            crossed(wildcards.dataset),
         ),
         objects=lambda wildcards: with_stems(
             wildcards.dataset,
@@ -88,7 +88,7 @@ rule draw:
         cross=lambda wildcards: grid(
             wildcards.dataset,
             f"{METHOD}/cross_class.csv",
-            config["datasets"][wildcards.dataset]["evaluate"]["cross"],
+            crossed(wildcards.dataset),
         ),
         code=code("stages.draw"),
     output:

@@ -46,28 +46,31 @@ def _slugs(block: Mapping[str, Any]) -> dict[str, str]:
     return folder.called(folder.names_of(block))
 
 
-def explained(block: Mapping[str, Any]) -> list[str]:
-    """List the slugs of the classes that are explained, in the order of the model's logits.
+def explained(config: Mapping[str, Any], name: str) -> list[str]:
+    """List the slugs of a data set's classes that are explained, in the order of the model's logits.
 
     Raises
     ------
     EarmarkError
         As :func:`class_slugs`; also if ``explain.classes`` names what is no class.
     """
+    block = config["datasets"][name]
     known = _slugs(block)
     asked = block["explain"]["classes"]
-    for name in asked:
-        if composed(name) not in known and name not in known.values():
-            raise EarmarkError(f"explain.classes names {name}, which is no class{choices(name, known)}")
+    for cls in asked:
+        if composed(cls) not in known and cls not in known.values():
+            raise EarmarkError(
+                f"config: datasets.{name}.explain.classes names {cls}, which is no class{choices(cls, known)}"
+            )
     return asked_for(known, asked)
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
     """Map every data set whose recordings are there to the classes that are explained; the others are left out."""
     known = {}
-    for name, block in config["datasets"].items():
+    for name in config["datasets"]:
         with contextlib.suppress(EarmarkError):
-            known[name] = explained(block)
+            known[name] = explained(config, name)
     return known
 
 

@@ -149,10 +149,10 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
         return
     if not rest or rest[0] not in folders:
         _reject(path, rest, files, ("tables", *folders))
-    _check_below_split(path, rest[0], rest[1:], block)
+    _check_below_split(path, rest[0], rest[1:], block, explained(config, dataset))
 
 
-def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[str, Any]) -> None:
+def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[str, Any], classes: list[str]) -> None:
     """Check what follows ``results/{dataset}/{split}/``."""
     made = ADOPTED_FILES if adopts(block) else TRAINED_FILES
     allowed = made + SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
@@ -161,7 +161,6 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
         return
     if len(rest) < 2:
         _reject(path, rest, allowed, (INPUT_LAYER, *layers_of(block)))
-    classes = explained(block)
     layer, method, *below = rest
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")

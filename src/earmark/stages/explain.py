@@ -13,6 +13,7 @@ from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
 from earmark.models import base as models
+from earmark.plan.config import OCCLUSION
 from earmark.plan.methods import method_of
 from earmark.store.layout import STANDARD
 
@@ -50,7 +51,8 @@ def run(job: Job) -> None:
             dict(parts.checks),
             job.of_class(cls.slug) / explanation.NAME,
         )
-        if "sums_to_standard" in method_of(job.method).promises:
+        # Drops of the logit, unlike relevance, are no parts of it.
+        if "sums_to_standard" in method_of(job.method).promises and job.config["lrp"]["rules"] != OCCLUSION:
             whole = made if job.method == STANDARD else explanation.standard(job, cls.slug).of(clips.tolist())
             made.checks.update(explanation.checked(made, whole))
         log.info("%s: %d clips explained, %d left out", cls.slug, len(clips), made.left_out)

@@ -97,8 +97,8 @@ class Study:
 
     @property
     def crossed(self) -> list[At]:
-        """Where there are cross-class matrices."""
-        return self.over_grid(self.config["evaluate"]["cross"])
+        """Where there are cross-class matrices: nowhere with a single class."""
+        return self.over_grid(self.config["evaluate"]["cross"]) if len(self.slugs) > 1 else []
 
     @property
     def stable(self) -> list[At]:

@@ -175,7 +175,7 @@ def test_a_network_of_earmark_s_keeps_its_rules_and_layers():
 )
 def test_classes_are_asked_for_by_name_or_slug(tmp_path, asked, slugs):
     config = validate(raw(tmp_path, explain={"classes": asked}))
-    assert explained(config["datasets"]["mine"]) == slugs
+    assert explained(config, "mine") == slugs
     assert known_classes(config) == {"mine": slugs}
     assert class_slugs(config["datasets"]["mine"]) == ["great-tit", "wren"]
 
@@ -183,9 +183,9 @@ def test_classes_are_asked_for_by_name_or_slug(tmp_path, asked, slugs):
 def test_a_class_that_is_none_is_named_with_those_that_are(tmp_path):
     with pytest.raises(
         EarmarkError,
-        match=r"explain.classes names wran, which is no class; did you mean wren\? Allowed: Great Tit, wren$",
+        match=r"datasets.mine.explain.classes names wran, which is no class; did you mean wren\? Allowed: Great Tit, wren$",
     ):
-        explained(block_of(tmp_path, explain={"classes": ["wren", "wran"]}))
+        explained(validate(raw(tmp_path, explain={"classes": ["wren", "wran"]})), "mine")
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------

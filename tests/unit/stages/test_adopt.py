@@ -422,3 +422,13 @@ def test_only_the_classes_that_are_asked_for_have_files(case):
         made.layout.concept("main", "late", "random~0", 2, "high") / "heatmaps.safetensors"
     )
     assert checks["sum_error"] < 1e-4  # there is one way through this network
+
+
+def test_drops_of_the_logit_are_not_summed_to_it(case):
+    made = case(lrp={"rules": "occlusion"}, grid={"layers": [], "methods": ["occlusion"]}, explain={"clips": 2})
+    answered(made)
+    explain.run(made.job("explain", layer="input", method="standard", k=1))
+    written = artifacts.read_metadata(
+        made.layout.concept("main", "input", "standard", 1, "high") / "heatmaps.safetensors"
+    )
+    assert "absorbed_share" not in written and "sum_error" not in written
