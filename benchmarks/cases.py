@@ -426,7 +426,7 @@ def _inputs_evaluated(model: Network, call: Callable[[Network], Any]) -> int:
 
 def sound(setting: Setting) -> list[Row]:
     """Turn sound into log-mel spectrograms, on one core, and concepts into sound."""
-    frontend = LogMel(16000, 800, 360, 128, 128, 1e-7, -4.0)  # GTZAN's (thesis A.1)
+    frontend = LogMel(16000, 800, 360, n_mels=128, n_frames=128)  # GTZAN's (thesis A.1)
     if setting.device.type != "cpu":
         return []  # both run on the CPU in the workflow
     batch = inputs.waveforms(16, frontend.clip_samples)

@@ -95,7 +95,7 @@ def model(size: Size, steps: int) -> Network:
             nn.functional.cross_entropy(trained(inputs), targets).backward()
             optimizer.step()
     trained = trained.to(memory_format=torch.contiguous_format).eval()
-    frontend = LogMel(16000, 480, 240, size.side, size.side, 1e-7, -4.0)
+    frontend = LogMel(16000, 480, 240, n_mels=size.side, n_frames=size.side)
     layers = dict(zip(layer_names(trained), size.filters, strict=True))
     return Network(trained, frontend, tuple(map(str, range(size.n_classes))), layers)
 

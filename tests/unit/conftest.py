@@ -29,7 +29,7 @@ RULES = Rules((("conv1", "flat", 0.0), ("conv*", "gamma", 0.8), ("dense*", "epsi
 
 LAYERS = {"conv1": 8, "conv2": 8, "conv3": 16}
 
-FRONTEND = LogMel(16000, 480, 240, 32, 32, 1e-7, -4.0)
+FRONTEND = LogMel(16000, 480, 240, n_mels=32, n_frames=32)
 
 
 @dataclass(frozen=True)

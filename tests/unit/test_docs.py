@@ -128,7 +128,7 @@ def test_the_front_end_of_ones_own_is_one(tmp_path, monkeypatch) -> None:
     (tmp_path / "my_front_end.py").write_text(lines)
     monkeypatch.chdir(tmp_path)
     frontend = from_settings(yaml.safe_load(settings)["frontend"])
-    bank = LogMel(22050, 1024, 256, 128, 129, f_min=50.0)
+    bank = LogMel(22050, 1024, 256, n_mels=128, n_frames=129, f_min=50.0)
     torch.testing.assert_close(frontend.frequencies, bank.frequencies, rtol=1e-3, atol=0)
     wave = torch.randn(32768, generator=torch.Generator().manual_seed(0))
     assert frontend(wave[None]).shape == (1, 1, 128, 129)

@@ -301,7 +301,7 @@ def test_clips_and_mixtures_are_written_with_their_stems(tmp_path, monkeypatch):
         assert np.abs(mixture).max() == pytest.approx(sounds.PEAK, abs=1e-6)
 
 
-FRONTEND = LogMel(sample_rate=8000, n_fft=128, hop=64, n_mels=12, n_frames=10, offset=1e-7, floor=-4.0)
+FRONTEND = LogMel(sample_rate=8000, n_fft=128, hop=64, n_mels=12, n_frames=10)
 
 
 class Source:

@@ -54,7 +54,7 @@ from earmark.sound.logmel import LogMel
 
 
 class Mine(torch.nn.Module):
-    mel = LogMel(16000, 480, 240, 16, 16)
+    mel = LogMel(16000, 480, 240, n_mels=16, n_frames=16)
     frequencies, times = mel.frequencies, mel.times
 
     def forward(self, waveforms):

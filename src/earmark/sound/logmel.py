@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -31,20 +31,8 @@ class LogMel(Spectrogram):
 
     Parameters
     ----------
-    sample_rate : int
-        Sampling rate of every waveform, in Hz.
-    n_fft : int
-        Samples of the window and of the Fourier transform, even.
-    hop : int
-        Samples between two frames.
     n_mels : int
         Bands, evenly spaced on the mel scale from `f_min` to `f_max`.
-    n_frames : int
-        Frames of a clip.
-    offset : float
-        Added to the mel magnitude before the logarithm (eq. A.2).
-    floor : float
-        Smallest value of the log10 magnitude (thesis A.1).
     mel_scale : {"htk", "slaney"}
         ``2595 log10(1 + f / 700)`` (eq. 2.26), or linear up to 1 kHz and logarithmic above.
     area_norm : bool
@@ -53,32 +41,16 @@ class LogMel(Spectrogram):
         Where the lowest filter begins, in Hz.
     f_max : float or None
         Where the highest ends; None: the Nyquist frequency.
-    window, padding, peak_scaling, spectrum, compression, gain, floor_db, top_db, mean, std, layout
-        See :class:`earmark.sound.frames.Framed` and :class:`earmark.sound.spectrogram.Spectrogram`.
+
+    See :class:`earmark.sound.spectrogram.Spectrogram` for the others.
     """
 
-    sample_rate: int
-    n_fft: int
-    hop: int
     n_mels: int
-    n_frames: int
-    offset: float = 1e-7
-    floor: float = -4.0
+    _: KW_ONLY
     mel_scale: str = "htk"
     area_norm: bool = False
     f_min: float = 0.0
     f_max: float | None = None
-    window: str = "hamming"
-    padding: str = "reflect"
-    peak_scaling: bool = True
-    spectrum: str = "magnitude"
-    compression: str = "log10"
-    gain: float = 1.0
-    floor_db: float = -100.0
-    top_db: float | None = None
-    mean: float | Sequence[float] = 0.0
-    std: float | Sequence[float] = 1.0
-    layout: str = "frequency-time"
 
     kind: ClassVar[str] = "logmel"
     title: ClassVar[str] = "log-mel"

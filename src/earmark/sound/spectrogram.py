@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import torch
@@ -12,19 +13,30 @@ import torch
 from earmark.sound.frames import Framed
 
 
+@dataclass(frozen=True)
 class Spectrogram(Framed):
     """Inputs that are cells of a spectrogram, compressed and normalised.
 
-    Attributes
+    Parameters
     ----------
+    sample_rate : int
+        Sampling rate of every waveform, in Hz.
+    n_fft : int
+        Samples of the window and of the Fourier transform, even.
+    hop : int
+        Samples between two frames.
     n_frames : int
         Frames of a clip.
+    window : {"hamming", "hann"}
+        Periodic.
     padding : {"reflect", "constant"}
         What lies beyond the ends of a clip: the clip mirrored, or zeros.
+    peak_scaling : bool
+        Whether clips are scaled to peak 1 (eq. A.1).
     spectrum : {"magnitude", "power"}
         What is compressed.
     compression : {"log10", "log10p", "log1p", "db", "none"}
-        Of an amount x: ``log10(x + offset)``, at least `floor`; ``log10(1 + gain x)``; ``ln(1 + gain x)``; dB
+        Of an amount x: ``log10(x + offset)``, at least `floor` (eq. A.2); ``log10(1 + gain x)``; ``ln(1 + gain x)``; dB
         (10 log10 of a power, 20 log10 of a magnitude), at least `floor_db`, and at least `top_db` below the clip's
         loudest cell; or x itself.
     offset, floor, gain, floor_db : float
@@ -37,18 +49,24 @@ class Spectrogram(Framed):
         Of an input: ``[1, F, T]`` or ``[1, T, F]``.
     """
 
+    sample_rate: int
+    n_fft: int
+    hop: int
     n_frames: int
-    padding: str
-    spectrum: str
-    compression: str
-    offset: float
-    floor: float
-    gain: float
-    floor_db: float
-    top_db: float | None
-    mean: float | Sequence[float]
-    std: float | Sequence[float]
-    layout: str
+    _: KW_ONLY
+    window: str = "hamming"
+    padding: str = "reflect"
+    peak_scaling: bool = True
+    spectrum: str = "magnitude"
+    compression: str = "log10"
+    offset: float = 1e-7
+    floor: float = -4.0
+    gain: float = 1.0
+    floor_db: float = -100.0
+    top_db: float | None = None
+    mean: float | Sequence[float] = 0.0
+    std: float | Sequence[float] = 1.0
+    layout: str = "frequency-time"
 
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Framed.choices,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -18,38 +17,13 @@ class Stft(Spectrogram):
 
     Parameters
     ----------
-    sample_rate : int
-        Sampling rate of every waveform, in Hz.
-    n_fft : int
-        Samples of the window and of the Fourier transform, even.
-    hop : int
-        Samples between two frames.
-    n_frames : int
-        Frames of a clip.
     n_bins : int or None
         How many bins are kept, from 0 Hz on; None: all.
-    window, padding, peak_scaling, spectrum, compression, offset, floor, gain, floor_db, top_db, mean, std, layout
-        See :class:`earmark.sound.frames.Framed` and :class:`earmark.sound.spectrogram.Spectrogram`.
+
+    See :class:`earmark.sound.spectrogram.Spectrogram` for the others.
     """
 
-    sample_rate: int
-    n_fft: int
-    hop: int
-    n_frames: int
-    n_bins: int | None = None
-    window: str = "hamming"
-    padding: str = "reflect"
-    peak_scaling: bool = True
-    spectrum: str = "magnitude"
-    compression: str = "log10"
-    offset: float = 1e-7
-    floor: float = -4.0
-    gain: float = 1.0
-    floor_db: float = -100.0
-    top_db: float | None = None
-    mean: float | Sequence[float] = 0.0
-    std: float | Sequence[float] = 1.0
-    layout: str = "frequency-time"
+    n_bins: int | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "stft"
     title: ClassVar[str] = "spectrogram"

@@ -114,7 +114,7 @@ class Traced(NamedTuple):
 
 @pytest.fixture(scope="module")
 def traced() -> Traced:
-    frontend = LogMel(16000, 480, 240, 8, 8, 1e-7, -4.0)
+    frontend = LogMel(16000, 480, 240, n_mels=8, n_frames=8)
     generator = torch.Generator().manual_seed(3)
     waveforms = torch.randn(2, frontend.clip_samples, generator=generator)
     inputs, targets = frontend(waveforms).double(), torch.tensor([1, 0])

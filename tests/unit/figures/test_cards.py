@@ -14,7 +14,7 @@ from earmark.sound.logmel import LogMel
 
 
 def test_a_card_shows_profile_marginals_and_relevance_over_the_clip() -> None:
-    front = LogMel(16000, 256, 64, 16, 16, 1e-7, -4.0)
+    front = LogMel(16000, 256, 64, n_mels=16, n_frames=16)
     rng = np.random.default_rng(0)
     profile = rng.uniform(size=(16, 16))
     heatmap = np.zeros((2, 16, 16))

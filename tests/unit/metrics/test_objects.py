@@ -22,7 +22,7 @@ from earmark.sound.logmel import LogMel
 from earmark.sound.stft import Stft
 from earmark.sound.waveform import Waveform
 
-FRONTEND = LogMel(sample_rate=16000, n_fft=256, hop=64, n_mels=16, n_frames=16, offset=1e-7, floor=-4.0)
+FRONTEND = LogMel(sample_rate=16000, n_fft=256, hop=64, n_mels=16, n_frames=16)
 
 
 def tones(*hertz: float) -> torch.Tensor:

@@ -162,7 +162,9 @@ def test_filters_and_their_centres_are_librosas(htk: bool, norm: str | None) -> 
     import librosa
 
     scale = "htk" if htk else "slaney"
-    frontend = LogMel(22050, 1024, 512, 40, 20, 1e-7, -4.0, scale, norm is not None, 50.0, 9000.0)
+    frontend = LogMel(
+        22050, 1024, 512, n_mels=40, n_frames=20, mel_scale=scale, area_norm=norm is not None, f_min=50.0, f_max=9000.0
+    )
     expected = librosa.filters.mel(sr=22050, n_fft=1024, n_mels=40, fmin=50.0, fmax=9000.0, htk=htk, norm=norm)
     assert np.abs(frontend.filter_bank.numpy() - expected).max() < 1e-4 * expected.max()
     centres = librosa.mel_frequencies(42, fmin=50.0, fmax=9000.0, htk=htk)[1:-1]
@@ -206,7 +208,9 @@ def test_rows_are_normalised_one_by_one_and_axes_change_places() -> None:
     assert other.grid == plain.grid
 
 
-@pytest.mark.parametrize("kind", [LogMel(16000, 480, 240, 32, 20, 1e-7, -4.0), Stft(16000, 256, 128, 20, n_bins=40)])
+@pytest.mark.parametrize(
+    "kind", [LogMel(16000, 480, 240, n_mels=32, n_frames=20), Stft(16000, 256, 128, 20, n_bins=40)]
+)
 def test_relevance_lies_where_its_cell_is_seen(kind) -> None:
     turned = dataclasses.replace(kind, layout="time-frequency")
     clip, contexts = clips(2, kind.clip_samples), torch.randn(2, *kind.shape)
@@ -234,7 +238,7 @@ def test_mel_spectrograms_are_inverted_where_there_are_some(kind) -> None:
 
 @pytest.mark.parametrize("spectrum", ["magnitude", "power"])
 def test_inverted_mel_spectrograms_keep_the_level_of_a_tone(spectrum: str) -> None:
-    frontend = LogMel(16000, 480, 240, 64, 20, 1e-7, -4.0, spectrum=spectrum)
+    frontend = LogMel(16000, 480, 240, n_mels=64, n_frames=20, spectrum=spectrum)
     tone = 0.5 * torch.sin(2 * math.pi * 500 * torch.arange(frontend.clip_samples) / 16000)
     sound = apply_masks(frontend, tone, torch.ones(1, *frontend.grid[1:]), "mel-nnls")[0]
     assert float(sound.norm() / tone.norm()) == pytest.approx(1, abs=0.15)

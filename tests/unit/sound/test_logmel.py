@@ -8,8 +8,8 @@ import torch
 
 from earmark.sound.logmel import LogMel
 
-SYNTHETIC = LogMel(16000, 480, 240, 64, 64, 1e-7, -4.0)
-GTZAN = LogMel(16000, 800, 360, 128, 128, 1e-7, -4.0)
+SYNTHETIC = LogMel(16000, 480, 240, n_mels=64, n_frames=64)
+GTZAN = LogMel(16000, 800, 360, n_mels=128, n_frames=128)
 
 
 def slow_logmel(frontend: LogMel, waveform: np.ndarray) -> np.ndarray:

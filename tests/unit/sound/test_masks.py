@@ -18,7 +18,7 @@ from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks, masks, matched, render
 from earmark.stages import sonify
 
-FRONTEND = LogMel(16000, 480, 240, 64, 64, 1e-7, -4.0)
+FRONTEND = LogMel(16000, 480, 240, n_mels=64, n_frames=64)
 
 
 def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:

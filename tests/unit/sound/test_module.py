@@ -205,12 +205,12 @@ def test_log_mels_by_a_module_have_the_sounds_of_the_front_end(tmp_path, monkeyp
         "import torch\n"
         "from earmark.sound.logmel import LogMel\n"
         "class Mel(torch.nn.Module):\n"
-        "    front = LogMel(8000, 256, 128, 32, 33)\n"
+        "    front = LogMel(8000, 256, 128, n_mels=32, n_frames=33)\n"
         "    frequencies, times = front.frequencies, front.times\n"
         "    def forward(self, waveforms): return self.front(waveforms)\n"
     )
     monkeypatch.chdir(tmp_path)
-    plain = LogMel(8000, 256, 128, 32, 33)
+    plain = LogMel(8000, 256, 128, n_mels=32, n_frames=33)
     about = {"module": "mel.py:Mel", "sample_rate": 8000, "n_samples": 4096, "n_fft": 256, "hop": 128}
     own = from_settings({"kind": "module", **about})
     wave = 0.3 * torch.randn(4096, generator=torch.Generator().manual_seed(0))

@@ -24,7 +24,7 @@ from earmark.tables.labels import STANDARD, At, Label
 from earmark.tables.study import Study
 from tests.unit.metrics.test_objects import slow_information
 
-FRONTEND = LogMel(sample_rate=16000, n_fft=256, hop=64, n_mels=16, n_frames=16, offset=1e-7, floor=-4.0)
+FRONTEND = LogMel(sample_rate=16000, n_fft=256, hop=64, n_mels=16, n_frames=16)
 
 
 def study_of(folder: Path) -> Study:
