@@ -1,0 +1,87 @@
+"""Files that a page opened from disk can load: scripts that each hand over one value.
+
+A browser loads no data by itself from a folder on disk, but it runs scripts from there. Sounds are FLAC inside them.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import ArrayLike
+
+PEAK = 0.99
+"""Of every stored sound; the gain to its true level stands beside it."""
+
+LEVELS = 254
+"""Steps of a stored cell: an even number, so that zero relevance is a step of its own."""
+
+
+def put(folder: Path, key: str, value: Any) -> None:
+    """Write ``{key}.js`` below a folder, which hands `value` to the page under its key.
+
+    Parameters
+    ----------
+    folder : Path
+        The page's ``files``.
+    key : str
+        Path of the file below it, without its suffix; `/` between folders.
+    value : object
+        What JSON can say; no NaN.
+    """
+    path = folder / f"{key}.js"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = json.dumps([key, value], allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    path.write_text(f"earmark.put(...{said});\n", encoding="ascii")
+
+
+def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> float:
+    """Write a sound as FLAC of 16 bits and peak .99.
+
+    Parameters
+    ----------
+    folder, key
+        As in :func:`put`; the value is ``{"flac": base64}``.
+    samples : array [S]
+        The sound.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    float
+        What the stored sound is to be multiplied by; 0 for silence.
+    """
+    wave = np.asarray(samples, dtype=np.float64)
+    peak = float(np.abs(wave).max(initial=0.0))
+    written = io.BytesIO()
+    soundfile.write(written, wave * (PEAK / peak if peak else 0.0), sample_rate, "PCM_16", format="FLAC")
+    put(folder, key, {"flac": base64.b64encode(written.getvalue()).decode("ascii")})
+    return peak / PEAK
+
+
+def cells(values: ArrayLike, low: float, high: float) -> dict[str, Any]:
+    """Store a map in bytes.
+
+    Parameters
+    ----------
+    values : array [F, T]
+        The cells, the lowest frequency first.
+    low, high : float
+        What 0 and 254 stand for; cells beyond are clipped.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``columns``, ``low``, ``high`` and ``data``, base64 of the cells row by row: a byte b is
+        ``low + b (high - low) / 254``.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    steps = np.clip(np.rint((table - low) * (LEVELS / ((high - low) or 1.0))), 0, LEVELS).astype(np.uint8)
+    data = base64.b64encode(steps.tobytes()).decode("ascii")
+    return {"rows": table.shape[0], "columns": table.shape[1], "low": low, "high": high, "data": data}
