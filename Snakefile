@@ -25,3 +25,9 @@ rule all:
     default_target: True
     input:
         [wanted(dataset) for dataset in config["run"]],
+
+
+onsuccess:
+    for dataset in config["run"]:
+        if os.path.exists(made := f"results/{dataset}/report/index.html"):
+            print(f"To see and hear it, open {os.path.abspath(made)}", file=sys.stderr)

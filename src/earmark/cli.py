@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "folds": {"type": int, "default": 0, "help": "how many the cross-validation counts on; 0: any number"},
     "gpu": {"type": int, "default": 0, "help": "0 computes on the CPU, 1 on the GPU"},
+    "beside": {"nargs": "*", "metavar": "DATASET", "default": [], "help": "data sets whose pages this one leads to"},
     "processes": {"type": int, "default": 1, "help": "how many work side by side"},
 }
 

@@ -34,6 +34,8 @@ class Job:
         Methods whose subspaces a search starts from.
     folds : int
         How many a cross-validation counts on; 0: any number.
+    beside : sequence of str
+        Data sets whose pages a page leads to.
     processes : int
         How many work side by side.
     """
@@ -49,6 +51,7 @@ class Job:
     gpu: int = 0
     starts: Sequence[str] = ()
     folds: int = 0
+    beside: Sequence[str] = ()
     processes: int = 1
 
     @property

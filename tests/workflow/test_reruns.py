@@ -16,7 +16,7 @@ from tests.workflow.conftest import ROOT, TINY, new_project
 
 RULES = """
     generate ingest train predict choose collect fit explain picture sonify score cross ablate objects composites
-    compare draw
+    compare draw report
 """.split()
 BLOCK = TINY["datasets"]["synthetic"]
 

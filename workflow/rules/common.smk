@@ -162,6 +162,7 @@ DATASET = "results/{dataset}"
 MODEL = "results/{dataset}/{split}"
 PREDICTIONS = f"{MODEL}/predictions.csv"
 CHOSEN = f"{MODEL}/chosen.csv"
+PAGE = (".html", ".css", ".js")
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
 STANDARD_MAPS = f"{MODEL}/{INPUT_LAYER}/{STANDARD}/K~1/{{cls}}/heatmaps.safetensors"
 INDEX = [f"{DATASET}/{name}" for name in ("manifest.csv", "classes.csv", "clips.csv")]
@@ -223,6 +224,11 @@ def code(*modules):
     return [os.path.relpath(path) for path in files(*modules)]
 
 
+def page():
+    """List the files that every page has."""
+    return [os.path.relpath(path) for path in sorted((SOURCE / "earmark/page").iterdir()) if path.suffix in PAGE]
+
+
 def code_of(stage):
     """Return an input function: the files that a stage runs, and the methods that it explains by."""
 
@@ -243,6 +249,7 @@ GIVEN = {
     "folds": "{resources.folds}",
     "processes": "{threads}",
     "starts": "{params.starts:q}",
+    "beside": "{params.beside:q}",
 }
 """Options that are no coordinates of results, and what a rule knows them by."""
 
@@ -375,11 +382,14 @@ def agreements(dataset):
     return expand(path, dataset=dataset, split="main", layer=block["layers"], k=block["k"]) if several else []
 
 
+def sonified(dataset):
+    """List the methods that are heard: the standard explanation where there are no concepts."""
+    block = config["datasets"][dataset]
+    layered = any(method_of(name).layered for name in block["grid"]["methods"])
+    return block["sonify"]["methods"] if layered else [STANDARD]
+
+
 def wanted(dataset):
     """List what a plain call makes of a data set; the rest comes with it."""
-    heard = config["datasets"][dataset]["sonify"]["methods"]
-    if not any(method_of(name).layered for name in config["datasets"][dataset]["grid"]["methods"]):
-        heard = [STANDARD]  # there are no concepts to hear
-    sounds = grid(dataset, f"{METHOD}/{{cls}}/sounds", heard)
-    pictures = grid(dataset, f"{METHOD}/{{cls}}/heatmaps.png", heard, beside=[STANDARD])
-    return expand([*rules.compare.output, *rules.draw.output], dataset=dataset) + sounds + pictures
+    pictures = grid(dataset, f"{METHOD}/{{cls}}/heatmaps.png", sonified(dataset), beside=[STANDARD])
+    return expand([*rules.compare.output, *rules.draw.output, *rules.report.output], dataset=dataset) + pictures

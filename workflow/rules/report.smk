@@ -110,3 +110,45 @@ rule draw:
         "Drawing the figures of {wildcards.dataset}"
     shell:
         call()
+
+
+rule report:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        logmel=LOGMEL,
+        model=f"{DATASET}/main/model.safetensors",
+        answers=[f"{DATASET}/main/{name}" for name in ("predictions.csv", "metrics.json", "chosen.csv")],
+        user=lambda wildcards: of_network(wildcards) if wildcards.dataset in ADOPTED else [],
+        heatmaps=lambda wildcards: grid(
+            wildcards.dataset,
+            f"{METHOD}/{{cls}}/heatmaps.safetensors",
+            [*sonified(wildcards.dataset), *shown(config["datasets"][wildcards.dataset]["grid"]["methods"])],
+            beside=[STANDARD],
+        ),
+        sounds=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/sounds", sonified(wildcards.dataset)),
+        tables=of(f"{DATASET}/tables/{{name}}", name=[name for name in targets.TABLES if name.endswith(".csv")]),
+        figures=f"{DATASET}/figures",
+        page=page(),
+        code=code("stages.report"),
+    output:
+        page=f"{DATASET}/report/index.html",
+        files=directory(f"{DATASET}/report/files"),
+    log:
+        "logs/{dataset}/report.log",
+    benchmark:
+        "logs/{dataset}/report.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: stages.threads(config, "report")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        job=job("report", split="main"),
+        config=config_of("report"),
+        beside=[name for name in config["run"] if name in CLASSES],
+    message:
+        "Making the page of {wildcards.dataset}"
+    shell:
+        call("beside")

@@ -153,6 +153,7 @@ STAGES = {
         ("grid", "evaluate.cross", "frontend", "cross_validation", "explain.classes"),
         ("split",),
     ),
+    "report": Stage("make the page to listen to", ("grid", "sonify.methods", "explain.classes"), ("split", "beside")),
 }
 """In the order of the workflow. `generate` also gets the section that bears its source's name."""
 

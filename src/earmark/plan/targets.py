@@ -42,6 +42,8 @@ TABLES = (
     "stability.md",
 )
 
+REPORT_FILES = ("index.html", "files")
+
 TRAINED_FILES = ("model.safetensors", "history.csv")
 
 ADOPTED_FILES = ("model.safetensors", "layers.csv")
@@ -143,12 +145,13 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
     if rest in [[name] for name in files]:
         return
-    if rest[:1] == ["tables"]:
-        if rest[1:] not in [[name] for name in TABLES]:
-            _reject(path, rest[1:], TABLES)
-        return
+    for name, made in (("tables", TABLES), ("report", REPORT_FILES)):
+        if rest[:1] == [name]:
+            if rest[1:] not in [[file] for file in made]:
+                _reject(path, rest[1:], made)
+            return
     if not rest or rest[0] not in folders:
-        _reject(path, rest, files, ("tables", *folders))
+        _reject(path, rest, files, ("tables", "report", *folders))
     _check_below_split(path, rest[0], rest[1:], block, explained(config, dataset))
 
 

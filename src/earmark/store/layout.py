@@ -155,6 +155,16 @@ class Layout:
         """Folder of the summary figures."""
         return self.root / "figures"
 
+    @property
+    def report(self) -> Path:
+        """Page to listen to."""
+        return self.root / "report" / "index.html"
+
+    @property
+    def report_files(self) -> Path:
+        """Folder of what that page loads."""
+        return self.root / "report" / "files"
+
     def split(self, split: str) -> Path:
         """Folder of one split: its model and everything explained with it."""
         return self.root / split

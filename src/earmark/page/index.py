@@ -1,0 +1,148 @@
+"""What a page opens with: what there is to choose from, and the tables and figures beside the views."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from earmark.data import chosen
+from earmark.data.chosen import SCORED
+from earmark.data.predictions import Predictions
+from earmark.page import files
+from earmark.page.views import Place
+from earmark.plan.methods import method_of
+from earmark.sound.base import Frontend
+from earmark.tables.labels import STANDARD, At
+from earmark.tables.study import Study
+
+KEYED = ("layer", "method", "k", "cls")
+"""Columns of tables by which rows belong to views."""
+
+
+def index(
+    study: Study, frontend: Frontend, predictions: Predictions, places: Sequence[Place], heard: Sequence[str]
+) -> dict[str, Any]:
+    """Say what a page shows.
+
+    Parameters
+    ----------
+    study : Study
+        Results.
+    frontend : Frontend
+        The model's.
+    predictions : Predictions
+        Its answers.
+    places : sequence of Place
+        Views that there are, the first of which is shown first.
+    heard : sequence of str
+        Methods whose concepts were rendered as sound.
+    """
+    frequencies, times = frontend.frequencies, frontend.times
+    metrics = study.read_json(study.layout.split(study.split) / "metrics.json")
+    return {
+        "dataset": study.layout.dataset,
+        "kind": frontend.title,
+        "unit": frontend.unit,
+        "rate": frontend.sample_rate,
+        "hertz": None if frequencies is None else [round(hertz, 2) for hertz in frequencies.tolist()],
+        "times": None if times is None else [float(times[0]), float(times[-1])],
+        "classes": list(_classes(study)),
+        "answers": [cls.name for cls in study.source.classes],
+        "multi_label": predictions.multi_label,
+        "split": study.split,
+        "accuracy": metrics.get("test_accuracy"),
+        "layers": list(dict.fromkeys(place.at.layer for place in places)),
+        "methods": [_method(name, heard) for name in dict.fromkeys(place.at.method for place in places)],
+        "ks": sorted({place.at.k for place in places}),
+        "views": [place.key for place in places],
+    }
+
+
+def _classes(study: Study) -> Iterator[dict[str, Any]]:
+    """Describe the classes that are explained."""
+    scored = chosen.read(study.layout, study.split)
+    for cls in study.classes:
+        yield {
+            "slug": cls.slug,
+            "name": cls.name,
+            "clips": len(scored.clips(cls.slug, SCORED)),
+            "left_out": scored.left_out(cls.slug, SCORED),
+            "reason": "",
+        }
+
+
+def _method(name: str, heard: Sequence[str]) -> dict[str, Any]:
+    method = method_of(name)
+    return {
+        "name": name,
+        "title": method.says,
+        "layered": method.layered,
+        "control": method.control,
+        "heard": name in heard,
+    }
+
+
+def tables(study: Study, folder: Path, written: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Store the tables of a data set that have rows, and describe them."""
+    for name in (Path(file).stem for file in written if file.endswith(".csv")):
+        frame = study.read_csv(study.layout.tables / f"{name}.csv")
+        if frame is None or frame.empty:
+            continue
+        columns = [str(column) for column in frame.columns]
+        files.put(folder, f"tables/{name}", {"columns": columns, "rows": _cells(frame)})
+        said = (importlib.import_module(f"earmark.tables.{name}").__doc__ or "").split("\n")[0]
+        yield {
+            "key": f"tables/{name}",
+            "name": name,
+            "title": said.partition(": ")[2] or said,
+            "columns": columns,
+            "rows": len(frame),
+            "keyed": [column for column in KEYED if column in columns],
+        }
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str]]:
+    return frame.astype(str).to_numpy().tolist()
+
+
+def figures(study: Study, folder: Path) -> Iterator[dict[str, Any]]:
+    """Copy the figures that stand beside views, and describe them."""
+    for name, title, about in _figures(study):
+        drawn = study.layout.figures / f"{name}.png"
+        if drawn.exists():
+            (folder / "figures").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(drawn, folder / "figures" / drawn.name)
+            yield {"file": f"figures/{drawn.name}", "title": title, "alt": title, **dict.fromkeys(KEYED), **about}
+
+
+def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name the figures that a page shows, with what they show and the views that they belong to."""
+    for cls in study.classes:
+        yield f"objects_{cls.slug}", f"A clip of {cls.name} and the sound objects in it", {"cls": cls.slug}
+    for k in study.ks:
+        of = f"K = {k}"
+        yield f"flipping_K{k}", f"Patch flipping, {of}: scores of all methods and layers", {"k": k}
+        yield f"ground_truth_K{k}", f"How well concepts recover the sound objects, {of}", {"k": k}
+        yield f"cross_class_K{k}", f"Whether concepts are of their own class, {of}", {"k": k}
+        for method in study.methods:
+            about = {"method": method, "k": k}
+            yield f"recovery_{method}_K{k}", f"Where each object's relevance lies: {method}, {of}", about
+            yield f"learning_{method}_K{k}", f"History of the fits of {method}, {of}", about
+    yield "choice", "Which K and which layer", {}
+    yield "composites", "Rules of relevance propagation compared on validation clips", {}
+    yield "training", "Learning curves of the model", {}
+    yield "confusion", "Confusion matrix of the test clips", {}
+
+
+def places(study: Study, heard: Sequence[str], drawn: Sequence[str]) -> list[Place]:
+    """List the views whose heatmaps exist: of methods that are heard or drawn, the middle layer first."""
+    layers = sorted(study.layers, key=lambda layer: layer != study.middle)
+    layered = [name for name in dict.fromkeys([*heard, *drawn]) if method_of(name).layered]
+    wanted = [At(layer, method, k) for method in layered for k in study.ks for layer in layers] or [STANDARD]
+    found = [Place(cls, at) for at in wanted for cls in study.classes]
+    return [place for place in found if study.has(study.heatmaps(place.at, place.cls.slug))]

@@ -1,0 +1,55 @@
+"""Stage ``report``: the page on which a data set's explanations are seen, heard and compared."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import earmark.page
+from earmark.data import predictions
+from earmark.job import Job
+from earmark.models import base as models
+from earmark.page import files, index
+from earmark.page.sounds import Library
+from earmark.page.views import Views
+from earmark.plan.methods import shown
+from earmark.plan.targets import TABLES
+from earmark.store import artifacts
+from earmark.tables.study import Study
+
+log = logging.getLogger(__name__)
+
+PAGE = Path(earmark.page.__file__).parent
+"""Where the files lie that every page has."""
+
+PARTS = ("page.css", "page.js")
+
+
+def run(job: Job) -> None:
+    """Write ``report/index.html`` and, beside it, ``report/files/``.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``grid``, ``sonify.methods``.
+    """
+    study, model, answered = Study.of(job), models.of(job), predictions.of(job)
+    heard = job.config["sonify"]["methods"]
+    found = index.places(study, heard, shown(job.config["grid"]["methods"]))
+    progress = job.progress(len(found))
+    with artifacts.replacing_directory(job.layout.report_files) as folder:
+        views = Views(study, model.frontend, answered, Library(folder, model))
+        for done, place in enumerate(found, start=1):
+            files.put(folder, f"views/{place.name}", views.view(place))
+            progress(done, place.name)
+        about = index.index(study, model.frontend, answered, found, heard)
+        about["others"] = [name for name in job.beside if name != job.dataset]
+        about["tables"] = list(index.tables(study, folder, TABLES))
+        about["figures"] = list(index.figures(study, folder))
+        files.put(folder, "data", {**about, "made": job.made})
+        for name in PARTS:
+            shutil.copyfile(PAGE / name, folder / name)
+        log.info("%d views, %.1f MB", len(found), sum(path.stat().st_size for path in folder.rglob("*.*")) / 1e6)
+    with artifacts.replacing(job.layout.report) as page:
+        shutil.copyfile(PAGE / "index.html", page)
