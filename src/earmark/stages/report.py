@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 PAGE = Path(earmark.page.__file__).parent
 """Where the files lie that every page has."""
 
-PARTS = ("page.css", "page.js")
+PARTS = (".css", ".js")
+"""What those end in that the page loads."""
 
 
 def run(job: Job) -> None:
@@ -48,8 +49,8 @@ def run(job: Job) -> None:
         about["tables"] = list(index.tables(study, folder, TABLES))
         about["figures"] = list(index.figures(study, folder))
         files.put(folder, "data", {**about, "made": job.made})
-        for name in PARTS:
-            shutil.copyfile(PAGE / name, folder / name)
+        for path in (path for path in sorted(PAGE.iterdir()) if path.suffix in PARTS):
+            shutil.copyfile(path, folder / path.name)
         log.info("%d views, %.1f MB", len(found), sum(path.stat().st_size for path in folder.rglob("*.*")) / 1e6)
     with artifacts.replacing(job.layout.report) as page:
         shutil.copyfile(PAGE / "index.html", page)
