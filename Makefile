@@ -1,5 +1,6 @@
 # make run    results of every data set that config.yaml names under `run`
 # make slurm  the same on a SLURM cluster; first fit profiles/slurm to yours (docs/how-to/cluster.md)
+# make report  report.zip of what make run made: its tables, figures and pages, and how each was made
 # make test   the tests          make lint   formatting, types, workflow
 # make test-second  the unit tests by another Python, and the same results from both (SECOND=/path/to/python3.12: by that one)
 # make test-gpu  a GPU computes what the CPU does, and the workflow runs on it
@@ -11,7 +12,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run slurm test test-gpu test-second show-second soak lint lock bench clean
+.PHONY: run slurm report test test-gpu test-second show-second soak lint lock bench clean
 
 BIN := .venv/bin
 KILLS := 20
@@ -50,6 +51,9 @@ run: .venv/.installed
 
 slurm: .venv/.installed
 	$(call start,--workflow-profile profiles/slurm)
+
+report: .venv/.installed
+	$(call start,--report report.zip)
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)

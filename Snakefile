@@ -8,6 +8,9 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 # Used only with --software-deployment-method apptainer; made of envs/earmark.def.
 container: "envs/earmark.sif"
 

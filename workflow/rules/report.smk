@@ -45,7 +45,16 @@ rule compare:
         agreement=lambda wildcards: agreements(wildcards.dataset),
         code=code("stages.compare"),
     output:
-        of(f"{DATASET}/tables/{{name}}", name=targets.TABLES),
+        [
+            report(
+                f"{DATASET}/tables/{name}",
+                caption="../report/table.rst",
+                category="{dataset}",
+                subcategory="Tables",
+                labels={"table": name},
+            )
+            for name in targets.TABLES
+        ],
     log:
         "logs/{dataset}/compare.log",
     benchmark:
@@ -92,7 +101,14 @@ rule draw:
         ),
         code=code("stages.draw"),
     output:
-        directory(f"{DATASET}/figures"),
+        report(
+            directory(f"{DATASET}/figures"),
+            patterns=["{figure}.png"],
+            caption="../report/figure.rst",
+            category="{dataset}",
+            subcategory="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "logs/{dataset}/draw.log",
     benchmark:
@@ -133,7 +149,14 @@ rule report:
         code=code("stages.report"),
     output:
         page=f"{DATASET}/report/index.html",
-        files=directory(f"{DATASET}/report/files"),
+        files=report(
+            directory(f"{DATASET}/report/files"),
+            htmlindex="index.html",
+            caption="../report/page.rst",
+            category="{dataset}",
+            subcategory="Page",
+            labels={"page": "see and hear the concepts"},
+        ),
     log:
         "logs/{dataset}/report.log",
     benchmark:

@@ -38,6 +38,7 @@ def run(job: Job) -> None:
     study, model, answered = Study.of(job), models.of(job), predictions.of(job)
     heard = job.config["sonify"]["methods"]
     found = index.places(study, heard, shown(job.config["grid"]["methods"]))
+    start = (PAGE / "index.html").read_text(encoding="utf-8")
     progress = job.progress(len(found))
     with artifacts.replacing_directory(job.layout.report_files) as folder:
         views = Views(study, model.frontend, answered, Library(folder, model))
@@ -52,5 +53,7 @@ def run(job: Job) -> None:
         for path in (path for path in sorted(PAGE.iterdir()) if path.suffix in PARTS):
             shutil.copyfile(path, folder / path.name)
         log.info("%d views, %.1f MB", len(found), sum(path.stat().st_size for path in folder.rglob("*.*")) / 1e6)
+        # A report of Snakemake takes the folder alone.
+        (folder / "index.html").write_text(start.replace(f"{folder.name}/", ""), encoding="utf-8")
     with artifacts.replacing(job.layout.report) as page:
-        shutil.copyfile(PAGE / "index.html", page)
+        page.write_text(start, encoding="utf-8")
