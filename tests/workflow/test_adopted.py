@@ -10,10 +10,12 @@ import soundfile
 import torch
 from torch import nn
 
+from earmark.explainers import explanation
 from earmark.plan.config import fill
 from earmark.plan.methods import always
 from earmark.plan.targets import TABLES
 from earmark.sound.kinds import from_config
+from earmark.store import artifacts
 from tests.workflow.conftest import Project, new_project
 
 NETWORK = """
@@ -178,6 +180,45 @@ def test_other_files_of_the_user_s_concern_nothing(dry_run, adopted):
     with changed(project.folder / "unrelated.py") as path:
         path.write_text("# another thought\n")
         assert stale(dry_run(project)) == set()
+
+
+def answering(project: Project, bias: list[float]) -> None:
+    """Add to what the network answers, whatever it hears."""
+    path = project.folder / "weights.pt"
+    weights = torch.load(path, weights_only=True)
+    weights["7.bias"] += torch.tensor(bias)
+    torch.save(weights, path)
+
+
+def test_a_class_that_is_never_answered_has_files_without_clips(tmp_path):
+    project = project_of(tmp_path / "project", {**MINE, "grid": {"methods": ["info"], "k": [2]}})
+    answering(project, [0.0, -1e4])
+    called = project.snakemake("--cores", "2")
+    assert called.status == 0, called.output
+    results = project.folder / "results/mine"
+    reason = "no test clip of it is recognised"
+    assert (
+        f"high of mine/main is left out, its files hold no clips: {reason}"
+        in (project.folder / "logs/mine/main/choose.log").read_text()
+    )
+    for place in (f"{LAYER}/info/K~2", "input/standard/K~1"):
+        low, high = (results / "main" / place / cls for cls in ("low", "high"))
+        assert {path.name for path in low.iterdir()} == {path.name for path in high.iterdir()}
+        found, other = (explanation.read(folder / explanation.NAME) for folder in (high, low))
+        assert (len(found.clips), found.reason, other.reason) == (0, reason, "") and len(other.clips)
+    sounds = results / "main" / LAYER / "info/K~2/high/sounds"
+    assert artifacts.read_rows(sounds / "clips.csv") == artifacts.read_rows(sounds / "cards.csv") == []
+    assert f"Without clips in `main`, and in no mean: high ({reason})." in (results / "tables/flipping.md").read_text()
+    scores = artifacts.read_rows(results / "tables/flipping.csv")
+    (thesis,) = (row for row in scores if (row["method"], row["cls"], row["metric"]) == ("info", "low", "thesis"))
+    assert float(thesis["estimate"]) > 0 and not [row for row in scores if row["cls"] == "high"]
+    assert list((results / "figures").glob("cards_*_low.png"))
+
+    answering(project, [-1e5, -1e5])
+    refused = project.snakemake("--cores", "2", "results/mine/main/chosen.csv")
+    assert refused.status != 0
+    said = (project.folder / "logs/mine/main/choose.log").read_text().splitlines()
+    assert "the model of mine/main gives nothing to explain" in said[-1]
 
 
 def test_a_network_that_lrp_refuses_is_explained_by_its_answers(tmp_path):

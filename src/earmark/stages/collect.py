@@ -32,7 +32,9 @@ def run(job: Job) -> None:
         known = answered.training(source, job.split, cls)
         log.info("%s: %d training clips are recognised", cls.slug, len(known))
         reason = answered.lacking(source, job.split, cls)
-        taken = known[:0] if reason else known
-        tensors = pairs_of(model, source, taken, cls, job.layer, rules, job.config)
+        if reason:
+            log.warning("%s: %s, and no pairs are collected", cls.name, reason)
+            known = known[:0]
+        tensors = pairs_of(model, source, known, cls, job.layer, rules, job.config)
         artifacts.write_tensors(job.layout.pairs(job.split, job.layer, cls.slug), tensors, job.made, reason=reason)
         progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")
