@@ -405,7 +405,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
     """Write the tables for people, with what each number can and cannot show (Markdown)."""
     title = f"Concepts and known sound objects: {study.name}"
     if recovery is None:
-        return f"# {title}\n\nNot computed: of no test clip that is recognised the sound objects are known.\n"
+        return f"# {title}\n\nNot computed: of no recognised test clip the objects are known (data with stems).\n"
     found = recovery.summaries
     spoken = "; ".join(markdown.counted(recovery.clips, slug) for slug in recovery.names)
     lines = [
