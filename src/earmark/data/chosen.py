@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,12 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from earmark.data.dataset import TEST, VALIDATION, ClassInfo
-from earmark.errors import EarmarkError
+from earmark.data.dataset import TEST, TRAINING, VALIDATION, ClassInfo
+from earmark.data.predictions import unrecognised
 from earmark.job import Job
 from earmark.progress import Progress
 from earmark.store import artifacts
 from earmark.store.layout import Layout
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("clip", "cls", "logit", "use", "reason")
 
@@ -100,13 +103,10 @@ class Chosen:
 
     Attributes
     ----------
-    model : str
-        ``dataset/split``, for the sentence that tells that there is nothing to look at.
     rows : pandas.DataFrame
         Of ``COLUMNS``.
     """
 
-    model: str
     rows: pd.DataFrame
 
     def clips(self, cls: str, use: str) -> NDArray[np.int64]:
@@ -121,6 +121,14 @@ class Chosen:
         """Count the clips of a class that were looked at but are not recognised."""
         return int((self._of(cls, use)["reason"] != "").sum())
 
+    def reason(self, cls: str) -> str:
+        """Say why nothing of a class is looked at; empty where something is."""
+        reasons = self.rows.loc[self.rows["cls"] == cls, "reason"]
+        if (reasons == "").any():
+            return ""
+        # Test clips that are recognised, if any, are left out for want of training clips.
+        return unrecognised(TRAINING if (reasons == unrecognised(TRAINING)).any() else TEST)
+
     def explained(self, cls: str) -> Explained:
         """List the clips of a class that are explained: of the gallery those that are not scored, then the scored."""
         shown, counted = self.clips(cls, GALLERY), self.clips(cls, SCORED)
@@ -130,38 +138,19 @@ class Chosen:
         return Explained(clips, logits, np.isin(clips, shown), np.isin(clips, counted))
 
     def truths(self, classes: Sequence[ClassInfo], progress: Progress) -> Iterator[Truth]:
-        """Yield what ground truth is measured on, set by set, and tell the progress after each.
-
-        Raises
-        ------
-        EarmarkError
-            At a class of which no clip is recognised.
-        """
+        """Yield what ground truth is measured on, set by set, and tell the progress after each; warn of what is not."""
         for done, (which, cls) in enumerate(((which, cls) for which in SETS for cls in classes), start=1):
-            use = truth(which)
-            self.require(cls, use)
-            slug = cls.slug
-            yield Truth(which, cls, self.clips(slug, use), self.logits(slug, use), self.left_out(slug, use))
+            slug, use = cls.slug, truth(which)
+            if self.has(cls, use):
+                yield Truth(which, cls, self.clips(slug, use), self.logits(slug, use), self.left_out(slug, use))
             progress(done, f"{slug}, {which}")
 
-    def require(self, cls: ClassInfo, use: str) -> None:
-        """Raise unless a use has a clip of a class.
-
-        Raises
-        ------
-        EarmarkError
-            If it has none; the sentence names class and split.
-        """
-        looked_at = self._of(cls.slug, use)
-        if (looked_at["reason"] == "").any():
-            return
-        why = f"{self.model} has none"
-        if len(looked_at):
-            why = (
-                f"the model of {self.model} recognises none of the {len(looked_at)} that were looked at "
-                "(classified correctly, with a positive logit)"
-            )
-        raise EarmarkError(f"no {SET_OF[use]} clip of {cls.name} can be explained and scored: {why}")
+    def has(self, cls: ClassInfo, use: str) -> bool:
+        """Tell whether a use has a clip of a class; warn where it has none."""
+        if len(self.clips(cls.slug, use)):
+            return True
+        log.warning("%s: %s, and nothing is measured", cls.name, self.reason(cls.slug) or unrecognised(SET_OF[use]))
+        return False
 
     def _of(self, cls: str, use: str) -> pd.DataFrame:
         return self.rows[(self.rows["cls"] == cls) & (self.rows["use"] == use)]
@@ -180,4 +169,4 @@ def read(layout: Layout, split: str) -> Chosen:
     """Read what was chosen for a split of a data set."""
     table = artifacts.read_csv(layout.chosen(split))
     numbers = {"clip": table["clip"].to_numpy(np.int64), "logit": table["logit"].to_numpy(np.float64)}
-    return Chosen(f"{layout.dataset}/{split}", table.assign(**numbers))
+    return Chosen(table.assign(**numbers))

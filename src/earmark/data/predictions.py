@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from earmark.data.dataset import ClassInfo, DataSet, Split
-from earmark.errors import EarmarkError
+from earmark.data.dataset import TEST, TRAINING, ClassInfo, DataSet, Split
 from earmark.job import Job
 from earmark.store import artifacts
 
@@ -68,18 +67,19 @@ class Predictions:
         return Split(split, everything, everything, everything)
 
     def training(self, source: DataSet, split: str, cls: ClassInfo) -> NDArray[np.int64]:
-        """Select the training clips of a split that are of a class and recognised.
+        """Select the training clips of a split that are of a class and recognised."""
+        return self.known(source, self.split(source, split, cls).train, cls)
 
-        Raises
-        ------
-        EarmarkError
-            If there is none.
+    def lacking(self, source: DataSet, split: str, cls: ClassInfo) -> str:
+        """Say why nothing of a class can be explained, see :func:`unrecognised`; empty where it can.
+
+        Concepts are fitted to training clips and shown of test clips: without either there is nothing to look at.
         """
-        known = self.known(source, self.split(source, split, cls).train, cls)
-        if not len(known):
-            model = f"{source.layout.dataset}/{split}"
-            raise EarmarkError(f"the model of {model} recognises no training clip of {cls.name}: nothing to explain")
-        return known
+        parts = self.split(source, split, cls)
+        for which, clips in ((TEST, parts.test), (TRAINING, parts.train)):
+            if not len(self.known(source, clips, cls)):
+                return unrecognised(which)
+        return ""
 
 
 def of(job: Job) -> Predictions:
@@ -87,6 +87,11 @@ def of(job: Job) -> Predictions:
     table = artifacts.read_csv(job.layout.predictions(job.split))
     multi_label = artifacts.read_metadata(job.layout.model(job.split)).get("task") == "multi"
     return Predictions(table.iloc[:, 1:].to_numpy(np.float64).astype(np.float32), multi_label)
+
+
+def unrecognised(which: str) -> str:
+    """Say of a class that none of its clips of a set is recognised; there may be none at all."""
+    return f"no {which} clip of it is recognised"
 
 
 def _rows(clips: ArrayLike) -> NDArray[np.int64]:

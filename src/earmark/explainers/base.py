@@ -159,7 +159,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Cut clips of a class into what an explainer is given at once."""
     hears = method_of(method).hears
-    for part in np.array_split(clips, range(BATCH, len(clips), BATCH)):
+    for start in range(0, len(clips), BATCH):
+        part = clips[start : start + BATCH]
         inputs = source.inputs(part).to(device)
         waveforms = source.waveforms(part).to(device) if hears else inputs.new_empty(len(part), 0)
         yield Batch(part, waveforms, inputs, torch.full((len(part),), cls.index, device=device))

@@ -49,6 +49,8 @@ class Explanation:
         What was measured of it.
     path : Path
         Where it lies, for whoever misses something in it.
+    reason : str
+        Why there are no clips; empty where there are.
     """
 
     clips: Tensor
@@ -61,6 +63,7 @@ class Explanation:
     left_out: int
     checks: dict[str, float]
     path: Path
+    reason: str = ""
 
     @property
     def relevance(self) -> Tensor:
@@ -135,13 +138,14 @@ def write(explanation: Explanation, made: Mapping[str, Any]) -> None:
     tensors = {name: getattr(explanation, name) for name in TENSORS}
     tensors["heatmaps"] = tensors.pop("maps")
     present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    artifacts.write_tensors(explanation.path, present, made, left_out=explanation.left_out, **explanation.checks)
+    about = {"left_out": explanation.left_out, "reason": explanation.reason, **explanation.checks}
+    artifacts.write_tensors(explanation.path, present, made, **about)
 
 
 def read(path: Path) -> Explanation:
     """Read an explanation."""
     tensors, about = artifacts.read_tensors(path)
-    checks = {name: value for name, value in about.items() if name not in ("provenance", "left_out")}
+    checks = {name: value for name, value in about.items() if name not in ("provenance", "left_out", "reason")}
     return Explanation(
         tensors["clips"],
         tensors["logits"],
@@ -153,6 +157,7 @@ def read(path: Path) -> Explanation:
         about["left_out"],
         checks,
         path,
+        about.get("reason", ""),
     )
 
 

@@ -45,7 +45,7 @@ def explanation_grid(
     frontend : Frontend
         What the axes' units are taken from.
     inputs, standard : array [R, F, T]
-        Pictures of inputs, and standard heatmaps.
+        Pictures of inputs, and standard heatmaps; of at least one clip.
     concepts : array [R, K, F, T]
         Concept heatmaps.
     title : str
@@ -61,9 +61,6 @@ def explanation_grid(
     pictures, whole, parts = np.asarray(inputs), np.asarray(standard), np.asarray(concepts)
     n_rows, n_concepts = parts.shape[:2]
     figure = new(1.45 * (n_concepts + 2) + 1.3, 1.5 * n_rows + 0.9, title)
-    if n_rows == 0:
-        figure.text(0.5, 0.3, "no clip to show", ha="center", fontsize=MEDIUM)
-        return figure
     for row, axes in enumerate(_rows(figure, n_rows, n_concepts + 1)):
         first, last = row == 0, row == n_rows - 1
         spectrogram(axes[0], frontend, pictures[row], LOUDNESS, (pictures.min(), pictures.max()))
@@ -93,6 +90,13 @@ def explanation_grid(
                 fontsize=MEDIUM,
                 fontweight="bold",
             )
+    return figure
+
+
+def nothing(title: str, words: str) -> Figure:
+    """Say in the place of a picture why there is none."""
+    figure = new(4.2, 0.9, title)
+    figure.text(0.5, 0.3, words, ha="center", fontsize=MEDIUM)
     return figure
 
 

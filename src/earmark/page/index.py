@@ -64,15 +64,15 @@ def index(
 
 
 def _classes(study: Study) -> Iterator[dict[str, Any]]:
-    """Describe the classes that are explained."""
-    scored = chosen.read(study.layout, study.split)
-    for cls in study.classes:
+    """Describe the classes that are explained, those without clips too."""
+    choice = chosen.read(study.layout, study.split)
+    for cls in study.asked:
         yield {
             "slug": cls.slug,
             "name": cls.name,
-            "clips": len(scored.clips(cls.slug, SCORED)),
-            "left_out": scored.left_out(cls.slug, SCORED),
-            "reason": "",
+            "clips": len(choice.clips(cls.slug, SCORED)),
+            "left_out": choice.left_out(cls.slug, SCORED),
+            "reason": choice.reason(cls.slug),
         }
 
 

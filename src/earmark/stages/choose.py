@@ -1,7 +1,8 @@
 """Stage ``choose``: which clips are explained, scored, shown and measured by ground truth; which are left out, and why.
 
 All look at clips that the model recognises: an answer that was not given has no reasons. Clips to look at are drawn
-first, from all of their class, and those of them that are not recognised are left out and counted.
+first, from all of their class, and those of them that are not recognised are left out and counted. Of a class that
+lacks training or test clips that are recognised all are left out.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from earmark.data import dataset, predictions
 from earmark.data.chosen import COLUMNS, GALLERY, RULES, SCORED, SETS, Chosen, Row, truth
-from earmark.data.dataset import ClassInfo, DataSet
-from earmark.data.predictions import Predictions
+from earmark.data.dataset import TEST, ClassInfo, DataSet
+from earmark.data.predictions import Predictions, unrecognised
 from earmark.data.selection import spread
+from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.store import artifacts
 
@@ -39,15 +41,23 @@ def run(job: Job) -> None:
     Raises
     ------
     EarmarkError
-        If no test clip of a class is recognised: no table could hold it. Whoever looks at validation clips says so
-        of those.
+        If all classes lack clips that are recognised.
     """
     choice = Choice(job, dataset.of(job), predictions.of(job))
     classes = dataset.explained(job.config, choice.source)
     rows = [row for cls in classes for row in choice.rows(cls)]
-    chosen = Chosen(f"{job.dataset}/{job.split}", pd.DataFrame(rows, columns=list(COLUMNS)))
-    for cls in classes:
-        chosen.require(cls, SCORED)
+    chosen = Chosen(pd.DataFrame(rows, columns=list(COLUMNS)))
+    model, lacking = f"{job.dataset}/{job.split}", {cls: chosen.reason(cls.slug) for cls in classes}
+    if all(lacking.values()):
+        raise EarmarkError(
+            f"the model of {model} gives nothing to explain: it recognises (classifies correctly, with a positive "
+            f"logit) both training and test clips of none of {', '.join(cls.name for cls in classes)}; see its "
+            "confusion.csv, and mend labels, front end or order of the classes, or train it longer"
+        )
+    for cls, reason in lacking.items():
+        if reason:
+            log.warning("%s of %s is left out, its files hold no clips: %s", cls.name, model, reason)
+            continue
         counts = len(chosen.clips(cls.slug, SCORED)), chosen.left_out(cls.slug, SCORED)
         log.info("%s: %d test clips are scored, %d left out", cls.slug, *counts)
     artifacts.write_csv(job.layout.chosen(job.split), COLUMNS, rows, job.made)
@@ -62,7 +72,16 @@ class Choice:
     predictions: Predictions
 
     def rows(self, cls: ClassInfo) -> Iterator[Row]:
-        """Choose the clips of a class, use by use."""
+        """Choose the clips of a class, use by use; none where it lacks such as are recognised."""
+        rows = list(self.looked_at(cls))
+        lacking = self.predictions.lacking(self.source, self.job.split, cls)
+        if not lacking and not any(row.use == SCORED and not row.reason for row in rows):
+            lacking = unrecognised(TEST)  # among those that were drawn
+        for row in rows:
+            yield row._replace(reason=row.reason or lacking)
+
+    def looked_at(self, cls: ClassInfo) -> Iterator[Row]:
+        """Draw the clips of a class, use by use, and say of each whether it is recognised."""
         split, config = self.predictions.split(self.source, self.job.split, cls), self.job.config
         test = self.drawn(
             self.predictions.of_class(self.source, split.test, cls), config["explain"]["clips"], "scored", cls.slug

@@ -21,11 +21,6 @@ def run(job: Job) -> None:
     ----------
     job : Job
         Of its configuration: ``lrp``, ``pairs``, ``seed``.
-
-    Raises
-    ------
-    EarmarkError
-        If no training clip of a class is recognised.
     """
     model = models.of(job)
     rules = from_config(job.config)
@@ -36,6 +31,10 @@ def run(job: Job) -> None:
     for done, cls in enumerate(classes, start=1):
         known = answered.training(source, job.split, cls)
         log.info("%s: %d training clips are recognised", cls.slug, len(known))
+        reason = answered.lacking(source, job.split, cls)
+        if reason:
+            log.warning("%s: %s, and no pairs are collected", cls.name, reason)
+            known = known[:0]
         tensors = pairs_of(model, source, known, cls, job.layer, rules, job.config)
-        artifacts.write_tensors(job.layout.pairs(job.split, job.layer, cls.slug), tensors, job.made)
+        artifacts.write_tensors(job.layout.pairs(job.split, job.layer, cls.slug), tensors, job.made, reason=reason)
         progress(done, f"{cls.slug}: {len(tensors['clip'])} pairs")

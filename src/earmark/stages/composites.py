@@ -65,7 +65,7 @@ def run(job: Job) -> None:
     Raises
     ------
     EarmarkError
-        If a candidate does not fit the network, or no validation clip of a class is recognised.
+        If a candidate does not fit the network.
     """
     device = models.device(job.gpu)
     model = models.of(job)
@@ -75,8 +75,7 @@ def run(job: Job) -> None:
     progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
     curves: list[tuple[Any, ...]] = []
-    for done, cls in enumerate(classes, start=1):
-        choice.require(cls, RULES)
+    for done, cls in enumerate((cls for cls in classes if choice.has(cls, RULES)), start=1):
         clips, logits = choice.clips(cls.slug, RULES), choice.logits(cls.slug, RULES)
         left_out = choice.left_out(cls.slug, RULES)
         inputs = source.inputs(clips).to(device)

@@ -37,11 +37,12 @@ def run(job: Job) -> None:
     model = models.of(job)
     source = dataset.of(job)
     classes = dataset.explained(job.config, source)
-    slugs = [cls.slug for cls in classes]
+    # A class without clips has nothing to be attributed, and subspaces of nothing.
+    slugs = [cls.slug for cls in classes if not explanation.standard(job, cls.slug).reason]
     states, seeds = ([found(job, slug) for slug in slugs] for found in (explainers.state_of, explainers.seed_of))
     explain = explainers.across(job.method, model, job.layer, job.config, states, seeds)
 
-    progress = job.progress(len(slugs))
+    progress = job.progress(len(classes))
     matrix: list[list[Any]] = []
     rows: list[list[Any]] = []
     for cls in classes:
@@ -70,12 +71,13 @@ def run(job: Job) -> None:
             values = np.stack([reference, scores[:, column], deltas[:, column]], axis=1).tolist()
             for clip, path, group, triple in zip(clips.tolist(), index["path"], index["group"], values, strict=True):
                 rows.append([cls.slug, slug, clip, path, group, *triple])
-        matrix.append([cls.slug, *deltas.mean(axis=0).tolist()])
+        means = dict(zip(slugs, deltas.mean(axis=0).tolist(), strict=True)) if cls.slug in slugs else {}
+        matrix.append([cls.slug, *(means.get(other.slug, "") for other in classes)])
         progress(len(matrix), cls.slug)
 
     folder, made = job.folder, job.made
     artifacts.write_csv(folder / "cross_class_clips.csv", CLIP_COLUMNS, rows, made)
-    artifacts.write_csv(folder / "cross_class.csv", ["attributed", *slugs], matrix, made)
+    artifacts.write_csv(folder / "cross_class.csv", ["attributed", *(cls.slug for cls in classes)], matrix, made)
 
 
 def score_row(

@@ -58,7 +58,7 @@ def run(job: Job) -> None:
         Of its configuration: ``grid``, ``evaluate.cross``, ``frontend``, ``cross_validation``.
     """
     study = Study.of(job)
-    warn_of_boxes([cls.name for cls in study.classes])
+    warn_of_boxes([cls.name for cls in study.asked])
     with artifacts.replacing_directory(job.layout.figures) as folder:
         for name, figure in draw(study, from_config(job.config)):
             if figure is not None:
@@ -81,7 +81,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
     """Yield name and figure of everything; None where its results are missing."""
     tables = Tables(study.layout.tables)
     first = study.shown[:1]
-    for cls in study.classes:
+    for cls in study.asked:
         yield f"objects_{cls.slug}", _objects(study, front, cls)
     for k in study.ks if study.methods else ():  # else there are no concepts to draw
         middle = study.middle
@@ -240,12 +240,14 @@ def _cross_class(study: Study, gains: Bars, k: int) -> Figure | None:
     """Draw the gain over the standard heatmap by attributed class and class of the subspaces (Fig. 4.10)."""
     shown: dict[str, dict[str, NDArray[np.float64]]] = {}
     bars_of: dict[tuple[str, str], list[Bar]] = {}
+    with_clips = [place for place, cls in enumerate(study.asked) if cls in study.classes]
     for at in (at for at in study.crossed if at.k == k):
         keys = [(*at, cls, advantage(at).text) for cls in (*study.slugs, ALL)]
         matrix = study.read_csv(study.method(at) / "cross_class.csv") if keys[-1] in gains else None
         if matrix is not None:
             # By place: a class may bear the name of the first column.
-            shown.setdefault(at.layer, {})[at.method] = matrix.iloc[:, 1:].to_numpy(float)
+            cells = matrix.iloc[:, 1:].to_numpy()[np.ix_(with_clips, with_clips)]
+            shown.setdefault(at.layer, {})[at.method] = cells.astype(float)
             bars_of[at.layer, at.method] = [gains.get(key, UNKNOWN) for key in keys]
     if not shown:
         return None

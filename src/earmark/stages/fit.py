@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from earmark.data import dataset
@@ -32,9 +33,12 @@ def run(job: Job) -> None:
     classes = dataset.explained(job.config, dataset.of(job))
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
-        pairs, _ = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))
+        pairs, about = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))
         material = Material(job, cls, pairs["activations"].to(device), pairs["contexts"].to(device))
-        found = explainers.family(job.method).find(job.method, material).to(device)
+        if len(material.activations):
+            found = explainers.family(job.method).find(job.method, material).to(device)
+        else:  # the channels as they are: nothing is claimed, and nothing explained by them
+            found = Subspaces(torch.eye(material.activations.shape[1]), job.k, warnings=(about["reason"],)).to(device)
         relevance = found.relevance(material.activations, material.contexts).mean(dim=0)
         basis.save(job.of_class(cls.slug), found, relevance, job.made)
         artifacts.write_json(job.of_class(cls.slug) / "fit.json", report(found, relevance, material), job.made)
@@ -43,15 +47,19 @@ def run(job: Job) -> None:
 
 
 def report(found: Subspaces, relevance: Tensor, material: Material) -> dict[str, Any]:
-    """Describe a fit: eq. 2.19 on the normalised pairs, the course of every start, mean relevance ``[K]``."""
+    """Describe a fit: eq. 2.19 on the normalised pairs, the course of every start, mean relevance ``[K]``.
+
+    Without pairs neither the objective nor the relevance is known.
+    """
     pairs = normalise(material.activations), normalise(material.contexts)
+    known = len(material.activations) > 0
     return {
         "n_subspaces": found.n_subspaces,
         "n_channels": found.basis.shape[0],
         "pairs": len(material.activations),
-        "drsa_objective": float(objective(*pairs, found.basis, found.n_subspaces)),
+        "drsa_objective": float(objective(*pairs, found.basis, found.n_subspaces)) if known else None,
         "objective": None if not found.restarts else found.objective,
-        "relevance": relevance.tolist(),
+        "relevance": relevance.tolist() if known else None,
         "restarts": [
             {"start": name, "objective": value, "iterations": len(course) - 1, "history": list(course)}
             for name, value, course in zip(found.starts, found.restarts, found.history, strict=True)

@@ -55,7 +55,7 @@ def run(job: Job) -> None:
     Raises
     ------
     EarmarkError
-        If the data set has no stems, or no clip of a class is recognised.
+        If the data set has no stems.
     """
     device = models.device(job.gpu)
     model = models.of(job)

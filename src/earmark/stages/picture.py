@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from earmark.data import dataset
 from earmark.explainers import explanation
-from earmark.figures.heatmaps import explanation_grid
+from earmark.figures.heatmaps import explanation_grid, nothing
 from earmark.figures.style import save
 from earmark.job import Job
 from earmark.metrics.overlap import apart
@@ -32,6 +32,9 @@ def run(job: Job) -> None:
         title = f"{job.dataset}, {cls.name}: {job.method} at {job.layer}, K = {job.k}"
         if job.k > 1 and whole.scored.any():
             title += f" ({apart(whole.only(whole.scored).heatmaps).text})"
-        figure = explanation_grid(frontend, frontend.picture(source.inputs(clips)), standard, heatmaps, title)
+        if clips:
+            figure = explanation_grid(frontend, frontend.picture(source.inputs(clips)), standard, heatmaps, title)
+        else:
+            figure = nothing(title, whole.reason or "no clip to show")
         save(figure, folder / "heatmaps.png")
         progress(done, cls.slug)

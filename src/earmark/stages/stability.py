@@ -50,6 +50,9 @@ def run(job: Job) -> None:
     objectives: list[list[Any]] = []
     for done, cls in enumerate(classes, start=1):
         pairs, _ = artifacts.read_tensors(job.layout.pairs(job.split, job.layer, cls.slug))
+        if not len(pairs["clip"]):
+            progress(done, f"{cls.slug}: nothing was fitted")
+            continue
         material = Material(job, cls, pairs["activations"].to(device), pairs["contexts"].to(device))
         members = pairs["clip"].numpy()
         if method_of(job.method).fitted_to == "clips":
@@ -59,11 +62,10 @@ def run(job: Job) -> None:
         rows += compared(fitted, level)
         known = answered.known(source, source.split(job.split).validation, cls)
         held_out = pairs_of(model, source, known, cls, job.layer, rules, job.config)
-        for which, part in ((TRAINING, pairs), (VALIDATION, held_out)):  # of validation there may be none
-            if part:
-                clips = part["clip"].numpy()
-                terms = sums(fitted.found, part["activations"], part["contexts"], clips, names_of_groups[clips])
-                objectives += [[cls.slug, which, *row] for row in terms]
+        for which, part in ((TRAINING, pairs), (VALIDATION, held_out)):
+            clips = part["clip"].numpy()
+            terms = sums(fitted.found, part["activations"], part["contexts"], clips, names_of_groups[clips])
+            objectives += [[cls.slug, which, *row] for row in terms]
         progress(done, cls.slug)
 
     artifacts.write_csv(job.folder / "stability.csv", COLUMNS, rows, job.made)

@@ -116,6 +116,7 @@ def report(study: Study, measured: dict[tuple[At, str], Measured]) -> str:
     if len(study.networks) == 1:
         return f"{title}\n\nNot computed: there is one network. `networks: 6` in the data set's block trains six.\n"
     lines = [title, NOTES]
+    lines += [line for split in study.networks for line in markdown.absent(split, study.of_network(split).without)]
     known = {name for _, name in measured}
     lines += [f"No clip of {cls} is recognised by all networks.\n" for cls in study.slugs if cls not in known]
     for cls in (slug for slug in study.slugs if slug in known):

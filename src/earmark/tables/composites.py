@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.data.chosen import RULES
 from earmark.metrics.scores import FLIPPED, MEDIANS
 from earmark.plan.config import CONFIGURED
 from earmark.tables import summary
@@ -36,15 +37,14 @@ class Composites:
 
 def measure(study: Study) -> Composites:
     """Read ``composites.csv``, and compare."""
-    types = {"clip": int, "left_out": int, **dict.fromkeys(FLIPPED, float)}
+    types = {"clip": int, **dict.fromkeys(FLIPPED, float)}
     frame = study.read_csv(study.layout.composites(study.split), types) if study.candidates else None
     clips = Clips(np.array([]), np.array([]), dict.fromkeys(study.slugs))
     values: dict[Label, Values] = {}
     if frame is not None:
         frame = frame.set_index(["cls", "clip"])
         groups = groups_of([frame["group"]])
-        left_out = frame["left_out"].groupby(level="cls").first()
-        clips = clips_of(groups, {slug: int(left_out[slug]) for slug in study.slugs})
+        clips = clips_of(groups, study.left_out(RULES))
         for at in study.candidates:
             scores = frame[frame["candidate"] == at.method].reindex(groups.index)
             values |= {Label(at, metric): scores[metric].to_numpy(float) for metric in FLIPPED}

@@ -28,7 +28,7 @@ def measure(study: Study) -> pd.DataFrame | None:
 
 def rows(study: Study, by_clip: pd.DataFrame | None) -> list[Row]:
     """Average curves over clips, then over classes, with intervals by group."""
-    if by_clip is None:
+    if by_clip is None or by_clip.empty:
         return []
     points = by_clip.drop_duplicates(PLACE)[PLACE]
     clips = by_clip.drop_duplicates(["cls", "clip"])

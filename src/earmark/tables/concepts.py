@@ -203,6 +203,7 @@ def report(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> str
         markdown.notes(METRICS),
         "",
         *markdown.too_few(study.fitted),
+        *markdown.absent(study.split, study.without),
     ]
     for cls in study.slugs:
         lines += [f"## {cls}", ""]

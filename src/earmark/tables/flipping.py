@@ -174,6 +174,7 @@ def leaders(grid: Sequence[At], names: Iterable[str], compared: Summaries) -> se
 def report(study: Study, scored: Scored) -> str:
     """Write the table for people, with what each score can and cannot show (Markdown)."""
     warning = [markdown.of_one(study.networks), "", *markdown.too_few(study.fitted)]
+    warning += markdown.absent(study.split, study.without)
     number = concepts.numbers_of(study)
     return write(f"Patch flipping: {study.name}", study.grid, study.levels, scored, warning, number)
 

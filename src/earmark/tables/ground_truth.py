@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from earmark.data.chosen import SETS, truth
 from earmark.data.dataset import TEST, VALIDATION
 from earmark.metrics.objects import captured, information, match
 from earmark.plan.methods import named
@@ -84,17 +85,19 @@ class Measured:
 
 
 def read(study: Study, at: At) -> dict[str, Measured] | None:
-    """Read an ``objects.csv``, set by set; None where it does not exist."""
+    """Read an ``objects.csv``, by each of `SETS`; None where it does not exist."""
     types = {"clip": int, "concept": int, "object": int}
     types |= dict.fromkeys(("relevance", "rank_accuracy", "si_sdr"), float)  # type: ignore[arg-type]
     frame = study.read_csv(study.method(at) / "objects.csv", types)
-    return None if frame is None else {which: arrays(part) for which, part in frame.groupby("set", sort=False)}
+    if frame is None:
+        return None
+    n_concepts, n_objects = (max(frame[column], default=0) for column in ("concept", "object"))
+    return {which: arrays(frame[frame["set"] == which], n_concepts, n_objects) for which in SETS}
 
 
-def arrays(frame: pd.DataFrame) -> Measured:
+def arrays(frame: pd.DataFrame, n_concepts: int, n_objects: int) -> Measured:
     """Arrange rows of clips, concepts and objects as arrays."""
     groups = frame.drop_duplicates(["cls", "clip"]).set_index(["cls", "clip"])["group"].sort_index()
-    n_concepts, n_objects = frame["concept"].max(), frame["object"].max()
     rows = groups.index.get_indexer(pd.MultiIndex.from_frame(frame[["cls", "clip"]]))
 
     def filled(column: str) -> Values:
@@ -127,11 +130,11 @@ def matched_values(at: At, chosen_on: Measured, reported: Measured) -> dict[Labe
     -------
     dict
         ``capture``, ``rank_accuracy`` and ``si_sdr`` of every clip ``[n]``, mean over its objects, and of every
-        object by itself.
+        object by itself; NaN for a class that has no clips to assign its concepts on.
     """
     n_objects = reported.accuracy.shape[2]
     found = {name: np.full((len(reported.index), n_objects), np.nan) for name in MATCHED}
-    for cls in np.unique(reported.cls):
+    for cls in np.intersect1d(reported.cls, chosen_on.cls):
         rows = reported.cls == cls
         own = match(np.nansum(chosen_on.relevance[chosen_on.cls == cls], axis=0)[:, 1:])  # [O]
         found["capture"][rows] = captured(reported.relevance[rows][:, :, 1:], own)
@@ -195,17 +198,16 @@ class Gathered:
 
 
 def gather(study: Study) -> Gathered | None:
-    """Read what was measured; None where the objects are not known."""
-    types = {"clip": int, "object": int, "left_out": int, "logit": float, "without": float}
+    """Read what was measured; None where no objects are known, or none in a clip that is recognised."""
+    types = {"clip": int, "object": int, "logit": float, "without": float}
     ablation = study.read_csv(study.layout.split(study.split) / "ablation.csv", types)
-    if ablation is None:
+    if ablation is None or not (ablation["set"] == TEST).any():
         return None
     parts = read_all(study, [STANDARD, *study.judged])
     ablation = ablation[ablation["set"] == TEST]
     groups = ablation.drop_duplicates(["cls", "clip"]).set_index(["cls", "clip"])["group"].sort_index()
     cls = groups.index.get_level_values("cls").to_numpy(str)
-    left_out = ablation.groupby("cls")["left_out"].first()
-    clips = Clips(cls, groups.to_numpy(str), {slug: int(left_out[slug]) for slug in study.slugs})
+    clips = Clips(cls, groups.to_numpy(str), study.left_out(truth(TEST)))
 
     values = _ablated(ablation, groups.index)
     for at, seeds in parts.items():
@@ -324,6 +326,8 @@ def _draws(parts: Mapping[At, Sequence[Measured]], cls: str, study: Study) -> di
     """Estimate the pooled information of every method, the mean over its seeds, with its resamples ``[draws]``."""
     draws: dict[At, tuple[Interval, Values]] = {}
     for at, seeds in parts.items():
+        if not any(cls in (ALL, slug) for slug in seeds[0].cls):
+            continue
         pooled = [_pooled(measured, cls, study) for measured in seeds]
         estimate = float(np.mean([interval.estimate for interval, _ in pooled]))
         resampled = np.mean([drawn for _, drawn in pooled], axis=0)
@@ -401,7 +405,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
     """Write the tables for people, with what each number can and cannot show (Markdown)."""
     title = f"Concepts and known sound objects: {study.name}"
     if recovery is None:
-        return f"# {title}\n\nNot computed: there is no `ablation.csv`. Only data with stems have one.\n"
+        return f"# {title}\n\nNot computed: of no recognised test clip the objects are known (data with stems).\n"
     found = recovery.summaries
     spoken = "; ".join(markdown.counted(recovery.clips, slug) for slug in recovery.names)
     lines = [
@@ -410,6 +414,7 @@ def report(study: Study, recovery: Recovery | None) -> str:
         markdown.of_one(study.networks),
         "",
         *markdown.too_few(study.fitted),
+        *markdown.absent(study.split, study.without),
         f"Clips, by class: {spoken}.",
         "",
     ]

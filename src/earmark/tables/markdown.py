@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
@@ -62,6 +62,14 @@ def too_few(fitted: Sequence[str]) -> list[str]:
         return []
     whose = f"The clips of {', '.join(fitted)} are too few to divide"
     return [f"{whose}: concepts were fitted to the same ones that are scored.", ""]
+
+
+def absent(split: str, without: Mapping[str, str]) -> list[str]:
+    """Say of a model which classes a table lacks, and why, in lines; none where it lacks none."""
+    if not without:
+        return []
+    whose = "; ".join(f"{cls} ({reason})" for cls, reason in without.items())
+    return [f"Without clips in `{split}`, and in no mean: {whose}.", ""]
 
 
 def counted(clips: Clips, cls: str) -> str:

@@ -120,7 +120,7 @@ def comparisons(study: Study) -> dict[Label, tuple[Label, Label]]:
 
 def _left_out(studies: Sequence[Study]) -> dict[str, int | str]:
     counts = [study.left_out(SCORED) for study in studies]
-    known = {cls: [count for of in counts if (count := of[cls]) is not None] for cls in counts[0]}
+    known = {cls: [count for of in counts if (count := of.get(cls)) is not None] for cls in counts[0]}
     most: dict[str, int | str] = {cls: max(of_class, default="") for cls, of_class in known.items()}
     return most | {ALL: sum(count for count in most.values() if isinstance(count, int))}
 
@@ -167,6 +167,7 @@ alike, from other weights and in another order, and compares the methods over th
 """
     count = measured.networks
     lines = [title, notes(study, count)]
+    lines += [line for split in study.networks for line in markdown.absent(split, study.of_network(split).without)]
     metrics = [name for name in COMPARED if any(label.metric == name for label, _ in measured.found)]
     for k in study.ks:
         for cls in (ALL, *study.slugs):

@@ -21,7 +21,12 @@ def measure(study: Study) -> dict[tuple[At, str], Values]:
     if not study.has(study.layout.split(study.split) / "ablation.csv"):
         return {}
     found = read_all(study, study.grid)
-    return {(at, cls): pooled(seeds[0][TEST], cls) for at, seeds in found.items() for cls in study.slugs}
+    return {
+        (at, cls): pooled(seeds[0][TEST], cls)
+        for at, seeds in found.items()
+        for cls in study.slugs
+        if cls in seeds[0][TEST].cls
+    }
 
 
 def pooled(measured: Measured, cls: str) -> Values:

@@ -85,12 +85,14 @@ def measure(study: Study) -> Measures:
         held_out = study.read_csv(study.method(at) / "held_out.csv")
         if held_out is not None:
             seed = derive(study.config["seed"], "held out")
-            of_place = objectives(held_out, study.slugs, study.draws, seed)
+            of_classes = held_out[held_out["cls"].isin(study.slugs)]
+            of_place = objectives(of_classes, study.slugs, study.draws, seed)
             found |= {Key(at, *key): measured for key, measured in of_place.items()}
         types = {"affinity": float, "random": float}
         affinities = study.read_csv(study.method(at) / "stability.csv", types)
         if affinities is not None:
-            found |= {Key(at, *key): measured for key, measured in _affinities(affinities)}
+            of_classes = affinities[affinities["cls"].isin(study.slugs)]
+            found |= {Key(at, *key): measured for key, measured in _affinities(of_classes)}
     for at, keys in unstable(found).items():
         concepts = len({(key.cls, key.concept) for key in keys})
         log.warning(
@@ -239,7 +241,7 @@ def unstable(measures: Measures) -> dict[At, list[Key]]:
 
 def report(study: Study, measures: Measures) -> str:
     """Write the table for people, the warnings first (Markdown)."""
-    warning = markdown.too_few(study.fitted)
+    warning = [*markdown.too_few(study.fitted), *markdown.absent(study.split, study.without)]
     return write(f"Stability: {study.name}", study.stable, study.slugs, measures, warning)
 
 

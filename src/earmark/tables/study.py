@@ -50,9 +50,22 @@ class Study:
         return f"{self.layout.dataset}, {self.split}"
 
     @functools.cached_property
-    def classes(self) -> list[ClassInfo]:
-        """Those that are explained, in the order of the model's logits."""
+    def asked(self) -> list[ClassInfo]:
+        """Classes that are to be explained, in the order of the model's logits."""
         return dataset.explained(self.config, self.source)
+
+    @property
+    def classes(self) -> list[ClassInfo]:
+        """Those of them that have clips, which tables and figures are of."""
+        return [cls for cls in self.asked if cls.slug not in self.without]
+
+    @functools.cached_property
+    def without(self) -> dict[str, str]:
+        """Why classes have no clips, by slug; none where that is not known."""
+        if not self.has(self.layout.chosen(self.split)):
+            return {}
+        choice = chosen.read(self.layout, self.split)
+        return {cls.slug: reason for cls in self.asked if (reason := choice.reason(cls.slug))}
 
     @property
     def slugs(self) -> list[str]:

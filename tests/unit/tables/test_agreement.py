@@ -41,6 +41,7 @@ def study(tmp_path) -> Any:
         layout=layout,
         folders=lambda at: (at.method,),
         read_csv=lambda path, types: artifacts.read_csv(path, types),
+        of_network=lambda split: SimpleNamespace(without={"b": "none of it"} if split == "net1" else {}),
     )
 
 
@@ -66,6 +67,7 @@ def test_the_table_reads_back(study: Any) -> None:
     assert float(frame[frame["cls"] == "all"]["estimate"].iloc[0]) == 0.75
     assert "| conv3 | 2 | `info` |" in agreement.report(study, measured)
     assert "2, 1 of 2" in agreement.report(study, measured)
+    assert agreement.report(study, measured).count("Without clips in `net1`, and in no mean: b (none of it).") == 1
 
 
 def test_of_one_network_nothing_is_said(study: Any) -> None:

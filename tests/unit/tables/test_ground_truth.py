@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import torch
 
+from earmark.data.chosen import COLUMNS as CHOSEN_COLUMNS
+from earmark.data.chosen import truth
 from earmark.sound.logmel import LogMel
 from earmark.stages import ablate, objects
 from earmark.statistics import Clusters
@@ -130,8 +132,12 @@ def study(tmp_path: Path) -> Study:
         for place in (1, 2)
     ]
     artifacts.write_csv(layout.split("main") / "ablation.csv", ablate.COLUMNS, rows, {})
+    looked_at = [(number, cls, 10.0, truth("test"), "") for cls in clips for number in clips[cls]]
+    looked_at += [(100 + number, cls, -1.0, truth("test"), "why") for cls in clips for number in range(3)]
+    artifacts.write_csv(layout.chosen("main"), CHOSEN_COLUMNS, looked_at, {})
     infos = [SimpleNamespace(slug=cls, name=cls) for cls in clips]
-    source = SimpleNamespace(classes=infos, object_names=lambda info: ["low", "high"])
+    divided = SimpleNamespace(train=[], test=[])
+    source = SimpleNamespace(classes=infos, object_names=lambda info: ["low", "high"], split=lambda name: divided)
     return Study(layout, source, config(2, "drsa", "dsa", "oracle", "random~0", "random~1"), "main")
 
 

@@ -38,6 +38,7 @@ def recipe(count: int) -> Recipe:
         grid=PLACES,
         levels=LEVELS,
         slugs=["a"],
+        without={},
         methods=METHODS,
         ks=[4],
         layout=layout,

@@ -62,7 +62,7 @@ class Subspaces:
     def relevance(self, activations: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
         """Relevance of every subspace (eq. 2.18): pairs ``[N, D]`` to ``[N, K]``."""
         products = (activations @ self.basis) * (contexts @ self.basis)  # [N, D]
-        return products.view(len(products), self.n_subspaces, -1).sum(dim=2)
+        return products.unflatten(1, (self.n_subspaces, -1)).sum(dim=2)
 
     def to(self, device: torch.device) -> Subspaces:
         """Move the basis to a device."""

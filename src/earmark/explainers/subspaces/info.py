@@ -236,7 +236,7 @@ def find(method: str, material: Material) -> Subspaces:
     Raises
     ------
     EarmarkError
-        If the model recognises no training clip of the class, or none has positive relevance at the layer.
+        If no training clip of the class has positive relevance at the layer.
     """
     job, cls = material.job, material.cls
     settings = job.config["explainers"]["info"]

@@ -87,7 +87,7 @@ def find(method: str, material: Material) -> Subspaces:
     Raises
     ------
     EarmarkError
-        If the data set has no stems, or no training clip of the class is recognised.
+        If the data set has no stems.
     """
     job, cls = material.job, material.cls
     settings = job.config["explainers"]["oracle"]
@@ -108,7 +108,7 @@ def training_clips(source: DataSet, predictions: Predictions, job: Job, cls: Cla
     Raises
     ------
     EarmarkError
-        If the data set has no stems, or no training clip of the class is recognised.
+        If the data set has no stems.
     """
     require_stems(source)
     usable = predictions.training(source, job.split, cls)

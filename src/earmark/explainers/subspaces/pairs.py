@@ -106,19 +106,18 @@ def pairs_of(
     -------
     dict of str to torch.Tensor
         ``activations`` and ``contexts`` ``[N, D]``, ``clip`` ``[N]`` (row of the clip index), ``position`` ``[N, m]``
-        on the layer's grid of m dimensions; empty if there are no clips.
+        on the layer's grid of m dimensions; N = 0 without clips.
     """
     device = next(model.network.parameters()).device
-    if not len(clips):
-        return {}
     recordings = source.clips["recording"].to_numpy()[clips]
     chosen = clips[spread(recordings, config["pairs"]["clips"], derive(config["seed"], "pairs", cls.slug))]
-    inputs = source.inputs(chosen).to(device)
-    targets = torch.full((len(chosen),), cls.index, device=device)
+    asked = chosen if len(chosen) else np.arange(1)  # any clip tells the widths of no pairs
+    inputs = source.inputs(asked).to(device)
+    targets = torch.full((len(asked),), cls.index, device=device)
     activations, contexts = attributor.pairs_at(model, inputs, targets, layer, rules)  # [B, D, *g]
     tensors = sample_positions(
-        activations.cpu(),
-        contexts.cpu(),
+        activations[: len(chosen)].cpu(),
+        contexts[: len(chosen)].cpu(),
         config["pairs"]["positions"],
         torch.Generator().manual_seed(derive(config["seed"], "positions", cls.slug)),
     )
@@ -198,7 +197,7 @@ def sample_positions(
     index = drawn.unsqueeze(1).expand(-1, size, -1)  # [B, D, P]
 
     def picked(maps: torch.Tensor) -> torch.Tensor:
-        return maps.reshape(count, size, -1).gather(2, index).transpose(1, 2).reshape(-1, size)
+        return maps.reshape(count, size, math.prod(grid)).gather(2, index).transpose(1, 2).reshape(-1, size)
 
     places = torch.unravel_index(drawn.flatten(), tuple(grid)) if grid else ()
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from earmark.explainers.subspaces.basis import Subspaces
 from earmark.explainers.subspaces.pairs import sample_positions
 
 
@@ -36,3 +37,16 @@ def test_a_grid_may_have_any_number_of_dimensions(grid: tuple[int, ...]) -> None
     for row, (clip, place) in enumerate(zip(drawn["clip"].tolist(), drawn["position"].tolist(), strict=True)):
         assert torch.equal(drawn["activations"][row], activations[(clip, slice(None), *place)])
         assert torch.equal(drawn["contexts"][row], -activations[(clip, slice(None), *place)])
+
+
+@pytest.mark.parametrize("grid", [(), (5,), (4, 3)])
+def test_no_clips_give_no_pairs_of_the_same_widths(grid: tuple[int, ...]) -> None:
+    drawn = sample_positions(*torch.zeros(2, 0, 8, *grid), 7, torch.Generator().manual_seed(0))
+    assert {name: tuple(tensor.shape) for name, tensor in drawn.items()} == {
+        "activations": (0, 8),
+        "contexts": (0, 8),
+        "clip": (0,),
+        "position": (0, len(grid)),
+    }
+    assert drawn["clip"].dtype == drawn["position"].dtype == torch.int64
+    assert Subspaces(torch.eye(8), 2).relevance(drawn["activations"], drawn["contexts"]).shape == (0, 2)
