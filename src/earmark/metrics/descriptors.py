@@ -45,12 +45,8 @@ class Description:
         Share of the power in the loudest tenth of the frames, .1 to 1.
     density : float
         Part of the band from `low` to `high` that is filled, frame by frame, weighted by power: exp of the entropy of
-<<<<<<< HEAD
-        the power over bins, by the band's bins. Near 0 for a tone, about .65 for white noise, whose bins spread
-=======
-        the power over bins, by the band's bins. Near 0 for a tone, about .65 for white noise, whose power is distributed
->>>>>>> main
-        exponentially.
+        the power over bins, by the band's bins. Near 0 for a tone, about .65 for white noise, whose power spreads over
+        bins exponentially.
     """
 
     low: float
