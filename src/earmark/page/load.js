@@ -1,0 +1,81 @@
+// @ts-check
+// The door by which all data enter: scripts from the folder beside the page, each asked for once.
+"use strict";
+
+/** @type {Map<string, Promise<any>>} */
+const asked = new Map();
+/** @type {Map<string, any>} */
+const arrived = new Map();
+
+var earmark = {
+  /** What each data script calls. @param {string} key @param {any} value */
+  put(key, value) {
+    arrived.set(key, value);
+  },
+  /** Keys asked for so far, in order. */
+  asked: () => [...asked.keys()],
+  /** The present mix as it would be played; set once there is one. @type {() => Promise<Float32Array>} */
+  render: () => Promise.reject(new Error("Nothing to play is shown.")),
+  /** Where playing stands: set with `render`. */
+  playing: () => ({ playing: false, position: 0, time: 0, shown: 0 }),
+};
+
+/** @param {string} file below `files/` */
+function addressOf(file) {
+  return "files/" + file.split("/").map(encodeURIComponent).join("/");
+}
+
+/**
+ * The value stored under a key; asked for again after a failure.
+ * @param {string} key
+ * @returns {Promise<any>}
+ */
+function load(key) {
+  const known = asked.get(key);
+  if (known) return known;
+  const address = addressOf(`${key}.js`);
+  const coming = new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    const fail = () => {
+      asked.delete(key);
+      reject(new Error(`${address} cannot be read: copy the whole folder of this page, or run the workflow again.`));
+    };
+    script.src = address;
+    script.onerror = fail;
+    script.onload = () => {
+      script.remove();
+      if (arrived.has(key)) resolve(arrived.get(key));
+      else fail();
+    };
+    document.head.append(script);
+  });
+  asked.set(key, coming);
+  return coming;
+}
+
+/** A light or dark page that was chosen before; some browsers keep nothing for pages on disk. */
+function keptTheme() {
+  try {
+    return localStorage.getItem("earmark-theme");
+  } catch {
+    return null;
+  }
+}
+
+/** @param {"light" | "dark"} theme */
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("earmark-theme", theme);
+  } catch {
+    // the page stays as chosen until it is closed
+  }
+}
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+// Before the first paint, so that nothing flashes.
+document.documentElement.dataset.theme = keptTheme() ?? "";
