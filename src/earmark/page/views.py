@@ -29,8 +29,13 @@ from earmark.tables.labels import At
 from earmark.tables.study import Study
 from earmark.tables.written import Tables
 
-SCORES = (("flipping", "thesis"), ("flipping", "fair_zero"), ("flipping", "overlap"), ("ground_truth", "nmi"))
-"""Tables and metrics that stand beside a view."""
+SCORES = (
+    ("flipping", "thesis", "patch flipping, all concepts at once"),
+    ("flipping", "fair_zero", "patch flipping, in one order"),
+    ("flipping", "overlap", "overlap of concepts"),
+    ("ground_truth", "nmi", "information on sound objects"),
+)
+"""Tables and metrics that stand beside a view, and how they are called there."""
 
 DRAWS = {"seed": "seeds", "bootstrap": "resampled clips"}
 """Kinds of draws that an affinity is over, in words."""
@@ -198,11 +203,11 @@ def _summary(place: Place, tables: Tables) -> Iterator[dict[str, str]]:
     if number:
         value = f"{number[0]:.1f} of {place.at.k}"
         yield {"label": "concepts in effect", "value": value, "note": "those that are empty or alike count less"}
-    for table, metric in SCORES:
+    for table, metric, label in SCORES:
         bar = tables.bars(table).get((*where, metric))
         if bar:
             direction = METRICS[metric].direction
-            yield {"label": metric, "value": _bar(bar), "note": "" if direction == "none" else f"{direction} is better"}
+            yield {"label": label, "value": _bar(bar), "note": f"{metric}; {direction} is better"}
 
 
 def _stable(found: Mapping[str, tuple[Interval, float, bool]]) -> Iterator[str]:
