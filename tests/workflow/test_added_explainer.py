@@ -94,7 +94,7 @@ def test_nothing_is_made_again_for_it(dry_run, extended):
     extended.configure(TINY)
     assert dry_run(extended).jobs == {}
     extended.configure(asked())
-    jobs = {"explain_synthetic": 1, "score": 1, "objects": 1, "compare": 1, "draw": 1}
+    jobs = {"explain_synthetic": 1, "score": 1, "objects": 1, "compare": 1, "draw": 1, "report": 1}
     assert dry_run(extended).jobs == jobs
     assert dry_run(extended, PATH).jobs == {"explain_synthetic": 1, "score": 1}
 

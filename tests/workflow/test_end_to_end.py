@@ -166,6 +166,7 @@ AFTER_FIT = {  # of DRSA, and of the oracle that starts from it
     "objects": 8,
     "compare": 1,
     "draw": 1,
+    "report": 1,
 }
 
 
@@ -179,13 +180,13 @@ def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
     ("section", "change", "jobs"),
     [
         ("explainers", {"drsa": {"restarts": 2}}, AFTER_FIT),
-        ("evaluate", {"bootstrap": 60}, {"compare": 1, "draw": 1}),
+        ("evaluate", {"bootstrap": 60}, {"compare": 1, "draw": 1, "report": 1}),
         (
             "composites",
             {"candidates": {"epsilon": [{"layers": "conv1", "rule": "flat"}, {"layers": "*", "rule": "epsilon"}]}},
-            {"composites": 1, "compare": 1, "draw": 1},
+            {"composites": 1, "compare": 1, "draw": 1, "report": 1},
         ),
-        ("sonify", {"percentile": 80}, {"sonify_synthetic": 4, "objects": 13, "compare": 1, "draw": 1}),
+        ("sonify", {"percentile": 80}, {"sonify_synthetic": 4, "objects": 13, "compare": 1, "draw": 1, "report": 1}),
     ],
 )
 def test_a_changed_parameter_makes_stale_what_uses_it(changed, section, change, jobs):

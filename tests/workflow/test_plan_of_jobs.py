@@ -26,6 +26,7 @@ def test_a_plain_call_builds_the_grid(project):
         "composites": 1,
         "compare": 1,
         "draw": 1,
+        "report": 1,
     }
 
 
@@ -161,6 +162,7 @@ def test_gtzan_is_some_hundred_jobs(project):
             "cross": 5 * 3 * 3,
             "compare": 1,
             "draw": 1,
+            "report": 1,
         }
 
 

@@ -195,6 +195,7 @@ def test_an_edited_explainer_costs_its_own_results(dry_run, copied, module):
         **PARTS[module],
         "compare": 1,
         "draw": 1,
+        "report": 1,
     }
 
 
@@ -259,9 +260,9 @@ def test_other_contents_of_the_same_size_make_ingest_stale(dry_run, ingested, tm
     [
         (
             {"methods": ["drsa", "random~1", "oracle"]},  # the oracle starts from what was fitted
-            {"fit": 8, "explain": 8, "score": 8, "objects": 8, "compare": 1, "draw": 1},
+            {"fit": 8, "explain": 8, "score": 8, "objects": 8, "compare": 1, "draw": 1, "report": 1},
         ),
-        ({"k": [2]}, {"compare": 1, "draw": 1}),
+        ({"k": [2]}, {"compare": 1, "draw": 1, "report": 1}),
         (
             {"layers": ["conv4", "conv5"]},
             {
@@ -275,6 +276,7 @@ def test_other_contents_of_the_same_size_make_ingest_stale(dry_run, ingested, tm
                 "objects": 6,
                 "compare": 1,
                 "draw": 1,
+                "report": 1,
             },
         ),
     ],

@@ -63,6 +63,7 @@ def test_the_number_of_jobs_does_not_grow_with_the_classes(project, classes):
         "cross": 5 * 3 * 3,
         "compare": 1,
         "draw": 1,
+        "report": 1,
     }
     assert megabytes < MEMORY_MB
 

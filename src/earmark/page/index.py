@@ -17,6 +17,7 @@ from earmark.page import files
 from earmark.page.views import Place
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
+from earmark.store import artifacts
 from earmark.tables.labels import STANDARD, At
 from earmark.tables.study import Study
 
@@ -87,11 +88,11 @@ def _method(name: str, heard: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def tables(study: Study, folder: Path, written: Sequence[str]) -> Iterator[dict[str, Any]]:
+def tables(study: Study, folder: Path) -> Iterator[dict[str, Any]]:
     """Store the tables of a data set that have rows, and describe them."""
-    for name in (Path(file).stem for file in written if file.endswith(".csv")):
-        frame = study.read_csv(study.layout.tables / f"{name}.csv")
-        if frame is None or frame.empty:
+    for path in sorted(study.layout.tables.glob("*.csv")):
+        name, frame = path.stem, artifacts.read_csv(path)
+        if frame.empty:
             continue
         columns = [str(column) for column in frame.columns]
         files.put(folder, f"tables/{name}", {"columns": columns, "rows": _cells(frame)})

@@ -14,7 +14,6 @@ from earmark.page import files, index
 from earmark.page.sounds import Library
 from earmark.page.views import Views
 from earmark.plan.methods import shown
-from earmark.plan.targets import TABLES
 from earmark.store import artifacts
 from earmark.tables.study import Study
 
@@ -47,7 +46,7 @@ def run(job: Job) -> None:
             progress(done, place.name)
         about = index.index(study, model.frontend, answered, found, heard)
         about["others"] = [name for name in job.beside if name != job.dataset]
-        about["tables"] = list(index.tables(study, folder, TABLES))
+        about["tables"] = list(index.tables(study, folder))
         about["figures"] = list(index.figures(study, folder))
         files.put(folder, "data", {**about, "made": job.made})
         for path in (path for path in sorted(PAGE.iterdir()) if path.suffix in PARTS):
