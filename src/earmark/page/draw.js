@@ -67,9 +67,9 @@ function repaint() {
   for (const canvas of document.querySelectorAll("canvas")) painters.get(canvas)?.();
 }
 
-/** @param {string} text what it shows, in words and numbers */
+/** @param {string} text what it shows, in words and numbers; none where words beside it say so */
 function emptyCanvas(text) {
-  return make("canvas", { role: "img", "aria-label": text });
+  return make("canvas", text ? { role: "img", "aria-label": text } : { "aria-hidden": "true" });
 }
 
 /** The input in grey. @param {Cells} cells @param {string} text */
@@ -102,7 +102,7 @@ function mapCanvas(cells, limit, text, under) {
 
 /** @param {number} limit */
 function relevanceLegend(limit) {
-  const canvas = make("canvas", { "aria-hidden": "true" });
+  const canvas = emptyCanvas("");
   painted(canvas, () => {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, 101, 1, (i) => tint(palette.paper, i / 50 - 1, palette));
@@ -113,7 +113,7 @@ function relevanceLegend(limit) {
 
 /** @param {Cells} cells @param {string} unit */
 function strengthLegend(cells, unit) {
-  const canvas = make("canvas", { "aria-hidden": "true" });
+  const canvas = emptyCanvas("");
   painted(canvas, () => {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, 101, 1, (i) => Array(3).fill(grey(i / 100, palette, false)));

@@ -10,9 +10,22 @@
 function mixInWords(sounds, mix) {
   const level = mix.level === "matched" ? "loudness matched" : "true level";
   if (mix.hear !== "mix") return `the ${titleOf(mix.hear).toLowerCase()}, ${level}`;
-  const heard = heardIn(sounds, mix).map((name) => titleOf(name).toLowerCase());
-  if (!heard.length) return "nothing: every sound is muted";
-  return `${listed(heard)}${heard.length === 1 ? " alone" : " together"}, ${level}`;
+  const heard = heardIn(sounds, mix).filter((name) => sounds.some((sound) => sound.name === name && sound.key !== null));
+  if (!heard.length) return "nothing: what is let through is silent, or all is muted";
+  return `${listed(shortened(heard))}${heard.length === 1 ? " alone" : " together"}, ${level}`;
+}
+
+/** “concepts 1, 2” for several of them. @param {string[]} names */
+function shortened(names) {
+  const numbers = names.filter((name) => name.startsWith("concept")).map((name) => name.slice("concept".length));
+  const others = names.filter((name) => !name.startsWith("concept")).map((name) => titleOf(name).toLowerCase());
+  if (numbers.length < 2) return names.map((name) => titleOf(name).toLowerCase());
+  return [`concepts ${others.length ? numbers.join(", ") : listed(numbers)}`, ...others];
+}
+
+/** @param {number} logit */
+function logitText(logit) {
+  return logit.toFixed(2).replace(/^-(0\.00)$/, "$1").replace("-", "−");
 }
 
 /** @param {Data} data @param {number[]} logits */
@@ -37,7 +50,7 @@ function answersTable({ data, state }, clip) {
   const head = make("tr", {}, make("th", { scope: "col" }, "It hears"), make("th", { scope: "col" }, "Top answer"),
     ...data.answers.map((answer) => make("th", { scope: "col", class: answer === name ? "number ours" : "number" }, answer)));
   const body = rows.map(({ title, logits }) => make("tr", {}, make("th", { scope: "row" }, title), make("td", {}, topAnswer(data, logits)),
-    ...logits.map((logit) => make("td", { class: "number" }, show(logit), bar(logit, most)))));
+    ...logits.map((logit) => make("td", { class: "number" }, logitText(logit), bar(logit, most)))));
   const lead = alone.length
     ? "Logits of all classes: above 0 speaks for a class. Each sound was also given to the model alone, at its true level."
     : "Logits of all classes: above 0 speaks for a class.";
@@ -51,18 +64,9 @@ function scrolled(label, content) {
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, content);
 }
 
-/** @param {Clip} clip @param {number} i */
-function clipTitle(clip, i) {
-  return `Clip ${i + 1}`;
-}
-
 /** The clips of a view to choose from, each with a small picture. @param {App} app */
 function clipStrip(app) {
-  const options = app.view.clips.map((clip, i) => {
-    const canvas = pictureCanvas(clip.picture, "");
-    canvas.setAttribute("aria-hidden", "true");
-    return { value: clip.folder, text: clipTitle(clip, i), more: canvas };
-  });
+  const options = app.view.clips.map((clip, i) => ({ value: clip.folder, text: `Clip ${i + 1}`, more: pictureCanvas(clip.picture, "") }));
   const strip = choice("clip", "Clips", options, app.state.clip, (folder) => app.go({ clip: folder }));
   strip.classList.add("strip");
   return strip;
@@ -113,7 +117,8 @@ function makeDesk(app, player, clip) {
   const element = make("div", { class: "desk" },
     make("div", { class: "front" },
       make("section", { class: "input", "aria-labelledby": "input-title" }, make("h3", { id: "input-title" }, "Input"), input.figure,
-        strengthLegend(clip.picture, `${app.data.kind}, ${app.data.unit}`)),
+        strengthLegend(clip.picture, `${app.data.kind}, ${app.data.unit}`),
+        make("p", { class: "verdict" }, `The model ${verdict(app, clip.answers)}.`)),
       playable ? sources.element : null),
     mixer, playable ? transport.element : null, answersTable(app, clip));
   return { element, set, playable, change: (/** @type {Partial<Mix>} */ mix) => { Object.assign(app.state, mix); changed(true); } };
@@ -150,12 +155,19 @@ function makeStrip(app, clip, name, seek, changed) {
     make("h4", {}, title, concept?.name ? make("span", { class: "called" }, concept.name) : null),
     drawn ? drawn.figure : make("p", { class: "quiet" }, missingMap(name)),
     map ? make("p", { class: "sum" }, `relevance ${show(map.sum)}`, make("span", {}, ` · share ${percent(map.share)}`), bar(map.share, 1)) : null,
+    sound?.heard ? make("p", { class: "quiet alone" }, `Heard alone, the model ${verdict(app, sound.heard)}.`) : null,
     controls?.element ?? null);
   const update = () => {
     controls?.update();
     card.classList.toggle("silenced", !!sound && !heardIn(clip.sounds, app.state).includes(name));
   };
   return { card, drawn, update };
+}
+
+/** The top answer, and how far the explained class has it. @param {App} app @param {number[]} logits */
+function verdict({ data, state }, logits) {
+  const name = className(data, state.view.cls);
+  return `${topAnswer(data, logits)}; ${name} has ${logitText(logits[data.answers.indexOf(name)] ?? NaN)}`;
 }
 
 /** @param {Data} data @param {string} title @param {RelevanceMap} map */
@@ -268,7 +280,7 @@ function sourceChoices(app, clip, changed) {
 }
 
 function keyHelp() {
-  const keys = [["Space", "play or pause"], ["1–9", "concept alone"], ["0", "no solo"], ["m", "mute the concept that is alone"], ["← →", "other clip"], ["↑ ↓", "other concept, in the player"]];
+  const keys = [["Space", "play or pause"], ["1–9", "concept alone"], ["0", "no solo"], ["m", "all but that concept"], ["← →", "other clip"], ["↑ ↓", "other concept, in the player"]];
   return make("p", { class: "keys" }, ...keys.map(([key, does]) => make("span", {}, make("kbd", {}, key), ` ${does}`)));
 }
 
@@ -341,8 +353,7 @@ function listenSection(app, player) {
   const title = make("h2", { id: "listen-title" });
   const place = make("div", { id: "desk" });
   const { clips } = app.view;
-  const section = make("section", { "aria-labelledby": "listen-title" }, title, viewHead(app, app.view),
-    clips.length ? clipStrip(app) : make("p", {}, "No clip of this view was kept for listening: its concepts, tables and figures are in the other sections."),
+  const section = make("section", { "aria-labelledby": "listen-title" }, title, viewHead(app, app.view), clips.length ? clipStrip(app) : make("p", {}, "No clip of this view was kept for listening: its concepts, tables and figures are in the other sections."),
     place, summaryList(app.view), noteList(app.view.notes));
   /** @type {ReturnType<typeof makeDesk> | null} */
   let desk = null;
@@ -352,7 +363,7 @@ function listenSection(app, player) {
     if (i < 0) return;
     const clip = clips[i];
     desk = makeDesk(app, player, clip);
-    refill(place, make("p", { class: "quiet path" }, `${clip.path} · clip ${clip.clip} of the data set · ${show(clip.seconds)} s · logit of ${className(app.data, app.view.cls)} ${show(clip.cls_logit)}`),
+    refill(place, make("p", { class: "quiet path" }, `${clip.path} · clip ${clip.clip} of the data set · ${show(clip.seconds)} s`),
       desk.element, ...(heardAtAll(clip) ? [] : [make("p", { class: "notice" }, "Only the input can be heard here: no sounds were made of this method's parts.")]));
     player.open(desk.set);
   };

@@ -43,13 +43,13 @@ function fillChooser(app) {
   const classes = data.classes.map((cls) => ({ value: cls.slug, text: cls.name, off: !computed("cls").has(cls.slug) }));
   const { views } = data;
   byId("chooser").replaceChildren(
-    choice("cls", "Class", classes, view.cls, (value) => app.go({ view: { ...app.state.view, cls: value } }, "cls")),
-    ...data.classes.filter((cls) => !computed("cls").has(cls.slug)).map((cls) =>
-      make("p", { class: "quiet" }, cls.reason ? `${cls.name} has no clips: ${cls.reason}` : `${cls.name} was not explained.`)),
     make("div", { class: "axes" },
+      choice("cls", "Class", classes, view.cls, (value) => app.go({ view: { ...app.state.view, cls: value } }, "cls")),
       axisChoice("layer", "Layer", named(unique(data.layers, views.map((one) => one.layer)))),
       axisChoice("method", "Method", named(unique(data.methods.map((method) => method.name), views.map((one) => one.method)))),
-      axisChoice("k", "Concepts (K)", named(unique(data.ks, views.map((one) => one.k))))));
+      axisChoice("k", "Concepts (K)", named(unique(data.ks, views.map((one) => one.k))))),
+    ...data.classes.filter((cls) => !computed("cls").has(cls.slug)).map((cls) =>
+      make("p", { class: "quiet" }, cls.reason ? `${cls.name} has no clips: ${cls.reason}` : `${cls.name} was not explained.`)));
 }
 
 /** @param {State} state */
@@ -232,7 +232,8 @@ class Page {
     const { player } = this;
     earmark.render = () => (player.set ? player.render(player.set) : Promise.reject(new Error("Nothing to play is shown.")));
     earmark.playing = () => ({
-      playing: player.playing, position: player.position, shown: player.shown, time: player.context?.currentTime ?? 0,
+      playing: player.playing, position: player.position, start: player.start, offset: player.offset,
+      time: player.context?.currentTime ?? 0, latency: player.context?.outputLatency ?? 0,
     });
   }
 }

@@ -88,7 +88,6 @@ class Player {
     this.loading = false;
     this.offset = 0;
     this.start = 0;
-    this.shown = 0;
     this.trouble = "";
   }
 
@@ -187,8 +186,7 @@ class Player {
   /** Tell where the sound is with every frame that is drawn. @param {NonNullable<Player["graph"]>} graph */
   follow(graph) {
     if (this.graph !== graph) return;
-    this.shown = this.position;
-    this.set?.moved(this.shown);
+    this.set?.moved(this.position);
     requestAnimationFrame(() => this.follow(graph));
   }
 
@@ -258,7 +256,8 @@ class Player {
   /** What would be heard of a set from its beginning to its end. @param {PlaySet} set */
   async render(set) {
     const buffers = await this.fetch(set);
-    const offline = new OfflineAudioContext(1, Math.round(set.seconds * this.rate), this.rate);
+    const length = Math.max(1, ...buffers.map((buffer) => buffer?.length ?? 0));
+    const offline = new OfflineAudioContext(1, length, this.rate);
     for (const { source } of buildGraph(offline, buffers, set.gains()).tracks) source.start();
     return (await offline.startRendering()).getChannelData(0);
   }
