@@ -5,8 +5,8 @@
 /** @type {WeakMap<Element, () => void>} */
 const painters = new WeakMap();
 
-const LIGHT = { paper: 255, ink: 25, veil: 165, positive: [204, 85, 0], negative: [0, 105, 170] };
-const DARK = { paper: 24, ink: 240, veil: 105, positive: [255, 146, 60], negative: [80, 175, 255] };
+const LIGHT = { paper: 255, ink: 25, veil: 190, positive: [204, 85, 0], negative: [0, 105, 170] };
+const DARK = { paper: 24, ink: 240, veil: 85, positive: [255, 146, 60], negative: [80, 175, 255] };
 
 /** @param {Cells} cells */
 function bytesOf(cells) {
@@ -133,7 +133,7 @@ function strongest(cells, data) {
   const row = Math.floor(top / cells.columns);
   const column = top % cells.columns;
   const height = data.hertz ? `${show(data.hertz[row])} Hz` : `row ${row}`;
-  const time = data.times ? `${show(secondsOf(data.times, column, cells.columns))} s` : `column ${column}`;
+  const time = data.times ? `${secondsOf(data.times, column, cells.columns).toFixed(2)} s` : `column ${column}`;
   return `strongest at ${height}, ${time}`;
 }
 

@@ -5,7 +5,7 @@
 /** @param {Data} data */
 function headLine(data) {
   const accuracy = data.accuracy === null ? "" : ` · accuracy ${show(100 * data.accuracy)} %`;
-  return [make("strong", {}, data.dataset), ` · ${data.classes.length} classes${accuracy} · ${data.kind} · ${show(data.rate / 1000)} kHz · network ${data.split}`];
+  return [make("strong", {}, data.dataset), ` · ${data.classes.length} classes${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`];
 }
 
 /** @param {Data} data */
@@ -80,7 +80,7 @@ class Page {
   constructor(data, state) {
     this.player = new Player(data.rate);
     /** @type {App} */
-    this.app = { data, state, view: /** @type {any} */ (null), go: (change, pinned) => this.go(change, pinned), note: () => this.note() };
+    this.app = { data, state, view: /** @type {any} */ (null), loop: null, go: (change, pinned) => this.go(change, pinned), note: () => this.note() };
     /** @type {ReturnType<typeof listenSection> | null} */
     this.listening = null;
     this.shows = "";
@@ -204,7 +204,7 @@ class Page {
     if (!desk?.playable || event.ctrlKey || event.altKey || event.metaKey || target.closest("select, textarea, input[type=text]")) return;
     const inPlayer = !!target.closest("#desk, #clip");
     const takesArrows = !!target.closest("input, .scroll");
-    const takesSpace = !!target.closest("button, a, summary, input");
+    const takesSpace = !!target.closest("button, a, summary, input[type=checkbox]");
     /** @type {Record<string, (() => void) | false>} */
     const keys = {
       " ": !takesSpace && (() => this.togglePlay()),
@@ -258,6 +258,10 @@ async function openPage() {
   const page = new Page(data, opening.state);
   page.expose();
   fillChooser(page.app);
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address says the view, and nothing else
+    byId("main").focus();
+  });
   byId("chooser").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("keydown", (event) => page.press(event));
   addEventListener("hashchange", () => {
