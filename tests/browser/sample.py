@@ -1,4 +1,4 @@
-"""A page's folder as the workflow writes it, from tones: a second of a few voices, and concepts that take them apart."""
+"""A page's folder as the workflow writes it: a second of a few tones, and concepts that take them apart."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VIEWS = [
     ("quoted", "conv4", "drsa", 2),
     ("class1", "input", "noise~0", 1),
 ]
-"""Not every combination: DRSA has no conv3, the second class no K = 2 of info. The last one is a control without sounds."""
+"""Not every combination: DRSA has no conv3, the second class no K = 2 of info. The last is a control without sounds."""
 
 Waves = dict[str, NDArray[np.float64]]
 

@@ -30,7 +30,7 @@ function conceptCard(data, player, concept) {
     concept.evidence ? make("p", {}, concept.evidence) : null,
     concept.remarks.length ? make("ul", { class: "badges" }, ...concept.remarks.map((remark) => make("li", {}, remark))) : null,
     make("div", { class: "profile" }, make("h4", {}, "Where it lies"), drawn.figure, make("p", { class: "quiet" }, `mean positive relevance, full colour at ${show(profile.high)}`)),
-    make("h4", {}, "Where it weighs most"),
+    make("h4", {}, "Where it weighs most", make("span", { class: "called" }, "heard as loud as the clip")),
     make("ol", { class: "tops" }, ...concept.clips.map((clip) => topClip(data, player, number, clip))));
 }
 
@@ -53,7 +53,7 @@ function topClip(data, player, number, clip) {
   const buttons = clip.sounds.map((sound, i) => make("button", { type: "button", disabled: sound.key === null, click: () => hear(i) }));
   /** @type {PlaySet} */
   const set = {
-    sounds: clip.sounds, seconds,
+    sounds: clip.sounds, seconds, loops: false,
     gains: () => clip.sounds.map((sound, i) => (i === heard ? sound.matched : 0)),
     moved: (time) => moveHeads(plots, time),
     changed: () => {
@@ -80,5 +80,5 @@ function topClip(data, player, number, clip) {
   set.changed();
   return make("li", {}, make("p", { class: "path" }, make("strong", {}, `Clip ${clip.clip}`), make("span", { class: "quiet" }, ` ${clip.path}`)),
     make("div", { class: "pair" }, ...plots.map((one) => one.figure)),
-    make("p", { class: "sum" }, `relevance ${show(clip.relevance)}, ${percent(clip.share)} of its sum`), make("div", { class: "controls" }, ...buttons), status);
+    make("p", { class: "sum" }, `relevance ${show(clip.relevance)}, ${percent(clip.share)} of the clip’s`), make("div", { class: "controls" }, ...buttons), status);
 }

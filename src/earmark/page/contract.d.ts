@@ -51,11 +51,12 @@ interface State extends Mix { view: ViewEntry; clip: string; section: string; ta
 
 /** Sounds of one clip that start together, and who is told. */
 interface PlaySet {
-  sounds: Sound[]; seconds: number;
+  sounds: Sound[]; seconds: number; loops: boolean;
   gains: () => number[];
   moved: (seconds: number) => void;
   changed: () => void;
 }
 /** A drawn map: where it stands, and its playhead. */
 interface Plot { figure: HTMLElement; canvas: HTMLCanvasElement; head: HTMLElement; at: (seconds: number) => number }
-interface App { data: Data; state: State; view: View; go: (change: Partial<State>, pinned?: keyof Coordinates) => void; note: () => void }
+/** What the sections are made of; `loop` is what the reader wants, null before a choice. */
+interface App { data: Data; state: State; view: View; loop: boolean | null; go: (change: Partial<State>, pinned?: keyof Coordinates) => void; note: () => void }

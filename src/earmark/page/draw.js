@@ -5,8 +5,8 @@
 /** @type {WeakMap<Element, () => void>} */
 const painters = new WeakMap();
 
-const LIGHT = { paper: 255, ink: 25, veil: 165, positive: [204, 85, 0], negative: [0, 105, 170] };
-const DARK = { paper: 24, ink: 240, veil: 105, positive: [255, 146, 60], negative: [80, 175, 255] };
+const LIGHT = { paper: 255, ink: 25, veil: 190, positive: [204, 85, 0], negative: [0, 105, 170] };
+const DARK = { paper: 24, ink: 240, veil: 85, positive: [255, 146, 60], negative: [80, 175, 255] };
 
 /** @param {Cells} cells */
 function bytesOf(cells) {
@@ -67,9 +67,9 @@ function repaint() {
   for (const canvas of document.querySelectorAll("canvas")) painters.get(canvas)?.();
 }
 
-/** @param {string} text what it shows, in words and numbers */
+/** @param {string} text what it shows, in words and numbers; none where words beside it say so */
 function emptyCanvas(text) {
-  return make("canvas", { role: "img", "aria-label": text });
+  return make("canvas", text ? { role: "img", "aria-label": text } : { "aria-hidden": "true" });
 }
 
 /** The input in grey. @param {Cells} cells @param {string} text */
@@ -102,7 +102,7 @@ function mapCanvas(cells, limit, text, under) {
 
 /** @param {number} limit */
 function relevanceLegend(limit) {
-  const canvas = make("canvas", { "aria-hidden": "true" });
+  const canvas = emptyCanvas("");
   painted(canvas, () => {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, 101, 1, (i) => tint(palette.paper, i / 50 - 1, palette));
@@ -113,7 +113,7 @@ function relevanceLegend(limit) {
 
 /** @param {Cells} cells @param {string} unit */
 function strengthLegend(cells, unit) {
-  const canvas = make("canvas", { "aria-hidden": "true" });
+  const canvas = emptyCanvas("");
   painted(canvas, () => {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, 101, 1, (i) => Array(3).fill(grey(i / 100, palette, false)));
@@ -133,7 +133,7 @@ function strongest(cells, data) {
   const row = Math.floor(top / cells.columns);
   const column = top % cells.columns;
   const height = data.hertz ? `${show(data.hertz[row])} Hz` : `row ${row}`;
-  const time = data.times ? `${show(secondsOf(data.times, column, cells.columns))} s` : `column ${column}`;
+  const time = data.times ? `${secondsOf(data.times, column, cells.columns).toFixed(2)} s` : `column ${column}`;
   return `strongest at ${height}, ${time}`;
 }
 

@@ -138,12 +138,21 @@ function holdAgainst(state, view) {
     state: {
       ...state,
       clip: clip?.folder ?? "",
+      hear: hearable(clip?.sounds ?? [], state.hear),
       solo: state.solo.filter(has),
       mute: state.mute.filter((name) => has(name) || name === "rest"),
       db: Object.fromEntries(Object.entries(state.db).filter(([name]) => has(name))),
     },
     remarks,
   };
+}
+
+/** What can be listened to, where there are no parts to mix. @param {Sound[]} sounds @param {Mix["hear"]} wanted @returns {Mix["hear"]} */
+function hearable(sounds, wanted) {
+  const has = (/** @type {string} */ name) => sounds.some((sound) => sound.name === name && sound.key !== null);
+  const can = { mix: mixed(sounds).length > 0, standard: has("standard"), input: true };
+  if (can[wanted]) return wanted;
+  return can.mix ? "mix" : can.standard ? "standard" : "input";
 }
 
 /** The link to a state; what is as at opening is left out. @param {State} state */

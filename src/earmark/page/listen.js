@@ -2,6 +2,9 @@
 // One clip: its picture, its maps, the mixer of their sounds, and what the model says to each.
 "use strict";
 
+const SHORT = 4;
+const NO_CLIPS = "No clip of this view was kept for listening: its concepts, tables and figures are in the other sections.";
+
 /**
  * What a clip's mix is, in words.
  * @param {Sound[]} sounds
@@ -10,9 +13,22 @@
 function mixInWords(sounds, mix) {
   const level = mix.level === "matched" ? "loudness matched" : "true level";
   if (mix.hear !== "mix") return `the ${titleOf(mix.hear).toLowerCase()}, ${level}`;
-  const heard = heardIn(sounds, mix).map((name) => titleOf(name).toLowerCase());
-  if (!heard.length) return "nothing: every sound is muted";
-  return `${listed(heard)}${heard.length === 1 ? " alone" : " together"}, ${level}`;
+  const heard = heardIn(sounds, mix).filter((name) => sounds.some((sound) => sound.name === name && sound.key !== null));
+  if (!heard.length) return "nothing: what is let through is silent, or all is muted";
+  return `${listed(shortened(heard))}${heard.length === 1 ? " alone" : " together"}, ${level}`;
+}
+
+/** “concepts 1, 2” for several of them. @param {string[]} names */
+function shortened(names) {
+  const numbers = names.filter((name) => name.startsWith("concept")).map((name) => name.slice("concept".length));
+  const others = names.filter((name) => !name.startsWith("concept")).map((name) => titleOf(name).toLowerCase());
+  if (numbers.length < 2) return names.map((name) => titleOf(name).toLowerCase());
+  return [`concepts ${others.length ? numbers.join(", ") : listed(numbers)}`, ...others];
+}
+
+/** @param {number} logit */
+function logitText(logit) {
+  return logit.toFixed(2).replace(/^-(0\.00)$/, "$1").replace("-", "−");
 }
 
 /** @param {Data} data @param {number[]} logits */
@@ -37,7 +53,7 @@ function answersTable({ data, state }, clip) {
   const head = make("tr", {}, make("th", { scope: "col" }, "It hears"), make("th", { scope: "col" }, "Top answer"),
     ...data.answers.map((answer) => make("th", { scope: "col", class: answer === name ? "number ours" : "number" }, answer)));
   const body = rows.map(({ title, logits }) => make("tr", {}, make("th", { scope: "row" }, title), make("td", {}, topAnswer(data, logits)),
-    ...logits.map((logit) => make("td", { class: "number" }, show(logit), bar(logit, most)))));
+    ...logits.map((logit) => make("td", { class: "number" }, logitText(logit), bar(logit, most)))));
   const lead = alone.length
     ? "Logits of all classes: above 0 speaks for a class. Each sound was also given to the model alone, at its true level."
     : "Logits of all classes: above 0 speaks for a class.";
@@ -51,18 +67,9 @@ function scrolled(label, content) {
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, content);
 }
 
-/** @param {Clip} clip @param {number} i */
-function clipTitle(clip, i) {
-  return `Clip ${i + 1}`;
-}
-
 /** The clips of a view to choose from, each with a small picture. @param {App} app */
 function clipStrip(app) {
-  const options = app.view.clips.map((clip, i) => {
-    const canvas = pictureCanvas(clip.picture, "");
-    canvas.setAttribute("aria-hidden", "true");
-    return { value: clip.folder, text: clipTitle(clip, i), more: canvas };
-  });
+  const options = app.view.clips.map((clip, i) => ({ value: clip.folder, text: `Clip ${i + 1}`, more: pictureCanvas(clip.picture, "") }));
   const strip = choice("clip", "Clips", options, app.state.clip, (folder) => app.go({ clip: folder }));
   strip.classList.add("strip");
   return strip;
@@ -81,15 +88,21 @@ function makeDesk(app, player, clip) {
   };
   const playable = clip.sounds.some((sound) => sound.key !== null);
   const input = inputPlot(app, clip, seek);
-  const strips = stripNames(clip).map((name) => makeStrip(app, clip, name, seek, () => changed(true)));
+  const strips = stripNames(clip).map((name) => makeStrip(app, clip, name, seek, () => changed()));
   const plots = [input, ...strips.flatMap(({ drawn }) => (drawn ? [drawn] : []))];
-  const transport = makeTransport(app, player, clip, () => player.open(set), seek);
-  const sources = sourceChoices(app, clip, () => changed(true));
+  const setLoop = (/** @type {boolean} */ loop) => {
+    player.open(set);
+    app.loop = loop;
+    player.setLoop(loop);
+  };
+  const sources = sourceChoices(app, clip, () => changed());
 
   /** @type {PlaySet} */
   const set = {
     sounds: clip.sounds,
     seconds: clip.seconds,
+    // A second is too short to try the mixer in.
+    loops: app.loop ?? clip.seconds < SHORT,
     gains: () => gainsOf(clip.sounds, app.state),
     moved: (seconds) => {
       moveHeads(plots, seconds);
@@ -101,11 +114,11 @@ function makeDesk(app, player, clip) {
       transport.update();
     },
   };
-  /** @param {boolean} kept a change that the link is to say */
-  const changed = (kept) => {
+  const transport = makeTransport(app, player, set, clip, seek, setLoop);
+  const changed = () => {
     player.open(set);
     player.adjust();
-    if (kept) app.note();
+    app.note();
   };
   const mixer = make("section", { "aria-labelledby": "mixer-title" },
     make("h3", { id: "mixer-title" }, "Its explanation, part by part"),
@@ -113,10 +126,11 @@ function makeDesk(app, player, clip) {
   const element = make("div", { class: "desk" },
     make("div", { class: "front" },
       make("section", { class: "input", "aria-labelledby": "input-title" }, make("h3", { id: "input-title" }, "Input"), input.figure,
-        strengthLegend(clip.picture, `${app.data.kind}, ${app.data.unit}`)),
+        strengthLegend(clip.picture, `${app.data.kind}, ${app.data.unit}`),
+        make("p", { class: "verdict" }, `The model ${verdict(app, clip.answers)}.`)),
       playable ? sources.element : null),
     mixer, playable ? transport.element : null, answersTable(app, clip));
-  return { element, set, playable, change: (/** @type {Partial<Mix>} */ mix) => { Object.assign(app.state, mix); changed(true); } };
+  return { element, set, playable, change: (/** @type {Partial<Mix>} */ mix) => { Object.assign(app.state, mix); changed(); } };
 }
 
 /** Maps in their fixed order, then what is heard without a map. @param {Clip} clip */
@@ -150,12 +164,19 @@ function makeStrip(app, clip, name, seek, changed) {
     make("h4", {}, title, concept?.name ? make("span", { class: "called" }, concept.name) : null),
     drawn ? drawn.figure : make("p", { class: "quiet" }, missingMap(name)),
     map ? make("p", { class: "sum" }, `relevance ${show(map.sum)}`, make("span", {}, ` · share ${percent(map.share)}`), bar(map.share, 1)) : null,
+    sound?.heard ? make("p", { class: "quiet alone" }, `Heard alone, the model ${verdict(app, sound.heard)}.`) : null,
     controls?.element ?? null);
   const update = () => {
     controls?.update();
     card.classList.toggle("silenced", !!sound && !heardIn(clip.sounds, app.state).includes(name));
   };
   return { card, drawn, update };
+}
+
+/** The top answer, and how far the explained class has it. @param {App} app @param {number[]} logits */
+function verdict({ data, state }, logits) {
+  const name = className(data, state.view.cls);
+  return `${topAnswer(data, logits)} (logit of ${name}: ${logitText(logits[data.answers.indexOf(name)] ?? NaN)})`;
 }
 
 /** @param {Data} data @param {string} title @param {RelevanceMap} map */
@@ -243,8 +264,8 @@ function levelControl(app, sound, title, changed) {
 function sourceChoices(app, clip, changed) {
   const has = (/** @type {string} */ name) => clip.sounds.some((sound) => sound.name === name && sound.key !== null);
   const hear = choice("hear", "Listen to", [
-    { value: "mix", text: "The parts below", off: !mixed(clip.sounds).length },
-    { value: "standard", text: "Standard explanation", off: !has("standard") },
+    { value: "mix", text: "Mix of parts", off: !mixed(clip.sounds).length },
+    { value: "standard", text: "Standard", off: !has("standard") },
     { value: "input", text: "Input", off: !has("input") },
   ], app.state.hear, (value) => {
     app.state.hear = /** @type {Mix["hear"]} */ (value);
@@ -268,7 +289,7 @@ function sourceChoices(app, clip, changed) {
 }
 
 function keyHelp() {
-  const keys = [["Space", "play or pause"], ["1–9", "concept alone"], ["0", "no solo"], ["m", "mute the concept that is alone"], ["← →", "other clip"], ["↑ ↓", "other concept, in the player"]];
+  const keys = [["Space", "play or pause"], ["1–9", "concept alone"], ["m", "all but that concept"], ["0", "no solo"], ["← →", "other clip"], ["↑ ↓", "other concept, in the player"]];
   return make("p", { class: "keys" }, ...keys.map(([key, does]) => make("span", {}, make("kbd", {}, key), ` ${does}`)));
 }
 
@@ -276,15 +297,16 @@ function keyHelp() {
  * Play, position, loop, and a sentence that says what is heard.
  * @param {App} app
  * @param {Player} player
+ * @param {PlaySet} set
  * @param {Clip} clip
- * @param {() => void} open
  * @param {(seconds: number) => void} seek
+ * @param {(loop: boolean) => void} setLoop
  */
-function makeTransport(app, player, clip, open, seek) {
-  const play = make("button", { type: "button", id: "play", click: () => { open(); player.toggle(); } }, "Play");
+function makeTransport(app, player, set, clip, seek, setLoop) {
+  const play = make("button", { type: "button", id: "play", click: () => { player.open(set); player.toggle(); } }, "Play");
   const position = make("input", { type: "range", id: "position", min: 0, max: clip.seconds, step: 0.001, value: 0, "aria-label": "Position in seconds", input: () => seek(Number(position.value)) });
   const clock = make("span", { class: "clock", "aria-hidden": "true" });
-  const loop = make("input", { type: "checkbox", id: "loop", checked: player.loop, change: () => { open(); player.setLoop(loop.checked); } });
+  const loop = make("input", { type: "checkbox", id: "loop", checked: set.loops, change: () => setLoop(loop.checked) });
   const status = make("p", { id: "status", role: "status" });
   const warning = make("p", { id: "warning", role: "status" });
   const moved = (/** @type {number} */ seconds) => {
@@ -339,21 +361,21 @@ function summaryList(view) {
  */
 function listenSection(app, player) {
   const title = make("h2", { id: "listen-title" });
+  const path = make("p", { class: "quiet" });
   const place = make("div", { id: "desk" });
   const { clips } = app.view;
-  const section = make("section", { "aria-labelledby": "listen-title" }, title, viewHead(app, app.view),
-    clips.length ? clipStrip(app) : make("p", {}, "No clip of this view was kept for listening: its concepts, tables and figures are in the other sections."),
-    place, summaryList(app.view), noteList(app.view.notes));
+  const section = make("section", { "aria-labelledby": "listen-title" }, make("div", { class: "top" },
+    make("div", {}, title, viewHead(app, app.view), path), clips.length ? clipStrip(app) : make("p", {}, NO_CLIPS)), place, summaryList(app.view), noteList(app.view.notes));
   /** @type {ReturnType<typeof makeDesk> | null} */
   let desk = null;
   const showClip = () => {
     const i = clips.findIndex((clip) => clip.folder === app.state.clip);
+    path.textContent = i < 0 ? "" : `${clips[i].path} · clip ${clips[i].clip} of the data set · ${show(clips[i].seconds)} s`;
     title.textContent = i < 0 ? className(app.data, app.view.cls) : `${className(app.data, app.view.cls)}, clip ${i + 1} of ${clips.length}`;
     if (i < 0) return;
     const clip = clips[i];
     desk = makeDesk(app, player, clip);
-    refill(place, make("p", { class: "quiet path" }, `${clip.path} · clip ${clip.clip} of the data set · ${show(clip.seconds)} s · logit of ${className(app.data, app.view.cls)} ${show(clip.cls_logit)}`),
-      desk.element, ...(heardAtAll(clip) ? [] : [make("p", { class: "notice" }, "Only the input can be heard here: no sounds were made of this method's parts.")]));
+    refill(place, desk.element, ...(heardAtAll(clip) ? [] : [make("p", { class: "notice" }, "Only the input can be heard here: no sounds were made of this method's parts.")]));
     player.open(desk.set);
   };
   showClip();

@@ -5,7 +5,7 @@
 /** @param {Data} data */
 function headLine(data) {
   const accuracy = data.accuracy === null ? "" : ` · accuracy ${show(100 * data.accuracy)} %`;
-  return [make("strong", {}, data.dataset), ` · ${data.classes.length} classes${accuracy} · ${data.kind} · ${show(data.rate / 1000)} kHz · network ${data.split}`];
+  return [make("strong", {}, data.dataset), ` · ${data.classes.length} classes${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`];
 }
 
 /** @param {Data} data */
@@ -43,13 +43,13 @@ function fillChooser(app) {
   const classes = data.classes.map((cls) => ({ value: cls.slug, text: cls.name, off: !computed("cls").has(cls.slug) }));
   const { views } = data;
   byId("chooser").replaceChildren(
-    choice("cls", "Class", classes, view.cls, (value) => app.go({ view: { ...app.state.view, cls: value } }, "cls")),
-    ...data.classes.filter((cls) => !computed("cls").has(cls.slug)).map((cls) =>
-      make("p", { class: "quiet" }, cls.reason ? `${cls.name} has no clips: ${cls.reason}` : `${cls.name} was not explained.`)),
     make("div", { class: "axes" },
+      choice("cls", "Class", classes, view.cls, (value) => app.go({ view: { ...app.state.view, cls: value } }, "cls")),
       axisChoice("layer", "Layer", named(unique(data.layers, views.map((one) => one.layer)))),
       axisChoice("method", "Method", named(unique(data.methods.map((method) => method.name), views.map((one) => one.method)))),
-      axisChoice("k", "Concepts (K)", named(unique(data.ks, views.map((one) => one.k))))));
+      axisChoice("k", "Concepts (K)", named(unique(data.ks, views.map((one) => one.k))))),
+    ...data.classes.filter((cls) => !computed("cls").has(cls.slug)).map((cls) =>
+      make("p", { class: "quiet" }, cls.reason ? `${cls.name} has no clips: ${cls.reason}` : `${cls.name} was not explained.`)));
 }
 
 /** @param {State} state */
@@ -80,7 +80,7 @@ class Page {
   constructor(data, state) {
     this.player = new Player(data.rate);
     /** @type {App} */
-    this.app = { data, state, view: /** @type {any} */ (null), go: (change, pinned) => this.go(change, pinned), note: () => this.note() };
+    this.app = { data, state, view: /** @type {any} */ (null), loop: null, go: (change, pinned) => this.go(change, pinned), note: () => this.note() };
     /** @type {ReturnType<typeof listenSection> | null} */
     this.listening = null;
     this.shows = "";
@@ -204,7 +204,7 @@ class Page {
     if (!desk?.playable || event.ctrlKey || event.altKey || event.metaKey || target.closest("select, textarea, input[type=text]")) return;
     const inPlayer = !!target.closest("#desk, #clip");
     const takesArrows = !!target.closest("input, .scroll");
-    const takesSpace = !!target.closest("button, a, summary, input");
+    const takesSpace = !!target.closest("button, a, summary, input[type=checkbox]");
     /** @type {Record<string, (() => void) | false>} */
     const keys = {
       " ": !takesSpace && (() => this.togglePlay()),
@@ -232,7 +232,8 @@ class Page {
     const { player } = this;
     earmark.render = () => (player.set ? player.render(player.set) : Promise.reject(new Error("Nothing to play is shown.")));
     earmark.playing = () => ({
-      playing: player.playing, position: player.position, shown: player.shown, time: player.context?.currentTime ?? 0,
+      playing: player.playing, position: player.position, start: player.start, offset: player.offset,
+      time: player.context?.currentTime ?? 0, latency: player.context?.outputLatency ?? 0,
     });
   }
 }
@@ -257,6 +258,10 @@ async function openPage() {
   const page = new Page(data, opening.state);
   page.expose();
   fillChooser(page.app);
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address says the view, and nothing else
+    byId("main").focus();
+  });
   byId("chooser").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("keydown", (event) => page.press(event));
   addEventListener("hashchange", () => {

@@ -84,11 +84,9 @@ class Player {
     this.buffers = [];
     /** @type {Map<string, Promise<AudioBuffer>>} */
     this.decoded = new Map();
-    this.loop = false;
     this.loading = false;
     this.offset = 0;
     this.start = 0;
-    this.shown = 0;
     this.trouble = "";
   }
 
@@ -101,7 +99,7 @@ class Player {
     if (!this.context || !this.set || !this.graph) return this.offset;
     const latency = this.context.outputLatency || 0;
     const passed = Math.max(0, this.context.currentTime - latency - this.start) + this.offset;
-    return this.loop ? passed % this.seconds : Math.min(passed, this.seconds);
+    return this.set.loops ? passed % this.seconds : Math.min(passed, this.seconds);
   }
 
   /** Length of what plays: of the samples themselves as soon as they are there. */
@@ -173,7 +171,7 @@ class Player {
     graph.output.setValueAtTime(0, this.start);
     graph.output.linearRampToValueAtTime(1, this.start + SMOOTHING);
     for (const { source } of graph.tracks) {
-      source.loop = this.loop;
+      source.loop = set.loops;
       source.start(this.start, this.offset);
     }
     if (graph.tracks.length)
@@ -187,8 +185,7 @@ class Player {
   /** Tell where the sound is with every frame that is drawn. @param {NonNullable<Player["graph"]>} graph */
   follow(graph) {
     if (this.graph !== graph) return;
-    this.shown = this.position;
-    this.set?.moved(this.shown);
+    this.set?.moved(this.position);
     requestAnimationFrame(() => this.follow(graph));
   }
 
@@ -234,12 +231,12 @@ class Player {
 
   /** @param {boolean} loop */
   setLoop(loop) {
-    const position = this.position;
-    const restart = this.playing && this.context && !loop;
-    this.loop = loop;
-    for (const track of this.graph?.tracks ?? []) track.source.loop = loop;
+    const { set, context, position } = this;
+    if (!set) return;
+    set.loops = loop;
+    for (const { source } of this.graph?.tracks ?? []) source.loop = loop;
     // Rounds that have passed must not count any more.
-    if (restart && this.context) [this.offset, this.start] = [position, this.context.currentTime - (this.context.outputLatency || 0)];
+    if (this.graph && context && !loop) [this.offset, this.start] = [position, context.currentTime - (context.outputLatency || 0)];
   }
 
   /** Gains have changed: go to them within milliseconds, without a click. */
@@ -258,7 +255,8 @@ class Player {
   /** What would be heard of a set from its beginning to its end. @param {PlaySet} set */
   async render(set) {
     const buffers = await this.fetch(set);
-    const offline = new OfflineAudioContext(1, Math.round(set.seconds * this.rate), this.rate);
+    const length = Math.max(1, ...buffers.map((buffer) => buffer?.length ?? 0));
+    const offline = new OfflineAudioContext(1, length, this.rate);
     for (const { source } of buildGraph(offline, buffers, set.gains()).tracks) source.start();
     return (await offline.startRendering()).getChannelData(0);
   }

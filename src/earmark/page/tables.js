@@ -59,7 +59,7 @@ function tableBody(app, entry, table) {
     place.replaceChildren(rows.length ? tableRows(entry.title, table.columns, rows) : make("p", {}, table.rows.length ? none : "The table has no rows."));
   };
   fill();
-  return make("div", {}, entry.keyed.length ? make("label", { class: "tick" }, every, "All rows") : null, place);
+  return make("div", {}, entry.keyed.length && table.rows.length ? make("label", { class: "tick" }, every, "All rows") : null, place);
 }
 
 /** @param {string} title @param {string[]} columns @param {(string | number)[][]} rows */

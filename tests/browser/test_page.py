@@ -1,0 +1,454 @@
+"""The listening page in a browser, opened from disk: what is shown, what is heard, and how it is reached."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.browser import sample
+
+FIRST = "class1.conv4.info.K4"
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page on disk."""
+    return sample.write(tmp_path_factory.mktemp("page") / "results/tones/report").as_uri()
+
+
+@pytest.fixture
+def show(browser: Any, address: str) -> Iterator[Open]:
+    """Open the page; no error may have been written to the console when the test ends."""
+    said: list[str] = []
+    contexts = []
+
+    def opened(link: str = "", url: str = address, ready: str = "main h2", **options: Any) -> Any:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10000)
+        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(url + link)
+        page.wait_for_selector(ready)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def rendered(page: Any) -> NDArray[np.float64]:
+    """The present mix, through the graph that plays it."""
+    return np.array(page.evaluate("earmark.render().then((samples) => Array.from(samples))"))
+
+
+def decibels(wave: NDArray[np.float64]) -> float:
+    return 20 * np.log10(max(sample.loudness(wave), 1e-12))
+
+
+def assert_same(got: NDArray[np.float64], wanted: NDArray[np.float64]) -> None:
+    """Equal to -60 dB."""
+    assert len(got) == len(wanted)
+    assert decibels(got - wanted) < decibels(wanted) - 60
+
+
+def choose(page: Any, name: str, value: str) -> None:
+    """A chip, by the radio button in it."""
+    page.check(f"input[name={name}][value='{value}']")
+
+
+def at_level(page: Any, name: str, db: float) -> None:
+    page.locator(f"#level-{name}").fill(str(db))
+
+
+def wait(page: Any, condition: str) -> None:
+    """Until something holds in the page; asked from outside, as the page lets no text be run as a program."""
+    end = time.monotonic() + 5
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"never came: {condition}"
+        page.wait_for_timeout(20)
+
+
+def sounds_asked(page: Any) -> list[str]:
+    return [key for key in page.evaluate("earmark.asked()") if key.startswith("sounds/")]
+
+
+def test_opens_with_the_first_view_and_no_sound(show: Open) -> None:
+    page = show()
+    assert page.inner_text("main h2") == "class1, clip 1 of 3"
+    assert page.evaluate("earmark.asked()") == ["data", f"views/{FIRST}"]
+    assert "relevance 10.2 · share 49 %" in page.inner_text("[data-name=concept1]")
+    assert page.locator("main canvas[role=img]").count() == 6
+    assert "strongest at 165 Hz, 0.08 s" in page.get_attribute("[data-name=concept1] canvas", "aria-label")
+
+
+def test_opens_from_a_server_too(show: Open, address: str) -> None:
+    folder = Path(address.removeprefix("file://")).parent
+    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        page = show(url=f"http://127.0.0.1:{server.server_port}/index.html")
+        page.click("#play")
+        wait(page, "earmark.playing().playing")
+        page.wait_for_load_state("networkidle")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Server(ThreadingHTTPServer):
+    """Takes all files of a page that are asked for at once."""
+
+    request_queue_size = 64
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Writes no log, and has the icon that browsers ask for."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if self.path != "/favicon.ico":
+            return super().do_GET()
+        self.send_response(204)
+        self.end_headers()
+
+
+def test_every_sound_has_its_length_and_is_heard(show: Open) -> None:
+    page = show()
+    for clip in range(3):
+        choose(page, "clip", f"{clip:03d}")
+        waves = sample.voices(4, clip)
+        for name in ("input", "standard"):
+            choose(page, "hear", name)
+            assert_same(rendered(page), waves[name])
+        for name in ("concept1", "concept2", "concept3", "rest"):
+            page.click(f"#solo-{name}")
+            assert_same(rendered(page), waves[name])
+            page.click(f"#solo-{name}")
+    assert "Silent" in page.inner_text("[data-name=concept4]")
+
+
+def test_mute_solo_level_and_loudness_change_what_is_heard(show: Open) -> None:
+    page = show()
+    waves = sample.voices(4, 0)
+    assert_same(rendered(page), waves["standard"])
+    page.click("#mute-rest")
+    assert_same(rendered(page), waves["input"])
+    page.click("#mute-concept1")
+    assert_same(rendered(page), waves["input"] - waves["concept1"])
+    at_level(page, "concept2", -6)
+    assert_same(rendered(page), waves["concept2"] * 10 ** (-6 / 20) + waves["concept3"] + waves["rest"])
+    page.click("#solo-concept1")
+    page.click("#solo-concept3")
+    assert_same(rendered(page), waves["concept1"] + waves["concept3"])
+    choose(page, "loudness", "matched")
+    matched = [waves[name] / sample.loudness(waves[name]) for name in ("concept1", "concept3")]
+    assert_same(rendered(page), sum(matched) * sample.loudness(waves["input"]))
+    assert "concepts 1 and 3 together, loudness matched" in page.inner_text("#status")
+
+
+def test_says_when_a_mix_is_too_loud(show: Open) -> None:
+    page = show()
+    page.click("#play")
+    wait(page, "earmark.playing().playing")
+    for name in ("concept1", "concept2", "concept3"):
+        at_level(page, name, 12)
+    assert "lower some levels" in page.inner_text("#warning")
+
+
+def test_playhead_is_where_the_sound_is(show: Open) -> None:
+    page = show()
+    assert page.is_checked("#loop")  # a clip this short
+    page.click("#play")
+    wait(page, "earmark.playing().playing")
+    late = page.evaluate(
+        """([first, last, columns, seconds]) => new Promise((done) => {
+            const head = document.querySelector(".playhead"), found = [];
+            const step = (last - first) / (columns - 1);
+            new MutationObserver(() => {
+                const { time, start, offset, latency } = earmark.playing();
+                const drawn = first + (parseFloat(head.style.left) / 100 * columns - 0.5) * step;
+                const off = Math.abs(drawn - Math.max(0, time - latency - start + offset) % seconds);
+                const inside = drawn > first && drawn < last;
+                if (inside) found.push(Math.min(off, seconds - off));
+                if (found.length === 40) done(found);
+            }).observe(head, { attributes: true });
+        })""",
+        [sample.TIMES[0], sample.TIMES[-1], sample.COLUMNS, sample.SAMPLES / sample.RATE],
+    )
+    assert max(late) < 0.03
+
+
+def test_a_click_seeks_and_changing_the_source_keeps_the_place(show: Open) -> None:
+    page = show()
+    stage = page.locator("section.input .stage")
+    box = stage.bounding_box()
+    stage.click(position={"x": box["width"] / 2, "y": 20})
+    assert page.evaluate("earmark.playing().position") == pytest.approx(0.473, abs=0.01)
+    page.click("#play")
+    wait(page, "earmark.playing().playing")
+    start = page.evaluate("earmark.playing().start")
+    choose(page, "hear", "input")
+    assert page.inner_text("#status") == "Playing the input, true level."
+    assert page.evaluate("earmark.playing().start") == start
+
+
+def test_playing_ends_where_the_clip_does(show: Open) -> None:
+    page = show()
+    page.uncheck("#loop")
+    page.click("#play")
+    wait(page, "earmark.playing().playing")
+    assert len(sounds_asked(page)) == 6  # input, standard, three concepts that sound, the rest
+    wait(page, "!earmark.playing().playing")
+    assert page.evaluate("earmark.playing().position") == 0
+    assert page.inner_text("#play") == "Play"
+
+
+def test_clip_3_of_class_2_takes_three_clicks(show: Open) -> None:
+    page = show()
+    page.click(".chip:has-text('quoted')")
+    page.click(".chip:has-text('Clip 3')")
+    page.click("#play")
+    wait(page, "earmark.playing().playing")
+    assert page.inner_text("main h2") == f"{sample.QUOTED}, clip 3 of 3"
+    assert_same(rendered(page), sample.voices(4, 2)["standard"])
+
+
+def test_a_link_leads_to_what_was_shown(show: Open) -> None:
+    page = show()
+    choose(page, "method", "drsa")
+    wait(page, "location.hash.includes('drsa')")
+    choose(page, "clip", "001")
+    page.click("#solo-concept2")
+    at_level(page, "concept2", -3)
+    choose(page, "loudness", "matched")
+    wanted = rendered(page)
+    link = page.evaluate("location.hash")
+    again = show(link)
+    assert again.inner_text("main h2") == "class1, clip 2 of 3"
+    assert again.is_checked("input[name=method][value=drsa]")
+    assert again.inner_text("[data-name=concept2] output") == "−3.0 dB"
+    np.testing.assert_array_equal(rendered(again), wanted)
+    again.go_back()  # to the empty page before it: nothing was pushed by opening
+    page.go_back()
+    wait(page, "document.querySelector('main h2').textContent === 'class1, clip 1 of 3'")
+
+
+def test_names_that_a_link_makes_up(show: Open) -> None:
+    page = show("#class=nobody&layer=conv4&k=99&section=x&clip=zzz&solo=concept9&hear=<b>&db=concept1:999")
+    remarks = page.inner_text("#remarks")
+    for name in ("nobody", "99", "zzz", "concept9", "section “x”", "hear “<b>”"):
+        assert name in remarks
+    assert page.inner_text("main h2") == "class1, clip 1 of 3"
+    assert_same(rendered(page), sample.voices(4, 0)["standard"])
+
+
+def test_a_view_that_was_not_computed(show: Open) -> None:
+    page = show("#class=quoted&layer=conv3&method=info&k=2")
+    sentence = f"info at conv3 with K = 2 for {sample.QUOTED} was not computed; shown is info at conv4 with K = 4"
+    assert sentence in page.inner_text("#remarks")
+    assert page.inner_text("main h2") == f"{sample.QUOTED}, clip 1 of 3"
+    choose(page, "k", "2")
+    page.wait_for_selector(f"text=shown is drsa at conv4 with K = 2 for {sample.QUOTED}")
+    assert page.is_checked("input[name=method][value=drsa]")
+    assert page.is_disabled("input[name=layer][value=conv5]")
+    none = show("#class=silent")
+    assert "</script> 'x' has no clips: the model answers none" in none.inner_text("#remarks")
+    assert none.inner_text("main h2") == "class1, clip 1 of 3"
+
+
+def test_a_control_has_maps_and_the_input_only(show: Open) -> None:
+    page = show("#method=noise~0&layer=input&k=1")
+    assert "Only the input can be heard here" in page.inner_text("main")
+    assert_same(rendered(page), sample.voices(1, 0)["input"])
+    page.click("#to-concepts")
+    page.wait_for_selector("text=This method has no concepts")
+
+
+def test_names_are_shown_as_they_are(show: Open) -> None:
+    page = show("#class=quoted")
+    text = page.inner_text("body")
+    for name in (sample.QUOTED, "</script> 'x'", 'a "high" <i>whistle</i>', 'tones & "noise"'):
+        assert name in text
+    assert page.locator("main b, main i, header b").count() == 0
+    assert sample.QUOTED in page.title()
+
+
+def test_concept_cards_play_their_clips(show: Open) -> None:
+    page = show("#section=concepts")
+    assert "25 % of the relevance (20 % to 31 %)" in page.inner_text("main")
+    assert sounds_asked(page) == []
+    page.click("[aria-label='Play concept 2, clip 27']")
+    wait(page, "earmark.playing().playing")
+    waves = sample.voices(4, 2)
+    loud = sample.loudness(waves["input"]) / sample.loudness(waves["concept2"])
+    assert_same(rendered(page), waves["concept2"] * loud)
+    page.click("article:nth-of-type(2) [aria-label='Play input, clip 27']")
+    assert_same(rendered(page), waves["input"])
+
+
+def test_tables_show_the_rows_of_the_view(show: Open) -> None:
+    page = show("#section=tables")
+    assert not any(key.startswith("tables/") for key in page.evaluate("earmark.asked()"))
+    page.click("summary:has-text('flipping')")
+    page.wait_for_selector("text=60 of 60 rows")
+    assert set(page.locator("tbody tr td:nth-child(2)").all_inner_texts()) == {"info"}
+    page.check("text=All rows")
+    page.wait_for_selector("text=200 of 420 rows")
+    page.click("text=Show 200 more")
+    assert page.locator("tbody tr").count() == 400
+    page.reload()
+    page.wait_for_selector("text=60 of 60 rows")
+
+
+def test_many_classes_are_a_list(show: Open) -> None:
+    page = show()
+    page.evaluate(
+        """() => {
+            const options = Array.from({ length: 13 }, (_, i) => ({ value: `v${i}`, text: `<b>${i}</b>` }));
+            const choose = (value) => window.chosen = value;
+            document.querySelector("main").append(choice("many", "Many", options, "v2", choose));
+        }"""
+    )
+    assert page.input_value("#many select") == "v2"
+    page.select_option("#many select", label="<b>12</b>")
+    assert page.evaluate("chosen") == "v12"
+
+
+def test_figures_of_the_view_come_first(show: Open) -> None:
+    page = show("#section=figures")
+    images = page.locator("main img")
+    assert images.evaluate_all("all => all.map((one) => [one.loading, one.alt !== ''])") == [["lazy", True]] * 2
+    assert 'Learning <b>"all"</b>' in page.inner_text(".figures >> nth=0")
+    assert page.locator("details img").count() == 1
+    wait(page, "document.querySelector('main img').naturalWidth > 0")
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_accessible(show: Open, look: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = show(
+        "#class=nobody",
+        viewport={"width": 360 if look == "phone" else 1280, "height": 800},
+        color_scheme="dark" if look == "dark" else "light",
+    )
+    for section in ("listen", "concepts", "tables", "figures", "notes"):
+        page.click(f"#to-{section}")
+        page.wait_for_selector(f"#{section}-title")
+        if section == "tables":
+            page.click("summary >> nth=0")
+            page.wait_for_selector("tbody tr")
+        found = Axe().run(page, options={"preload": False})
+        assert found.violations_count == 0, found.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        controls = page.locator("button:visible, select:visible, .chip:visible, [type=range]:visible, summary:visible")
+        heights = controls.evaluate_all("all => all.map((one) => one.getBoundingClientRect().height)")
+        assert min(heights) >= 40
+
+
+def test_light_and_dark(show: Open) -> None:
+    page = show(color_scheme="light")
+    corner = "document.querySelector('section.input canvas').getContext('2d').getImageData(0, 0, 1, 1).data[0]"
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.click("#theme")
+    assert page.get_attribute("#theme", "aria-pressed") == "true"
+    assert page.evaluate(corner) < 128
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    page.wait_for_selector("main h2")
+    assert page.evaluate(ground) == dark
+
+
+def test_keyboard_alone(show: Open) -> None:
+    page = show()
+    keys = page.keyboard
+    keys.press("Tab")
+    keys.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    until(page, lambda: page.evaluate("document.activeElement.name") == "cls")
+    keys.press("ArrowRight")
+    wait(page, "document.querySelector('main h2').textContent.startsWith('<b>')")
+    assert page.evaluate("document.activeElement.value") == "quoted"
+    until(page, lambda: page.evaluate("document.activeElement.id") == "play")
+    keys.press("Space")
+    wait(page, "earmark.playing().playing")
+    keys.press("2")
+    assert "concept 2 alone" in page.inner_text("#status")
+    keys.press("ArrowDown")
+    assert "concept 3 alone" in page.inner_text("#status")
+    keys.press("m")
+    assert "concepts 1 and 2 together" in page.inner_text("#status")
+    keys.press("0")
+    keys.press("ArrowRight")
+    wait(page, "document.querySelector('main h2').textContent.endsWith('clip 2 of 3')")
+    assert page.evaluate("document.activeElement.id") == "play"
+    wait(page, "earmark.playing().playing")
+    page.evaluate("document.activeElement.blur()")
+    keys.press("Space")
+    assert not page.evaluate("earmark.playing().playing")
+
+
+def until(page: Any, reached: Callable[[], bool]) -> None:
+    """Press Tab until the focus is where it is wanted."""
+    for _ in range(60):
+        if reached():
+            return
+        page.keyboard.press("Tab")
+    pytest.fail("Tab does not lead there")
+
+
+def test_controls_keep_their_keys(show: Open) -> None:
+    page = show()
+    page.focus("#level-concept1")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("[data-name=concept1] output") == "−0.5 dB"
+    assert page.inner_text("main h2") == "class1, clip 1 of 3"
+    page.focus("#solo-concept1")
+    page.keyboard.press("Space")
+    assert page.get_attribute("#solo-concept1", "aria-pressed") == "true"
+    assert not page.evaluate("earmark.playing().playing")
+
+
+def test_a_file_that_is_missing_is_one_sentence(browser: Any, tmp_path: Path) -> None:
+    """The console may say so as well, hence without `show`."""
+    where = sample.write(tmp_path / "report")
+    files = where.parent / "files"
+    (files / f"sounds/{FIRST}/000-rest.js").unlink()
+    (files / "views/quoted.conv4.info.K4.js").unlink()
+    page = browser.new_page()
+    page.goto(where.as_uri())
+    page.click("#play")
+    page.wait_for_selector("#status:has-text('000-rest.js cannot be read')")
+    choose(page, "cls", "quoted")
+    page.wait_for_selector("#remarks:has-text('cannot be read')")
+    choose(page, "cls", "class1")
+    page.wait_for_selector("main h2")
+    (files / "data.js").unlink()
+    page.reload()
+    page.wait_for_selector("main:has-text('files/data.js cannot be read')")
+    page.close()
+
+
+def test_page_is_small_and_loads_nothing_from_elsewhere() -> None:
+    parts = [path for path in sample.PAGE.iterdir() if path.suffix in (".html", ".css", ".js")]
+    assert sum(path.stat().st_size for path in parts) < 150_000
+    for path in parts:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"https?://|innerHTML|insertAdjacentHTML|document\.write|\beval\(", text), path.name
