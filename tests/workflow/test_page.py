@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from earmark.models import base as models
+from tests.browser.conftest import browser  # noqa: F401
 from tests.unit.page.test_files import read
 
 
@@ -111,3 +112,24 @@ def test_concepts_are_named_by_the_objects_that_they_hold(folder, data):
         assert concept["number"] == number
         assert "of the relevance of" in concept["evidence"] and concept["name"]
         assert len(concept["clips"]) == 3
+
+
+@pytest.mark.parametrize("start", ["index.html", "files/index.html"])
+def test_a_browser_opens_it_and_loads_all_that_it_asks_for(browser, folder, data, start):
+    """The second is what a report of Snakemake takes."""
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((folder.parent / start).as_uri())
+    page.wait_for_selector("canvas")
+    for view in data["views"]:
+        page.evaluate("key => load(key)", f"views/{view['id']}")
+    for table in data["tables"]:
+        page.evaluate("key => load(key)", table["key"])
+    rendered = page.evaluate("() => earmark.render().then(samples => Array.from(samples))")
+    page.close()
+    assert said == []
+    first = read(folder, f"views/{data['views'][0]['id']}")["clips"][0]
+    expected = next(sound(folder, part) for part in first["sounds"] if part["name"] == "standard")
+    assert decibels(np.array(rendered) - expected, expected) < -60

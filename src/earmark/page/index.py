@@ -18,6 +18,7 @@ from earmark.page.views import Place
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
 from earmark.store import artifacts
+from earmark.tables import markdown
 from earmark.tables.labels import STANDARD, At
 from earmark.tables.study import Study
 
@@ -61,7 +62,21 @@ def index(
         "methods": [_method(name, heard) for name in dict.fromkeys(place.at.method for place in places)],
         "ks": sorted({place.at.k for place in places}),
         "views": [place.key for place in places],
+        "notes": list(_notes(study, predictions)),
     }
+
+
+def _notes(study: Study, predictions: Predictions) -> Iterator[str]:
+    """Yield what a reader should know of all views."""
+    recognised = "its logit is positive" if predictions.multi_label else "it has the largest logit, and a positive one"
+    yield f"Explained are clips whose class the model recognises: {recognised}. An answer not given has no reasons."
+    yield "Numbers in brackets are intervals of 95 %, over groups of test clips such as recordings."
+    if study.source.has_stems:
+        yield "A concept bears the name of the sound object most of whose relevance it holds; the number stands beside it."
+    else:
+        yield "Nobody told what sounds there are: a concept's name says what its sound was measured to be like."
+    yield from filter(None, markdown.too_few(study.fitted))
+    yield from filter(None, markdown.absent(study.split, study.without))
 
 
 def _classes(study: Study) -> Iterator[dict[str, Any]]:

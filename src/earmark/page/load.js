@@ -20,9 +20,12 @@ var earmark = {
   playing: () => ({ playing: false, position: 0, start: 0, offset: 0, time: 0, latency: 0 }),
 };
 
-/** @param {string} file below `files/` */
+/** Where this script lies, and all that the page loads beside it. */
+const folder = new URL(".", /** @type {HTMLScriptElement} */ (document.currentScript).src).href;
+
+/** @param {string} file in the folder of this script */
 function addressOf(file) {
-  return "files/" + file.split("/").map(encodeURIComponent).join("/");
+  return folder + file.split("/").map(encodeURIComponent).join("/");
 }
 
 /**
