@@ -115,7 +115,7 @@ def test_concepts_are_named_by_the_objects_that_they_hold(folder, data):
 
 
 @pytest.mark.parametrize("start", ["index.html", "files/index.html"])
-def test_a_browser_opens_it_and_loads_all_that_it_asks_for(browser, folder, data, start):
+def test_a_browser_opens_it_and_loads_all_that_it_asks_for(browser, folder, data, start):  # noqa: F811
     """The second is what a report of Snakemake takes."""
     page = browser.new_page()
     said: list[str] = []

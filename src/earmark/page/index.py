@@ -72,7 +72,7 @@ def _notes(study: Study, predictions: Predictions) -> Iterator[str]:
     yield f"Explained are clips whose class the model recognises: {recognised}. An answer not given has no reasons."
     yield "Numbers in brackets are intervals of 95 %, over groups of test clips such as recordings."
     if study.source.has_stems:
-        yield "A concept bears the name of the sound object most of whose relevance it holds, with the number beside it."
+        yield "A concept bears the name of the sound object most of which it holds, with the number beside it."
     else:
         yield "Nobody told what sounds there are: a concept's name says what its sound was measured to be like."
     yield from filter(None, markdown.too_few(study.fitted))
