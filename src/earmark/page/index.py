@@ -18,6 +18,7 @@ from earmark.page.views import Place
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
 from earmark.store import artifacts
+from earmark.store.layout import INPUT_LAYER
 from earmark.tables import markdown
 from earmark.tables.labels import STANDARD, At
 from earmark.tables.study import Study
@@ -58,7 +59,7 @@ def index(
         "multi_label": predictions.multi_label,
         "split": study.split,
         "accuracy": metrics.get("test_accuracy"),
-        "layers": list(dict.fromkeys(place.at.layer for place in places)),
+        "layers": sorted({place.at.layer for place in places}, key=[*study.layers, INPUT_LAYER].index),
         "methods": [_method(name, heard) for name in dict.fromkeys(place.at.method for place in places)],
         "ks": sorted({place.at.k for place in places}),
         "views": [place.key for place in places],
