@@ -315,6 +315,22 @@ def test_tables_show_the_rows_of_the_view(show: Open) -> None:
     page.wait_for_selector("text=60 of 60 rows")
 
 
+def test_inputs_without_scales_and_models_of_many_labels(show: Open, tmp_path: Path) -> None:
+    where = sample.write(tmp_path / "report", hertz=None, times=None, multi_label=True, accuracy=None)
+    page = show(url=where.as_uri())
+    assert "strongest at row 10, column 4" in page.get_attribute("[data-name=concept1] canvas", "aria-label")
+    assert "row" in page.inner_text("section.input .plot")
+    assert "The model says class1 (logit of class1: 1.60)" in page.inner_text("section.input")
+    assert f"says {sample.QUOTED}" in page.inner_text(".says")
+    assert "says none of them" not in page.inner_text(".says")
+
+
+def test_nothing_was_explained(show: Open, tmp_path: Path) -> None:
+    where = sample.write(tmp_path / "report", views=[])
+    page = show(url=where.as_uri(), ready="main p:has-text('Nothing of this data set was explained')")
+    assert "has no clips" in page.inner_text("#remarks")
+
+
 def test_many_classes_are_a_list(show: Open) -> None:
     page = show()
     page.evaluate(

@@ -187,7 +187,15 @@ function heightTicks(hertz, rows) {
   }
   const values = [50, 100, 250, 500, 1000, 2000, 4000, 8000, 16000];
   const ticks = values.map((value) => ({ text: value < 1000 ? String(value) : `${value / 1000}k`, at: (rowOf(hertz, value) + 0.5) / rows }));
-  return ticks.filter((tick, i) => tick.at >= 0 && tick.at <= 1 && (i === 0 || tick.at - ticks[i - 1].at > 0.07));
+  return apart(ticks.filter((tick) => tick.at >= 0 && tick.at <= 1));
+}
+
+/** Those of some labels that do not run into one before them. @param {{text: string, at: number}[]} ticks */
+function apart(ticks) {
+  /** @type {typeof ticks} */
+  const kept = [];
+  for (const tick of ticks) if (!kept.length || tick.at - kept[kept.length - 1].at > 0.09) kept.push(tick);
+  return kept;
 }
 
 /** The row of a frequency, between the centres of rows; −1 or the number of rows if beyond. @param {number[]} hertz @param {number} value */

@@ -164,7 +164,7 @@ function makeStrip(app, clip, name, seek, changed) {
     make("h4", {}, title, concept?.name ? make("span", { class: "called" }, concept.name) : null),
     drawn ? drawn.figure : make("p", { class: "quiet" }, missingMap(name)),
     map ? make("p", { class: "sum" }, `relevance ${show(map.sum)}`, make("span", {}, ` · share ${percent(map.share)}`), bar(map.share, 1)) : null,
-    sound?.heard ? make("p", { class: "quiet alone" }, `Heard alone, the model ${verdict(app, sound.heard)}.`) : null,
+    sound?.heard ? make("p", { class: "quiet alone" }, `Given this alone, the model ${verdict(app, sound.heard)}.`) : null,
     controls?.element ?? null);
   const update = () => {
     controls?.update();

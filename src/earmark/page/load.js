@@ -6,6 +6,8 @@
 const asked = new Map();
 /** @type {Map<string, any>} */
 const arrived = new Map();
+/** @type {string[]} */
+const requests = [];
 
 var earmark = {
   /** What each data script calls. @param {string} key @param {any} value */
@@ -13,7 +15,7 @@ var earmark = {
     arrived.set(key, value);
   },
   /** Keys asked for so far, in order. */
-  asked: () => [...asked.keys()],
+  asked: () => [...requests],
   /** The present mix as it would be played; set once there is one. @type {() => Promise<Float32Array>} */
   render: () => Promise.reject(new Error("Nothing to play is shown.")),
   /** Where playing stands: set with `render`. */
@@ -50,7 +52,14 @@ function load(key) {
     document.head.append(script);
   });
   asked.set(key, coming);
+  requests.push(key);
   return coming;
+}
+
+/** Let go of a value that is kept in another form. @param {string} key */
+function forget(key) {
+  asked.delete(key);
+  arrived.delete(key);
 }
 
 /** A light or dark page that was chosen before; some browsers keep nothing for pages on disk. */

@@ -204,7 +204,7 @@ class Page {
     if (!desk?.playable || event.ctrlKey || event.altKey || event.metaKey || target.closest("select, textarea, input[type=text]")) return;
     const inPlayer = !!target.closest("#desk, #clip");
     const takesArrows = !!target.closest("input, .scroll");
-    const takesSpace = !!target.closest("button, a, summary, input[type=checkbox]");
+    const takesSpace = !!target.closest("button, summary, input[type=checkbox]");
     /** @type {Record<string, (() => void) | false>} */
     const keys = {
       " ": !takesSpace && (() => this.togglePlay()),

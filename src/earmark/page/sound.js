@@ -127,6 +127,7 @@ class Player {
     let coming = this.decoded.get(key);
     if (!coming) {
       coming = load(key).then(({ flac }) => {
+        forget(key);
         const bytes = Uint8Array.from(atob(flac), (letter) => letter.charCodeAt(0));
         return new OfflineAudioContext(1, 1, this.rate).decodeAudioData(bytes.buffer);
       });
