@@ -172,7 +172,8 @@ function timeTicks(data, columns, seconds) {
   const scale = timeScale(data, columns, seconds);
   const at = (/** @type {number} */ value) => (data.times ? scale.at(value) : (value + 0.5) / columns);
   const count = Math.floor(span / step + 1e-9);
-  return Array.from({ length: count + 1 }, (_, i) => ({ text: String(Number((i * step).toPrecision(6))), at: at(i * step) }));
+  const ticks = Array.from({ length: count + 1 }, (_, i) => ({ text: String(Number((i * step).toPrecision(6))), at: at(i * step) }));
+  return ticks.filter((tick) => tick.at >= 0 && tick.at <= 1);
 }
 
 /**

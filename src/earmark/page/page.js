@@ -234,6 +234,7 @@ class Page {
     earmark.playing = () => ({
       playing: player.playing, position: player.position, start: player.start, offset: player.offset,
       time: player.context?.currentTime ?? 0, latency: player.context?.outputLatency ?? 0,
+      gains: (player.graph?.knobs ?? []).map((knob) => knob?.value ?? 0),
     });
   }
 }
