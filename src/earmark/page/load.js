@@ -19,7 +19,15 @@ var earmark = {
   /** The present mix as it would be played; set once there is one. @type {() => Promise<Float32Array>} */
   render: () => Promise.reject(new Error("Nothing to play is shown.")),
   /** Where playing stands: set with `render`. */
-  playing: () => ({ playing: false, position: 0, start: 0, offset: 0, time: 0, latency: 0, gains: /** @type {number[]} */ ([]) }),
+  playing: () => ({
+    playing: false,
+    position: 0,
+    start: 0,
+    offset: 0,
+    time: 0,
+    latency: 0,
+    gains: /** @type {number[]} */ ([]),
+  }),
 };
 
 /** @param {string} file below `files/` */
