@@ -179,13 +179,15 @@ def curve(path: Path) -> None:
     pyplot.close(figure)
 
 
-def write(report: Path) -> Path:
+def write(report: Path, **changes: Any) -> Path:
     """Write the whole folder.
 
     Parameters
     ----------
     report : Path
         Where; made if it is not there.
+    **changes
+        What the page is to know otherwise at opening.
 
     Returns
     -------
@@ -204,7 +206,7 @@ def write(report: Path) -> Path:
     for name, table in tables.items():
         put(files, f"tables/{name}", table)
     curve(files / "figures/learning.png")
-    put(files, "data", data_of(views, tables))
+    put(files, "data", data_of(views, tables) | changes)
     return report / "index.html"
 
 

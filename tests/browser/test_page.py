@@ -161,6 +161,20 @@ def test_mute_solo_level_and_loudness_change_what_is_heard(show: Open) -> None:
     assert "concepts 1 and 3 together, loudness matched" in page.inner_text("#status")
 
 
+def test_the_mix_changes_while_it_plays(show: Open) -> None:
+    page = show()
+    page.click("#play")
+    wait(page, "earmark.playing().playing")
+    start = page.evaluate("earmark.playing().start")
+    page.click("#solo-concept2")
+    gain = float(np.abs(sample.voices(4, 0)["concept2"]).max()) / 0.99
+    heard = f"earmark.playing().gains.map((gain) => Math.round(1e4 * gain)).join() === '0,0,0,{gain * 1e4:.0f},0,0,0'"
+    wait(page, heard)  # within milliseconds, but not at once
+    at_level(page, "concept2", 6)
+    wait(page, heard.replace(f"{gain * 1e4:.0f}", f"{gain * 1e4 * 10 ** (6 / 20):.0f}"))
+    assert page.evaluate("earmark.playing().start") == start
+
+
 def test_says_when_a_mix_is_too_loud(show: Open) -> None:
     page = show()
     page.click("#play")
@@ -315,6 +329,22 @@ def test_tables_show_the_rows_of_the_view(show: Open) -> None:
     page.wait_for_selector("text=60 of 60 rows")
 
 
+def test_inputs_without_scales_and_models_of_many_labels(show: Open, tmp_path: Path) -> None:
+    where = sample.write(tmp_path / "report", hertz=None, times=None, multi_label=True, accuracy=None)
+    page = show(url=where.as_uri())
+    assert "strongest at row 10, column 4" in page.get_attribute("[data-name=concept1] canvas", "aria-label")
+    assert "row" in page.inner_text("section.input .plot")
+    assert "The model says class1 (logit of class1: 1.60)" in page.inner_text("section.input")
+    assert f"says {sample.QUOTED}" in page.inner_text(".says")
+    assert "says none of them" not in page.inner_text(".says")
+
+
+def test_nothing_was_explained(show: Open, tmp_path: Path) -> None:
+    where = sample.write(tmp_path / "report", views=[])
+    page = show(url=where.as_uri(), ready="main p:has-text('Nothing of this data set was explained')")
+    assert "has no clips" in page.inner_text("#remarks")
+
+
 def test_many_classes_are_a_list(show: Open) -> None:
     page = show()
     page.evaluate(
@@ -401,8 +431,11 @@ def test_keyboard_alone(show: Open) -> None:
     assert page.evaluate("document.activeElement.id") == "play"
     wait(page, "earmark.playing().playing")
     page.evaluate("document.activeElement.blur()")
+    place = page.evaluate("scrollY")
     keys.press("Space")
     assert not page.evaluate("earmark.playing().playing")
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") == place
 
 
 def until(page: Any, reached: Callable[[], bool]) -> None:

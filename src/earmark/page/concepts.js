@@ -6,14 +6,24 @@
 function conceptsSection(app, player) {
   const { view, data } = app;
   const cards = view.concepts.map((concept) => conceptCard(data, player, concept));
-  return make("section", { "aria-labelledby": "concepts-title" },
-    make("h2", { id: "concepts-title" }, `Concepts of ${className(data, view.cls)}`), viewHead(app, view), summaryList(view), noteList(view.notes),
-    cards.length ? make("div", { class: "cards" }, ...cards) : make("p", {}, "This method has no concepts: it explains a clip by one map."));
+  return make(
+    "section",
+    { "aria-labelledby": "concepts-title" },
+    make("h2", { id: "concepts-title" }, `Concepts of ${className(data, view.cls)}`),
+    viewHead(app, view),
+    summaryList(view),
+    noteList(view.notes),
+    cards.length
+      ? make("div", { class: "cards" }, ...cards)
+      : make("p", {}, "This method has no concepts: it explains a clip by one map."),
+  );
 }
 
 /** @param {Concept} concept */
 function shareInWords({ share, interval }) {
-  return interval ? `${percent(share)} of the relevance (${percent(interval[0])} to ${percent(interval[1])})` : `${percent(share)} of the relevance`;
+  return interval
+    ? `${percent(share)} of the relevance (${percent(interval[0])} to ${percent(interval[1])})`
+    : `${percent(share)} of the relevance`;
 }
 
 /** @param {Data} data @param {Player} player @param {Concept} concept */
@@ -24,14 +34,30 @@ function conceptCard(data, player, concept) {
   const drawn = plot(mapCanvas(profile, profile.high, text), data, seconds, () => {});
   drawn.head.remove();
   drawn.figure.classList.add("still");
-  return make("article", { class: "card", "aria-labelledby": `concept-${number}` },
-    make("h3", { id: `concept-${number}` }, `Concept ${number}`, concept.name ? make("span", { class: "called" }, concept.name) : null),
+  return make(
+    "article",
+    { class: "card", "aria-labelledby": `concept-${number}` },
+    make(
+      "h3",
+      { id: `concept-${number}` },
+      `Concept ${number}`,
+      concept.name ? make("span", { class: "called" }, concept.name) : null,
+    ),
     make("p", { class: "sum" }, shareInWords(concept), bar(concept.share, 1)),
     concept.evidence ? make("p", {}, concept.evidence) : null,
-    concept.remarks.length ? make("ul", { class: "badges" }, ...concept.remarks.map((remark) => make("li", {}, remark))) : null,
-    make("div", { class: "profile" }, make("h4", {}, "Where it lies"), drawn.figure, make("p", { class: "quiet" }, `mean positive relevance, full colour at ${show(profile.high)}`)),
+    concept.remarks.length
+      ? make("ul", { class: "badges" }, ...concept.remarks.map((remark) => make("li", {}, remark)))
+      : null,
+    make(
+      "div",
+      { class: "profile" },
+      make("h4", {}, "Where it lies"),
+      drawn.figure,
+      make("p", { class: "quiet" }, `mean positive relevance, full colour at ${show(profile.high)}`),
+    ),
     make("h4", {}, "Where it weighs most", make("span", { class: "called" }, "heard as loud as the clip")),
-    make("ol", { class: "tops" }, ...concept.clips.map((clip) => topClip(data, player, number, clip))));
+    make("ol", { class: "tops" }, ...concept.clips.map((clip) => topClip(data, player, number, clip))),
+  );
 }
 
 /**
@@ -46,21 +72,40 @@ function topClip(data, player, number, clip) {
   const title = `clip ${clip.clip}`;
   let heard = 1;
   const plots = [
-    plot(pictureCanvas(clip.picture, `Input of ${title}: ${strongest(clip.picture, data)}`), data, seconds, (time) => seek(time)),
-    plot(mapCanvas(clip.map, clip.limit, `Concept ${number} in ${title}: relevance ${show(clip.relevance)}, share ${percent(clip.share)}, ${strongest(clip.map, data)}`, clip.picture), data, seconds, (time) => seek(time)),
+    plot(pictureCanvas(clip.picture, `Input of ${title}: ${strongest(clip.picture, data)}`), data, seconds, (time) =>
+      seek(time),
+    ),
+    plot(
+      mapCanvas(
+        clip.map,
+        clip.limit,
+        `Concept ${number} in ${title}: relevance ${show(clip.relevance)}, share ${percent(clip.share)}, ${strongest(clip.map, data)}`,
+        clip.picture,
+      ),
+      data,
+      seconds,
+      (time) => seek(time),
+    ),
   ];
   const status = make("p", { class: "quiet", role: "status" });
-  const buttons = clip.sounds.map((sound, i) => make("button", { type: "button", disabled: sound.key === null, click: () => hear(i) }));
+  const buttons = clip.sounds.map((sound, i) =>
+    make("button", { type: "button", disabled: sound.key === null, click: () => hear(i) }),
+  );
   /** @type {PlaySet} */
   const set = {
-    sounds: clip.sounds, seconds, loops: false,
+    sounds: clip.sounds,
+    seconds,
+    loops: false,
     gains: () => clip.sounds.map((sound, i) => (i === heard ? sound.matched : 0)),
     moved: (time) => moveHeads(plots, time),
     changed: () => {
       const here = player.set === set;
       buttons.forEach((button, i) => {
         const on = here && player.playing && heard === i;
-        button.textContent = clip.sounds[i].key === null ? `${titleOf(clip.sounds[i].name)}: silent` : `${on ? "Pause" : "Play"} ${titleOf(clip.sounds[i].name).toLowerCase()}`;
+        button.textContent =
+          clip.sounds[i].key === null
+            ? `${titleOf(clip.sounds[i].name)}: silent`
+            : `${on ? "Pause" : "Play"} ${titleOf(clip.sounds[i].name).toLowerCase()}`;
         button.setAttribute("aria-label", `${button.textContent}, ${title}`);
       });
       say(status, here ? player.trouble || (player.loading ? "Loading …" : "") : "");
@@ -78,7 +123,18 @@ function topClip(data, player, number, clip) {
     player.seek(time);
   };
   set.changed();
-  return make("li", {}, make("p", { class: "path" }, make("strong", {}, `Clip ${clip.clip}`), make("span", { class: "quiet" }, ` ${clip.path}`)),
+  return make(
+    "li",
+    {},
+    make(
+      "p",
+      { class: "path" },
+      make("strong", {}, `Clip ${clip.clip}`),
+      make("span", { class: "quiet" }, ` ${clip.path}`),
+    ),
     make("div", { class: "pair" }, ...plots.map((one) => one.figure)),
-    make("p", { class: "sum" }, `relevance ${show(clip.relevance)}, ${percent(clip.share)} of the clip’s`), make("div", { class: "controls" }, ...buttons), status);
+    make("p", { class: "sum" }, `relevance ${show(clip.relevance)}, ${percent(clip.share)} of the clip’s`),
+    make("div", { class: "controls" }, ...buttons),
+    status,
+  );
 }

@@ -1,62 +1,175 @@
 // What the page is given, for the type checker; no browser reads this file.
 
-interface Cells { rows: number; columns: number; low: number; high: number; data: string }
-interface Sound { name: string; key: string | null; gain: number; matched: number; heard: number[] | null }
-interface RelevanceMap { name: string; cells: Cells | null; sum: number; share: number }
+interface Cells {
+  rows: number;
+  columns: number;
+  low: number;
+  high: number;
+  data: string;
+}
+interface Sound {
+  name: string;
+  key: string | null;
+  gain: number;
+  matched: number;
+  heard: number[] | null;
+}
+interface RelevanceMap {
+  name: string;
+  cells: Cells | null;
+  sum: number;
+  share: number;
+}
 interface Clip {
-  folder: string; path: string; clip: number; seconds: number;
-  answers: number[]; cls_logit: number; picture: Cells; limit: number;
-  maps: RelevanceMap[]; sounds: Sound[];
+  folder: string;
+  path: string;
+  clip: number;
+  seconds: number;
+  answers: number[];
+  cls_logit: number;
+  picture: Cells;
+  limit: number;
+  maps: RelevanceMap[];
+  sounds: Sound[];
 }
 interface TopClip {
-  rank: number; path: string; clip: number; relevance: number; share: number;
-  picture: Cells; limit: number; map: Cells; sounds: Sound[];
+  rank: number;
+  path: string;
+  clip: number;
+  relevance: number;
+  share: number;
+  picture: Cells;
+  limit: number;
+  map: Cells;
+  sounds: Sound[];
 }
 interface Concept {
-  number: number; share: number; interval: [number, number] | null; name: string; evidence: string;
-  remarks: string[]; profile: Cells; clips: TopClip[];
+  number: number;
+  share: number;
+  interval: [number, number] | null;
+  name: string;
+  evidence: string;
+  remarks: string[];
+  profile: Cells;
+  clips: TopClip[];
 }
 interface View {
-  id: string; cls: string; layer: string; method: string; k: number;
+  id: string;
+  cls: string;
+  layer: string;
+  method: string;
+  k: number;
   summary: { label: string; value: string; note: string }[];
-  clips: Clip[]; concepts: Concept[]; notes: string[];
+  clips: Clip[];
+  concepts: Concept[];
+  notes: string[];
 }
-interface Coordinates { cls: string; layer: string; method: string; k: number }
-interface ViewEntry extends Coordinates { id: string }
-interface TableEntry { key: string; name: string; title: string; columns: string[]; rows: number; keyed: string[] }
-interface Table { columns: string[]; rows: (string | number)[][] }
+interface Coordinates {
+  cls: string;
+  layer: string;
+  method: string;
+  k: number;
+}
+interface ViewEntry extends Coordinates {
+  id: string;
+}
+interface TableEntry {
+  key: string;
+  name: string;
+  title: string;
+  columns: string[];
+  rows: number;
+  keyed: string[];
+}
+interface Table {
+  columns: string[];
+  rows: (string | number)[][];
+}
 interface FigureEntry {
-  file: string; title: string; alt: string;
-  cls: string | null; layer: string | null; method: string | null; k: number | null;
+  file: string;
+  title: string;
+  alt: string;
+  cls: string | null;
+  layer: string | null;
+  method: string | null;
+  k: number | null;
 }
-interface ClassEntry { slug: string; name: string; clips: number; left_out: number; reason: string }
-interface MethodEntry { name: string; title: string; layered: boolean; control: boolean; heard: boolean }
+interface ClassEntry {
+  slug: string;
+  name: string;
+  clips: number;
+  left_out: number;
+  reason: string;
+}
+interface MethodEntry {
+  name: string;
+  title: string;
+  layered: boolean;
+  control: boolean;
+  heard: boolean;
+}
 interface Data {
-  dataset: string; others: string[]; kind: string; unit: string; rate: number;
-  hertz: number[] | null; times: [number, number] | null;
-  classes: ClassEntry[]; answers: string[]; multi_label: boolean; split: string; accuracy: number | null;
-  layers: string[]; methods: MethodEntry[]; ks: number[];
-  views: ViewEntry[]; tables: TableEntry[]; figures: FigureEntry[]; notes: string[];
+  dataset: string;
+  others: string[];
+  kind: string;
+  unit: string;
+  rate: number;
+  hertz: number[] | null;
+  times: [number, number] | null;
+  classes: ClassEntry[];
+  answers: string[];
+  multi_label: boolean;
+  split: string;
+  accuracy: number | null;
+  layers: string[];
+  methods: MethodEntry[];
+  ks: number[];
+  views: ViewEntry[];
+  tables: TableEntry[];
+  figures: FigureEntry[];
+  notes: string[];
 }
 
 // What the page itself keeps.
 
 /** What is let through of a clip's sounds. */
 interface Mix {
-  hear: "mix" | "input" | "standard"; level: "true" | "matched";
-  solo: string[]; mute: string[]; db: Record<string, number>;
+  hear: "mix" | "input" | "standard";
+  level: "true" | "matched";
+  solo: string[];
+  mute: string[];
+  db: Record<string, number>;
 }
 /** All that a link says. */
-interface State extends Mix { view: ViewEntry; clip: string; section: string; table: string }
+interface State extends Mix {
+  view: ViewEntry;
+  clip: string;
+  section: string;
+  table: string;
+}
 
 /** Sounds of one clip that start together, and who is told. */
 interface PlaySet {
-  sounds: Sound[]; seconds: number; loops: boolean;
+  sounds: Sound[];
+  seconds: number;
+  loops: boolean;
   gains: () => number[];
   moved: (seconds: number) => void;
   changed: () => void;
 }
 /** A drawn map: where it stands, and its playhead. */
-interface Plot { figure: HTMLElement; canvas: HTMLCanvasElement; head: HTMLElement; at: (seconds: number) => number }
+interface Plot {
+  figure: HTMLElement;
+  canvas: HTMLCanvasElement;
+  head: HTMLElement;
+  at: (seconds: number) => number;
+}
 /** What the sections are made of; `loop` is what the reader wants, null before a choice. */
-interface App { data: Data; state: State; view: View; loop: boolean | null; go: (change: Partial<State>, pinned?: keyof Coordinates) => void; note: () => void }
+interface App {
+  data: Data;
+  state: State;
+  view: View;
+  loop: boolean | null;
+  go: (change: Partial<State>, pinned?: keyof Coordinates) => void;
+  note: () => void;
+}

@@ -25,7 +25,7 @@ function valueAt(cells, bytes, i) {
  * @param {boolean} veiled below relevance
  */
 function grey(strength, palette, veiled) {
-  return palette.paper + (Math.min(1, Math.max(0, strength)) * ((veiled ? palette.veil : palette.ink) - palette.paper));
+  return palette.paper + Math.min(1, Math.max(0, strength)) * ((veiled ? palette.veil : palette.ink) - palette.paper);
 }
 
 /**
@@ -96,7 +96,8 @@ function mapCanvas(cells, limit, text, under) {
   return painted(canvas, () => {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, cells.columns, cells.rows, (i) =>
-      tint(grey(below ? below[i] / 254 : 0, palette, true), valueAt(cells, bytes, i) / (limit || 1), palette));
+      tint(grey(below ? below[i] / 254 : 0, palette, true), valueAt(cells, bytes, i) / (limit || 1), palette),
+    );
   });
 }
 
@@ -107,8 +108,14 @@ function relevanceLegend(limit) {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, 101, 1, (i) => tint(palette.paper, i / 50 - 1, palette));
   });
-  return make("p", { class: "legend" }, make("span", {}, `−${show(limit)} against`), canvas, make("span", {}, `+${show(limit)} for`),
-    make("span", { class: "quiet" }, "relevance of a cell; 0 has no colour"));
+  return make(
+    "p",
+    { class: "legend" },
+    make("span", {}, `−${show(limit)} against`),
+    canvas,
+    make("span", {}, `+${show(limit)} for`),
+    make("span", { class: "quiet" }, "relevance of a cell; 0 has no colour"),
+  );
 }
 
 /** @param {Cells} cells @param {string} unit */
@@ -118,8 +125,14 @@ function strengthLegend(cells, unit) {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, 101, 1, (i) => Array(3).fill(grey(i / 100, palette, false)));
   });
-  return make("p", { class: "legend" }, make("span", {}, show(cells.low)), canvas, make("span", {}, show(cells.high)),
-    make("span", { class: "quiet" }, unit));
+  return make(
+    "p",
+    { class: "legend" },
+    make("span", {}, show(cells.low)),
+    canvas,
+    make("span", {}, show(cells.high)),
+    make("span", { class: "quiet" }, unit),
+  );
 }
 
 /**
@@ -145,7 +158,8 @@ function secondsOf([first, last], column, columns) {
 /** Part of the width at which a time lies. @param {Data} data @param {number} columns @param {number} seconds of the clip */
 function timeScale(data, columns, seconds) {
   const times = data.times;
-  if (!times || columns < 2) return { at: (/** @type {number} */ time) => time / seconds, from: (/** @type {number} */ part) => part * seconds };
+  if (!times || columns < 2)
+    return { at: (/** @type {number} */ time) => time / seconds, from: (/** @type {number} */ part) => part * seconds };
   const step = (times[1] - times[0]) / (columns - 1);
   return {
     at: (/** @type {number} */ time) => ((time - times[0]) / step + 0.5) / columns,
@@ -157,7 +171,7 @@ function timeScale(data, columns, seconds) {
 function niceStep(span, parts) {
   const rough = span / parts;
   const power = 10 ** Math.floor(Math.log10(rough));
-  return power * (/** @type {number} */ ([1, 2, 5, 10].find((factor) => factor * power >= rough)));
+  return power * /** @type {number} */ ([1, 2, 5, 10].find((factor) => factor * power >= rough));
 }
 
 /**
@@ -172,7 +186,11 @@ function timeTicks(data, columns, seconds) {
   const scale = timeScale(data, columns, seconds);
   const at = (/** @type {number} */ value) => (data.times ? scale.at(value) : (value + 0.5) / columns);
   const count = Math.floor(span / step + 1e-9);
-  return Array.from({ length: count + 1 }, (_, i) => ({ text: String(Number((i * step).toPrecision(6))), at: at(i * step) }));
+  const ticks = Array.from({ length: count + 1 }, (_, i) => ({
+    text: String(Number((i * step).toPrecision(6))),
+    at: at(i * step),
+  }));
+  return ticks.filter((tick) => tick.at >= 0 && tick.at <= 1);
 }
 
 /**
@@ -183,11 +201,25 @@ function timeTicks(data, columns, seconds) {
 function heightTicks(hertz, rows) {
   if (!hertz) {
     const step = niceStep(Math.max(1, rows - 1), 4);
-    return Array.from({ length: Math.floor((rows - 1) / step) + 1 }, (_, i) => ({ text: String(i * step), at: (i * step + 0.5) / rows }));
+    return Array.from({ length: Math.floor((rows - 1) / step) + 1 }, (_, i) => ({
+      text: String(i * step),
+      at: (i * step + 0.5) / rows,
+    }));
   }
   const values = [50, 100, 250, 500, 1000, 2000, 4000, 8000, 16000];
-  const ticks = values.map((value) => ({ text: value < 1000 ? String(value) : `${value / 1000}k`, at: (rowOf(hertz, value) + 0.5) / rows }));
-  return ticks.filter((tick, i) => tick.at >= 0 && tick.at <= 1 && (i === 0 || tick.at - ticks[i - 1].at > 0.07));
+  const ticks = values.map((value) => ({
+    text: value < 1000 ? String(value) : `${value / 1000}k`,
+    at: (rowOf(hertz, value) + 0.5) / rows,
+  }));
+  return apart(ticks.filter((tick) => tick.at >= 0 && tick.at <= 1));
+}
+
+/** Those of some labels that do not run into one before them. @param {{text: string, at: number}[]} ticks */
+function apart(ticks) {
+  /** @type {typeof ticks} */
+  const kept = [];
+  for (const tick of ticks) if (!kept.length || tick.at - kept[kept.length - 1].at > 0.09) kept.push(tick);
+  return kept;
 }
 
 /** The row of a frequency, between the centres of rows; −1 or the number of rows if beyond. @param {number[]} hertz @param {number} value */
@@ -200,11 +232,15 @@ function rowOf(hertz, value) {
 
 /** @param {{text: string, at: number}[]} ticks @param {"left" | "bottom"} side @param {string} className */
 function axis(ticks, side, className) {
-  return make("div", { class: className, "aria-hidden": "true" }, ...ticks.map(({ text, at }) => {
-    const tick = make("span", {}, text);
-    tick.style.setProperty(side, `${100 * at}%`);
-    return tick;
-  }));
+  return make(
+    "div",
+    { class: className, "aria-hidden": "true" },
+    ...ticks.map(({ text, at }) => {
+      const tick = make("span", {}, text);
+      tick.style.setProperty(side, `${100 * at}%`);
+      return tick;
+    }),
+  );
 }
 
 /**
@@ -223,11 +259,15 @@ function plot(canvas, data, seconds, seek) {
     const box = canvas.getBoundingClientRect();
     seek(Math.min(seconds, Math.max(0, scale.from((event.clientX - box.left) / box.width))));
   });
-  const figure = make("div", { class: "plot" },
+  const figure = make(
+    "div",
+    { class: "plot" },
     make("span", { class: "unit high", "aria-hidden": "true" }, data.hertz ? "Hz" : "row"),
-    axis(heightTicks(data.hertz, canvas.height), "bottom", "heights"), stage,
+    axis(heightTicks(data.hertz, canvas.height), "bottom", "heights"),
+    stage,
     axis(timeTicks(data, canvas.width, seconds), "left", "times"),
-    make("span", { class: "unit wide", "aria-hidden": "true" }, data.times ? "s" : "col."));
+    make("span", { class: "unit wide", "aria-hidden": "true" }, data.times ? "s" : "col."),
+  );
   return { figure, canvas, head, at: (time) => Math.min(1, Math.max(0, scale.at(time))) };
 }
 

@@ -73,20 +73,57 @@ function readLink(data, hash) {
   };
   const first = data.views[0];
   const wanted = {
-    cls: known("class", data.classes.map((cls) => cls.slug), first.cls),
-    layer: known("layer", unique(data.layers, data.views.map((view) => view.layer)), first.layer),
-    method: known("method", unique(data.methods.map((method) => method.name), data.views.map((view) => view.method)), first.method),
-    k: Number(known("k", unique(data.ks, data.views.map((view) => view.k)).map(String), String(first.k))),
+    cls: known(
+      "class",
+      data.classes.map((cls) => cls.slug),
+      first.cls,
+    ),
+    layer: known(
+      "layer",
+      unique(
+        data.layers,
+        data.views.map((view) => view.layer),
+      ),
+      first.layer,
+    ),
+    method: known(
+      "method",
+      unique(
+        data.methods.map((method) => method.name),
+        data.views.map((view) => view.method),
+      ),
+      first.method,
+    ),
+    k: Number(
+      known(
+        "k",
+        unique(
+          data.ks,
+          data.views.map((view) => view.k),
+        ).map(String),
+        String(first.k),
+      ),
+    ),
   };
   const view = nearest(data.views, wanted);
   const state = {
     view,
     clip: said.get("clip") ?? "",
-    section: known("section", SECTIONS.map((section) => section.name), "listen"),
-    table: known("table", data.tables.map((table) => table.name), ""),
+    section: known(
+      "section",
+      SECTIONS.map((section) => section.name),
+      "listen",
+    ),
+    table: known(
+      "table",
+      data.tables.map((table) => table.name),
+      "",
+    ),
     ...readMix(said, known),
   };
-  const remarks = unknown.length ? [`This page does not know ${listed(unknown)} of the link; shown is what comes nearest.`] : [];
+  const remarks = unknown.length
+    ? [`This page does not know ${listed(unknown)} of the link; shown is what comes nearest.`]
+    : [];
   return { state, remarks: [...remarks, ...whyEmpty(data, wanted.cls), ...detour(data, wanted, view)] };
 }
 
@@ -110,7 +147,9 @@ function whyEmpty(data, slug) {
 function readMix(said, known) {
   const mix = firstMix();
   const names = (/** @type {string} */ field) => (said.get(field) ?? "").split(",").filter(Boolean);
-  const levels = names("db").map((entry) => entry.split(":")).map(([name, db]) => /** @type {const} */ ([name, Number(db)]));
+  const levels = names("db")
+    .map((entry) => entry.split(":"))
+    .map(([name, db]) => /** @type {const} */ ([name, Number(db)]));
   return {
     hear: /** @type {Mix["hear"]} */ (known("hear", ["mix", "input", "standard"], mix.hear)),
     level: /** @type {Mix["level"]} */ (known("level", ["true", "matched"], mix.level)),
@@ -130,8 +169,12 @@ function holdAgainst(state, view) {
   const clip = view.clips.find((one) => one.folder === state.clip) ?? view.clips[0];
   const names = clip ? mixed(clip.sounds).map((sound) => sound.name) : [];
   const has = (/** @type {string} */ name) => names.includes(name);
-  const strange = [...state.solo, ...state.mute.filter((name) => name !== "rest"), ...Object.keys(state.db)].filter((name) => !has(name));
-  const remarks = strange.length ? [`Here is no sound called ${listed([...new Set(strange)].map((name) => `“${name}”`))}.`] : [];
+  const strange = [...state.solo, ...state.mute.filter((name) => name !== "rest"), ...Object.keys(state.db)].filter(
+    (name) => !has(name),
+  );
+  const remarks = strange.length
+    ? [`Here is no sound called ${listed([...new Set(strange)].map((name) => `“${name}”`))}.`]
+    : [];
   if (state.clip && clip?.folder !== state.clip)
     remarks.push(`Clip “${state.clip}” is not among the clips shown; you see the first one.`);
   return {
@@ -159,9 +202,18 @@ function hearable(sounds, wanted) {
 function linkTo(state) {
   const { view } = state;
   const first = firstMix();
-  const db = Object.entries(state.db).filter(([, value]) => value !== 0).map(([name, value]) => `${name}:${value}`);
+  const db = Object.entries(state.db)
+    .filter(([, value]) => value !== 0)
+    .map(([name, value]) => `${name}:${value}`);
   /** @type {Record<string, string>} */
-  const said = { class: view.cls, layer: view.layer, method: view.method, k: String(view.k), clip: state.clip, section: state.section };
+  const said = {
+    class: view.cls,
+    layer: view.layer,
+    method: view.method,
+    k: String(view.k),
+    clip: state.clip,
+    section: state.section,
+  };
   if (state.table) said.table = state.table;
   if (state.hear !== first.hear) said.hear = state.hear;
   if (state.level !== first.level) said.level = state.level;

@@ -1,34 +1,17 @@
 // @ts-check
-// One clip: its picture, its maps, the mixer of their sounds, and what the model says to each.
+// One clip: its picture, the mixer of its parts, the player, and what the model says.
 "use strict";
 
 const SHORT = 4;
-const NO_CLIPS = "No clip of this view was kept for listening: its concepts, tables and figures are in the other sections.";
-
-/**
- * What a clip's mix is, in words.
- * @param {Sound[]} sounds
- * @param {Mix} mix
- */
-function mixInWords(sounds, mix) {
-  const level = mix.level === "matched" ? "loudness matched" : "true level";
-  if (mix.hear !== "mix") return `the ${titleOf(mix.hear).toLowerCase()}, ${level}`;
-  const heard = heardIn(sounds, mix).filter((name) => sounds.some((sound) => sound.name === name && sound.key !== null));
-  if (!heard.length) return "nothing: what is let through is silent, or all is muted";
-  return `${listed(shortened(heard))}${heard.length === 1 ? " alone" : " together"}, ${level}`;
-}
-
-/** “concepts 1, 2” for several of them. @param {string[]} names */
-function shortened(names) {
-  const numbers = names.filter((name) => name.startsWith("concept")).map((name) => name.slice("concept".length));
-  const others = names.filter((name) => !name.startsWith("concept")).map((name) => titleOf(name).toLowerCase());
-  if (numbers.length < 2) return names.map((name) => titleOf(name).toLowerCase());
-  return [`concepts ${others.length ? numbers.join(", ") : listed(numbers)}`, ...others];
-}
+const NO_CLIPS =
+  "No clip of this view was kept for listening: its concepts, tables and figures are in the other sections.";
 
 /** @param {number} logit */
 function logitText(logit) {
-  return logit.toFixed(2).replace(/^-(0\.00)$/, "$1").replace("-", "−");
+  return logit
+    .toFixed(2)
+    .replace(/^-(0\.00)$/, "$1")
+    .replace("-", "−");
 }
 
 /** @param {Data} data @param {number[]} logits */
@@ -48,18 +31,42 @@ function topAnswer(data, logits) {
 function answersTable({ data, state }, clip) {
   const name = className(data, state.view.cls);
   const alone = clip.sounds.filter((sound) => sound.name !== "input" && sound.heard);
-  const rows = [{ title: "The whole clip", logits: clip.answers }, ...alone.map((sound) => ({ title: `${titleOf(sound.name)} alone`, logits: sound.heard ?? [] }))];
+  const rows = [
+    { title: "The whole clip", logits: clip.answers },
+    ...alone.map((sound) => ({ title: `${titleOf(sound.name)} alone`, logits: sound.heard ?? [] })),
+  ];
   const most = Math.max(...rows.flatMap((row) => row.logits.map(Math.abs)));
-  const head = make("tr", {}, make("th", { scope: "col" }, "It hears"), make("th", { scope: "col" }, "Top answer"),
-    ...data.answers.map((answer) => make("th", { scope: "col", class: answer === name ? "number ours" : "number" }, answer)));
-  const body = rows.map(({ title, logits }) => make("tr", {}, make("th", { scope: "row" }, title), make("td", {}, topAnswer(data, logits)),
-    ...logits.map((logit) => make("td", { class: "number" }, logitText(logit), bar(logit, most)))));
+  const head = make(
+    "tr",
+    {},
+    make("th", { scope: "col" }, "It hears"),
+    make("th", { scope: "col" }, "Top answer"),
+    ...data.answers.map((answer) =>
+      make("th", { scope: "col", class: answer === name ? "number ours" : "number" }, answer),
+    ),
+  );
+  const body = rows.map(({ title, logits }) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, title),
+      make("td", {}, topAnswer(data, logits)),
+      ...logits.map((logit) => make("td", { class: "number" }, logitText(logit), bar(logit, most))),
+    ),
+  );
   const lead = alone.length
     ? "Logits of all classes: above 0 speaks for a class. Each sound was also given to the model alone, at its true level."
     : "Logits of all classes: above 0 speaks for a class.";
-  return make("section", { class: "says", "aria-labelledby": "says-title" }, make("h3", { id: "says-title" }, "What the model says"),
+  return make(
+    "section",
+    { class: "says", "aria-labelledby": "says-title" },
+    make("h3", { id: "says-title" }, "What the model says"),
     make("p", { class: "quiet" }, lead),
-    scrolled("Logits of the clip and of its sounds", make("table", {}, make("thead", {}, head), make("tbody", {}, ...body))));
+    scrolled(
+      "Logits of the clip and of its sounds",
+      make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)),
+    ),
+  );
 }
 
 /** A table that scrolls by itself on a narrow screen, also by keys. @param {string} label @param {HTMLElement} content */
@@ -69,7 +76,11 @@ function scrolled(label, content) {
 
 /** The clips of a view to choose from, each with a small picture. @param {App} app */
 function clipStrip(app) {
-  const options = app.view.clips.map((clip, i) => ({ value: clip.folder, text: `Clip ${i + 1}`, more: pictureCanvas(clip.picture, "") }));
+  const options = app.view.clips.map((clip, i) => ({
+    value: clip.folder,
+    text: `Clip ${i + 1}`,
+    more: pictureCanvas(clip.picture, ""),
+  }));
   const strip = choice("clip", "Clips", options, app.state.clip, (folder) => app.go({ clip: folder }));
   strip.classList.add("strip");
   return strip;
@@ -120,23 +131,42 @@ function makeDesk(app, player, clip) {
     player.adjust();
     app.note();
   };
-  const mixer = make("section", { "aria-labelledby": "mixer-title" },
+  const mixer = make(
+    "section",
+    { "aria-labelledby": "mixer-title" },
     make("h3", { id: "mixer-title" }, "Its explanation, part by part"),
-    relevanceLegend(clip.limit), make("div", { class: "strips" }, ...strips.map((strip) => strip.card)));
-  const element = make("div", { class: "desk" },
-    make("div", { class: "front" },
-      make("section", { class: "input", "aria-labelledby": "input-title" }, make("h3", { id: "input-title" }, "Input"), input.figure,
+    relevanceLegend(clip.limit),
+    make("div", { class: "strips" }, ...strips.map((strip) => strip.card)),
+  );
+  const element = make(
+    "div",
+    { class: "desk" },
+    make(
+      "div",
+      { class: "front" },
+      make(
+        "section",
+        { class: "input", "aria-labelledby": "input-title" },
+        make("h3", { id: "input-title" }, "Input"),
+        input.figure,
         strengthLegend(clip.picture, `${app.data.kind}, ${app.data.unit}`),
-        make("p", { class: "verdict" }, `The model ${verdict(app, clip.answers)}.`)),
-      playable ? sources.element : null),
-    mixer, playable ? transport.element : null, answersTable(app, clip));
-  return { element, set, playable, change: (/** @type {Partial<Mix>} */ mix) => { Object.assign(app.state, mix); changed(); } };
-}
-
-/** Maps in their fixed order, then what is heard without a map. @param {Clip} clip */
-function stripNames(clip) {
-  const sounds = clip.sounds.map((sound) => sound.name).filter((name) => name !== "input");
-  return unique(clip.maps.map((map) => map.name), sounds);
+        make("p", { class: "verdict" }, `The model ${verdict(app, clip.answers)}.`),
+      ),
+      playable ? sources.element : null,
+    ),
+    mixer,
+    playable ? transport.element : null,
+    answersTable(app, clip),
+  );
+  return {
+    element,
+    set,
+    playable,
+    change: (/** @type {Partial<Mix>} */ mix) => {
+      Object.assign(app.state, mix);
+      changed();
+    },
+  };
 }
 
 /** @param {App} app @param {Clip} clip @param {(seconds: number) => void} seek */
@@ -145,152 +175,10 @@ function inputPlot({ data }, clip, seek) {
   return plot(pictureCanvas(clip.picture, text), data, clip.seconds, seek);
 }
 
-/**
- * A map with its numbers and what is done to its sound.
- * @param {App} app
- * @param {Clip} clip
- * @param {string} name
- * @param {(seconds: number) => void} seek
- * @param {() => void} changed
- */
-function makeStrip(app, clip, name, seek, changed) {
-  const map = clip.maps.find((one) => one.name === name);
-  const sound = clip.sounds.find((one) => one.name === name);
-  const concept = app.view.concepts.find((one) => `concept${one.number}` === name);
-  const title = titleOf(name);
-  const drawn = map?.cells ? plot(mapCanvas(map.cells, clip.limit, mapText(app.data, title, map), clip.picture), app.data, clip.seconds, seek) : null;
-  const controls = sound ? stripControls(app, sound, title, changed) : null;
-  const card = make("article", { class: "strip-card", "aria-label": title, "data-name": name },
-    make("h4", {}, title, concept?.name ? make("span", { class: "called" }, concept.name) : null),
-    drawn ? drawn.figure : make("p", { class: "quiet" }, missingMap(name)),
-    map ? make("p", { class: "sum" }, `relevance ${show(map.sum)}`, make("span", {}, ` · share ${percent(map.share)}`), bar(map.share, 1)) : null,
-    sound?.heard ? make("p", { class: "quiet alone" }, `Heard alone, the model ${verdict(app, sound.heard)}.`) : null,
-    controls?.element ?? null);
-  const update = () => {
-    controls?.update();
-    card.classList.toggle("silenced", !!sound && !heardIn(clip.sounds, app.state).includes(name));
-  };
-  return { card, drawn, update };
-}
-
 /** The top answer, and how far the explained class has it. @param {App} app @param {number[]} logits */
 function verdict({ data, state }, logits) {
   const name = className(data, state.view.cls);
   return `${topAnswer(data, logits)} (logit of ${name}: ${logitText(logits[data.answers.indexOf(name)] ?? NaN)})`;
-}
-
-/** @param {Data} data @param {string} title @param {RelevanceMap} map */
-function mapText(data, title, map) {
-  const where = map.cells ? `, ${strongest(map.cells, data)}` : "";
-  return `Heatmap of ${title.toLowerCase()}: relevance ${show(map.sum)}, share ${percent(map.share)}${where}`;
-}
-
-/** @param {string} name */
-function missingMap(name) {
-  return name === "rest" ? "What the explanation leaves of the input: it has a sound and no map." : "No map of it was drawn.";
-}
-
-/**
- * @param {App} app
- * @param {Sound} sound
- * @param {string} title
- * @param {() => void} changed
- */
-function stripControls(app, sound, title, changed) {
-  if (sound.key === null) return { element: make("p", { class: "quiet" }, "Silent: nothing of the clip is heard here."), update: () => {} };
-  if (sound.name === "standard") return referenceControls(app, sound, title, changed);
-  const toggle = (/** @type {"solo" | "mute"} */ field) => () => {
-    const { state } = app;
-    state[field] = state[field].includes(sound.name) ? state[field].filter((name) => name !== sound.name) : [...state[field], sound.name];
-    state.hear = "mix";
-    changed();
-  };
-  const solo = make("button", { type: "button", id: `solo-${sound.name}`, click: toggle("solo") }, "Solo", make("span", { class: "unseen" }, ` ${title}`));
-  const mute = make("button", { type: "button", id: `mute-${sound.name}`, click: toggle("mute") }, "Mute", make("span", { class: "unseen" }, ` ${title}`));
-  const level = levelControl(app, sound, title, changed);
-  const update = () => {
-    solo.setAttribute("aria-pressed", String(app.state.solo.includes(sound.name)));
-    mute.setAttribute("aria-pressed", String(app.state.mute.includes(sound.name)));
-    level.update();
-  };
-  return { element: make("div", { class: "controls" }, solo, mute, level.element), update };
-}
-
-/**
- * @param {App} app
- * @param {Sound} sound
- * @param {string} title
- * @param {() => void} changed
- */
-function referenceControls(app, sound, title, changed) {
-  const button = make("button", { type: "button", id: `hear-${sound.name}`, click: () => {
-    app.state.hear = app.state.hear === "standard" ? "mix" : "standard";
-    changed();
-  } }, "Hear it whole", make("span", { class: "unseen" }, `: ${title}`));
-  return {
-    element: make("div", { class: "controls" }, button),
-    update: () => button.setAttribute("aria-pressed", String(app.state.hear === "standard")),
-  };
-}
-
-/**
- * @param {App} app
- * @param {Sound} sound
- * @param {string} title
- * @param {() => void} changed
- */
-function levelControl(app, sound, title, changed) {
-  const range = make("input", { type: "range", id: `level-${sound.name}`, min: SOFTEST, max: LOUDEST, step: 0.5, "aria-label": `Level of ${title}, in dB` });
-  const output = make("output", { for: range.id });
-  range.addEventListener("input", () => {
-    app.state.db = { ...app.state.db, [sound.name]: Number(range.value) };
-    changed();
-  });
-  const update = () => {
-    const db = app.state.db[sound.name] ?? 0;
-    range.value = String(db);
-    range.setAttribute("aria-valuetext", `${db} dB`);
-    output.textContent = `${db > 0 ? "+" : ""}${db.toFixed(1)} dB`.replace("-", "−");
-  };
-  return { element: make("span", { class: "level" }, range, output), update };
-}
-
-/**
- * Which of the clip's sounds, and at which of their two gains.
- * @param {App} app
- * @param {Clip} clip
- * @param {() => void} changed
- */
-function sourceChoices(app, clip, changed) {
-  const has = (/** @type {string} */ name) => clip.sounds.some((sound) => sound.name === name && sound.key !== null);
-  const hear = choice("hear", "Listen to", [
-    { value: "mix", text: "Mix of parts", off: !mixed(clip.sounds).length },
-    { value: "standard", text: "Standard", off: !has("standard") },
-    { value: "input", text: "Input", off: !has("input") },
-  ], app.state.hear, (value) => {
-    app.state.hear = /** @type {Mix["hear"]} */ (value);
-    changed();
-  });
-  const level = choice("loudness", "Loudness", [
-    { value: "true", text: "True level" },
-    { value: "matched", text: "Matched to the input" },
-  ], app.state.level, (value) => {
-    app.state.level = /** @type {Mix["level"]} */ (value);
-    changed();
-  });
-  const hint = make("p", { class: "quiet" }, "At true level the parts sum to what the model was given. Matched, each is as loud as the input: faint parts are heard well, and do not sum.");
-  return {
-    element: make("div", { class: "sources" }, hear, level, hint, keyHelp()),
-    update: () => {
-      for (const [list, value] of /** @type {const} */ ([[hear, app.state.hear], [level, app.state.level]]))
-        for (const input of list.querySelectorAll("input")) input.checked = input.value === value;
-    },
-  };
-}
-
-function keyHelp() {
-  const keys = [["Space", "play or pause"], ["1–9", "concept alone"], ["m", "all but that concept"], ["0", "no solo"], ["← →", "other clip"], ["↑ ↓", "other concept, in the player"]];
-  return make("p", { class: "keys" }, ...keys.map(([key, does]) => make("span", {}, make("kbd", {}, key), ` ${does}`)));
 }
 
 /**
@@ -303,8 +191,28 @@ function keyHelp() {
  * @param {(loop: boolean) => void} setLoop
  */
 function makeTransport(app, player, set, clip, seek, setLoop) {
-  const play = make("button", { type: "button", id: "play", click: () => { player.open(set); player.toggle(); } }, "Play");
-  const position = make("input", { type: "range", id: "position", min: 0, max: clip.seconds, step: 0.001, value: 0, "aria-label": "Position in seconds", input: () => seek(Number(position.value)) });
+  const play = make(
+    "button",
+    {
+      type: "button",
+      id: "play",
+      click: () => {
+        player.open(set);
+        player.toggle();
+      },
+    },
+    "Play",
+  );
+  const position = make("input", {
+    type: "range",
+    id: "position",
+    min: 0,
+    max: clip.seconds,
+    step: 0.001,
+    value: 0,
+    "aria-label": "Position in seconds",
+    input: () => seek(Number(position.value)),
+  });
   const clock = make("span", { class: "clock", "aria-hidden": "true" });
   const loop = make("input", { type: "checkbox", id: "loop", checked: set.loops, change: () => setLoop(loop.checked) });
   const status = make("p", { id: "status", role: "status" });
@@ -319,7 +227,20 @@ function makeTransport(app, player, set, clip, seek, setLoop) {
     say(warning, warningOf(player.peak()));
   };
   moved(0);
-  return { element: make("div", { class: "transport", role: "group", "aria-label": "Player" }, play, position, clock, make("label", { class: "loop" }, loop, "Loop"), status, warning), moved, update };
+  return {
+    element: make(
+      "div",
+      { class: "transport", role: "group", "aria-label": "Player" },
+      play,
+      position,
+      clock,
+      make("label", { class: "loop" }, loop, "Loop"),
+      status,
+      warning,
+    ),
+    moved,
+    update,
+  };
 }
 
 /** Change a live region only where its sentence is another. @param {HTMLElement} place @param {string} sentence */
@@ -345,14 +266,28 @@ function warningOf(peak) {
 function viewHead({ data }, view) {
   const method = data.methods.find((one) => one.name === view.method);
   const control = method?.control ? " It is a control: what any explanation has to be better than." : "";
-  return make("p", { class: "lead" }, `${view.method} at ${view.layer}, K = ${view.k}: ${method?.title ?? ""}${control}`);
+  return make(
+    "p",
+    { class: "lead" },
+    `${view.method} at ${view.layer}, K = ${view.k}: ${method?.title ?? ""}${control}`,
+  );
 }
 
 /** @param {View} view */
 function summaryList(view) {
   if (!view.summary.length) return null;
-  return make("dl", { class: "summary" }, ...view.summary.map(({ label, value, note }) =>
-    make("div", {}, make("dt", {}, label), make("dd", {}, make("strong", {}, value), make("span", { class: "quiet" }, note)))));
+  return make(
+    "dl",
+    { class: "summary" },
+    ...view.summary.map(({ label, value, note }) =>
+      make(
+        "div",
+        {},
+        make("dt", {}, label),
+        make("dd", {}, make("strong", {}, value), make("span", { class: "quiet" }, note)),
+      ),
+    ),
+  );
 }
 
 /**
@@ -364,18 +299,45 @@ function listenSection(app, player) {
   const path = make("p", { class: "quiet" });
   const place = make("div", { id: "desk" });
   const { clips } = app.view;
-  const section = make("section", { "aria-labelledby": "listen-title" }, make("div", { class: "top" },
-    make("div", {}, title, viewHead(app, app.view), path), clips.length ? clipStrip(app) : make("p", {}, NO_CLIPS)), place, summaryList(app.view), noteList(app.view.notes));
+  const section = make(
+    "section",
+    { "aria-labelledby": "listen-title" },
+    make(
+      "div",
+      { class: "top" },
+      make("div", {}, title, viewHead(app, app.view), path),
+      clips.length ? clipStrip(app) : make("p", {}, NO_CLIPS),
+    ),
+    place,
+    summaryList(app.view),
+    noteList(app.view.notes),
+  );
   /** @type {ReturnType<typeof makeDesk> | null} */
   let desk = null;
   const showClip = () => {
     const i = clips.findIndex((clip) => clip.folder === app.state.clip);
-    path.textContent = i < 0 ? "" : `${clips[i].path} · clip ${clips[i].clip} of the data set · ${show(clips[i].seconds)} s`;
-    title.textContent = i < 0 ? className(app.data, app.view.cls) : `${className(app.data, app.view.cls)}, clip ${i + 1} of ${clips.length}`;
+    path.textContent =
+      i < 0 ? "" : `${clips[i].path} · clip ${clips[i].clip} of the data set · ${show(clips[i].seconds)} s`;
+    title.textContent =
+      i < 0
+        ? className(app.data, app.view.cls)
+        : `${className(app.data, app.view.cls)}, clip ${i + 1} of ${clips.length}`;
     if (i < 0) return;
     const clip = clips[i];
     desk = makeDesk(app, player, clip);
-    refill(place, desk.element, ...(heardAtAll(clip) ? [] : [make("p", { class: "notice" }, "Only the input can be heard here: no sounds were made of this method's parts.")]));
+    refill(
+      place,
+      desk.element,
+      ...(heardAtAll(clip)
+        ? []
+        : [
+            make(
+              "p",
+              { class: "notice" },
+              "Only the input can be heard here: no sounds were made of this method's parts.",
+            ),
+          ]),
+    );
     player.open(desk.set);
   };
   showClip();

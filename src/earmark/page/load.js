@@ -6,6 +6,8 @@
 const asked = new Map();
 /** @type {Map<string, any>} */
 const arrived = new Map();
+/** @type {string[]} */
+const requests = [];
 
 var earmark = {
   /** What each data script calls. @param {string} key @param {any} value */
@@ -13,11 +15,19 @@ var earmark = {
     arrived.set(key, value);
   },
   /** Keys asked for so far, in order. */
-  asked: () => [...asked.keys()],
+  asked: () => [...requests],
   /** The present mix as it would be played; set once there is one. @type {() => Promise<Float32Array>} */
   render: () => Promise.reject(new Error("Nothing to play is shown.")),
   /** Where playing stands: set with `render`. */
-  playing: () => ({ playing: false, position: 0, start: 0, offset: 0, time: 0, latency: 0 }),
+  playing: () => ({
+    playing: false,
+    position: 0,
+    start: 0,
+    offset: 0,
+    time: 0,
+    latency: 0,
+    gains: /** @type {number[]} */ ([]),
+  }),
 };
 
 /** Where this script lies, and all that the page loads beside it. */
@@ -53,7 +63,14 @@ function load(key) {
     document.head.append(script);
   });
   asked.set(key, coming);
+  requests.push(key);
   return coming;
+}
+
+/** Let go of a value that is kept in another form. @param {string} key */
+function forget(key) {
+  asked.delete(key);
+  arrived.delete(key);
 }
 
 /** A light or dark page that was chosen before; some browsers keep nothing for pages on disk. */

@@ -5,7 +5,10 @@
 /** @param {Data} data */
 function headLine(data) {
   const accuracy = data.accuracy === null ? "" : ` · accuracy ${show(100 * data.accuracy)} %`;
-  return [make("strong", {}, data.dataset), ` · ${data.classes.length} classes${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`];
+  return [
+    make("strong", {}, data.dataset),
+    ` · ${data.classes.length} classes${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`,
+  ];
 }
 
 /** @param {Data} data */
@@ -13,7 +16,10 @@ function fillHeader(data) {
   byId("about").replaceChildren(...headLine(data));
   const others = byId("others");
   others.hidden = !data.others.length;
-  others.replaceChildren("Other data sets: ", ...data.others.map((name) => make("a", { href: `../../${encodeURIComponent(name)}/report/index.html` }, name)));
+  others.replaceChildren(
+    "Other data sets: ",
+    ...data.others.map((name) => make("a", { href: `../../${encodeURIComponent(name)}/report/index.html` }, name)),
+  );
 }
 
 function keepTheme() {
@@ -36,37 +42,125 @@ function fillChooser(app) {
   const { view } = state;
   const computed = (/** @type {keyof Coordinates} */ axis) => new Set(data.views.map((one) => one[axis]));
   /** @param {keyof Coordinates} axis @param {string} title @param {{value: string | number, text: string}[]} options */
-  const axisChoice = (axis, title, options) => choice(axis, title,
-    options.map(({ value, text }) => ({ value: String(value), text: computed(axis).has(value) ? text : `${text} (not computed)`, off: !computed(axis).has(value) })),
-    String(view[axis]), (value) => app.go({ view: { ...app.state.view, [axis]: axis === "k" ? Number(value) : value } }, axis));
+  const axisChoice = (axis, title, options) =>
+    choice(
+      axis,
+      title,
+      options.map(({ value, text }) => ({
+        value: String(value),
+        text: computed(axis).has(value) ? text : `${text} (not computed)`,
+        off: !computed(axis).has(value),
+      })),
+      String(view[axis]),
+      (value) => app.go({ view: { ...app.state.view, [axis]: axis === "k" ? Number(value) : value } }, axis),
+    );
   const named = (/** @type {(string | number)[]} */ values) => values.map((value) => ({ value, text: String(value) }));
   const classes = data.classes.map((cls) => ({ value: cls.slug, text: cls.name, off: !computed("cls").has(cls.slug) }));
   const { views } = data;
   byId("chooser").replaceChildren(
-    make("div", { class: "axes" },
+    make(
+      "div",
+      { class: "axes" },
       choice("cls", "Class", classes, view.cls, (value) => app.go({ view: { ...app.state.view, cls: value } }, "cls")),
-      axisChoice("layer", "Layer", named(unique(data.layers, views.map((one) => one.layer)))),
-      axisChoice("method", "Method", named(unique(data.methods.map((method) => method.name), views.map((one) => one.method)))),
-      axisChoice("k", "Concepts (K)", named(unique(data.ks, views.map((one) => one.k))))),
-    ...data.classes.filter((cls) => !computed("cls").has(cls.slug)).map((cls) =>
-      make("p", { class: "quiet" }, cls.reason ? `${cls.name} has no clips: ${cls.reason}` : `${cls.name} was not explained.`)));
+      axisChoice(
+        "layer",
+        "Layer",
+        named(
+          unique(
+            data.layers,
+            views.map((one) => one.layer),
+          ),
+        ),
+      ),
+      axisChoice(
+        "method",
+        "Method",
+        named(
+          unique(
+            data.methods.map((method) => method.name),
+            views.map((one) => one.method),
+          ),
+        ),
+      ),
+      axisChoice(
+        "k",
+        "Concepts (K)",
+        named(
+          unique(
+            data.ks,
+            views.map((one) => one.k),
+          ).sort((a, b) => a - b),
+        ),
+      ),
+    ),
+    ...data.classes
+      .filter((cls) => !computed("cls").has(cls.slug))
+      .map((cls) =>
+        make(
+          "p",
+          { class: "quiet" },
+          cls.reason ? `${cls.name} has no clips: ${cls.reason}` : `${cls.name} was not explained.`,
+        ),
+      ),
+  );
 }
 
 /** @param {State} state */
 function fillSections(state) {
-  byId("sections").replaceChildren(...SECTIONS.map(({ name, title }) =>
-    make("a", { href: linkTo({ ...state, section: name, table: "" }), id: `to-${name}`, "aria-current": name === state.section ? "page" : null }, title)));
+  byId("sections").replaceChildren(
+    ...SECTIONS.map(({ name, title }) =>
+      make(
+        "a",
+        {
+          href: linkTo({ ...state, section: name, table: "" }),
+          id: `to-${name}`,
+          "aria-current": name === state.section ? "page" : null,
+        },
+        title,
+      ),
+    ),
+  );
 }
 
 /** @param {App} app */
 function notesSection({ data }) {
-  const methods = data.methods.map((method) => make("div", {}, make("dt", {}, method.name), make("dd", {}, `${method.title}${method.control ? " (a control)" : ""}`)));
-  const classes = data.classes.map((cls) => make("tr", {}, make("th", { scope: "row" }, cls.name), make("td", { class: "number" }, String(cls.clips)),
-    make("td", { class: "number" }, String(cls.left_out)), make("td", {}, cls.reason)));
+  const methods = data.methods.map((method) =>
+    make(
+      "div",
+      {},
+      make("dt", {}, method.name),
+      make("dd", {}, `${method.title}${method.control ? " (a control)" : ""}`),
+    ),
+  );
+  const classes = data.classes.map((cls) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, cls.name),
+      make("td", { class: "number" }, String(cls.clips)),
+      make("td", { class: "number" }, String(cls.left_out)),
+      make("td", {}, cls.reason),
+    ),
+  );
   const titles = ["Class", "Clips scored", "Left out", "Why it has none"];
-  return make("section", { "aria-labelledby": "notes-title" }, make("h2", { id: "notes-title" }, "Notes"),
-    noteList(data.notes), make("h3", {}, "Methods"), make("dl", { class: "methods" }, ...methods), make("h3", {}, "Classes"),
-    scrolled("Classes", make("table", {}, make("thead", {}, make("tr", {}, ...titles.map((title) => make("th", { scope: "col" }, title)))), make("tbody", {}, ...classes))));
+  return make(
+    "section",
+    { "aria-labelledby": "notes-title" },
+    make("h2", { id: "notes-title" }, "Notes"),
+    noteList(data.notes),
+    make("h3", {}, "Methods"),
+    make("dl", { class: "methods" }, ...methods),
+    make("h3", {}, "Classes"),
+    scrolled(
+      "Classes",
+      make(
+        "table",
+        {},
+        make("thead", {}, make("tr", {}, ...titles.map((title) => make("th", { scope: "col" }, title)))),
+        make("tbody", {}, ...classes),
+      ),
+    ),
+  );
 }
 
 /** @param {string[]} remarks */
@@ -80,7 +174,14 @@ class Page {
   constructor(data, state) {
     this.player = new Player(data.rate);
     /** @type {App} */
-    this.app = { data, state, view: /** @type {any} */ (null), loop: null, go: (change, pinned) => this.go(change, pinned), note: () => this.note() };
+    this.app = {
+      data,
+      state,
+      view: /** @type {any} */ (null),
+      loop: null,
+      go: (change, pinned) => this.go(change, pinned),
+      note: () => this.note(),
+    };
     /** @type {ReturnType<typeof listenSection> | null} */
     this.listening = null;
     this.shows = "";
@@ -90,7 +191,9 @@ class Page {
   go(change, pinned) {
     const { data, state } = this.app;
     const next = { ...state, ...change };
-    const remarks = change.view ? detour(data, change.view, (next.view = nearest(data.views, change.view, pinned))) : [];
+    const remarks = change.view
+      ? detour(data, change.view, (next.view = nearest(data.views, change.view, pinned)))
+      : [];
     if (change.view) Object.assign(next, firstMix(), { clip: "", level: state.level });
     return this.visit(next, remarks, true);
   }
@@ -201,10 +304,17 @@ class Page {
   press(event) {
     const desk = this.listening?.desk();
     const target = /** @type {Element} */ (event.target);
-    if (!desk?.playable || event.ctrlKey || event.altKey || event.metaKey || target.closest("select, textarea, input[type=text]")) return;
+    if (
+      !desk?.playable ||
+      event.ctrlKey ||
+      event.altKey ||
+      event.metaKey ||
+      target.closest("select, textarea, input[type=text]")
+    )
+      return;
     const inPlayer = !!target.closest("#desk, #clip");
     const takesArrows = !!target.closest("input, .scroll");
-    const takesSpace = !!target.closest("button, a, summary, input[type=checkbox]");
+    const takesSpace = !!target.closest("button, summary, input[type=checkbox]");
     /** @type {Record<string, (() => void) | false>} */
     const keys = {
       " ": !takesSpace && (() => this.togglePlay()),
@@ -230,10 +340,16 @@ class Page {
   /** Hand out what tests measure. */
   expose() {
     const { player } = this;
-    earmark.render = () => (player.set ? player.render(player.set) : Promise.reject(new Error("Nothing to play is shown.")));
+    earmark.render = () =>
+      player.set ? player.render(player.set) : Promise.reject(new Error("Nothing to play is shown."));
     earmark.playing = () => ({
-      playing: player.playing, position: player.position, start: player.start, offset: player.offset,
-      time: player.context?.currentTime ?? 0, latency: player.context?.outputLatency ?? 0,
+      playing: player.playing,
+      position: player.position,
+      start: player.start,
+      offset: player.offset,
+      time: player.context?.currentTime ?? 0,
+      latency: player.context?.outputLatency ?? 0,
+      gains: (player.graph?.knobs ?? []).map((knob) => knob?.value ?? 0),
     });
   }
 }
@@ -251,7 +367,13 @@ async function openPage() {
   fillHeader(data);
   if (!data.views.length) {
     fillRemarks(data.classes.flatMap((cls) => whyEmpty(data, cls.slug)));
-    byId("main").replaceChildren(make("p", {}, "Nothing of this data set was explained: name layers, methods and K in its configuration, and run the workflow again."));
+    byId("main").replaceChildren(
+      make(
+        "p",
+        {},
+        "Nothing of this data set was explained: name layers, methods and K in its configuration, and run the workflow again.",
+      ),
+    );
     return;
   }
   const opening = readLink(data, location.hash);

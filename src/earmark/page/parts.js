@@ -41,9 +41,10 @@ function refill(place, ...children) {
 function show(value, digits = 3) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  const text = size >= 1e6 || (size > 0 && size < 1e-4)
-    ? value.toExponential(digits - 1)
-    : value.toFixed(size > 0 ? Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))) : 0);
+  const text =
+    size >= 1e6 || (size > 0 && size < 1e-4)
+      ? value.toExponential(digits - 1)
+      : value.toFixed(size > 0 ? Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))) : 0);
   return text.replace("-", "−");
 }
 
@@ -89,21 +90,36 @@ function choice(name, title, options, chosen, choose) {
   if (options.length > 12) return longChoice(name, title, options, chosen, choose);
   const chips = options.map(({ value, text, off, more }, i) => {
     const input = make("input", {
-      type: "radio", name, value, id: `${name}-${i}`, checked: value === chosen, disabled: !!off,
+      type: "radio",
+      name,
+      value,
+      id: `${name}-${i}`,
+      checked: value === chosen,
+      disabled: !!off,
       change: () => choose(value),
     });
     return make("label", { class: "chip" }, input, make("span", {}, more ?? null, text));
   });
-  return make("fieldset", { id: name, class: "choice" }, make("legend", {}, title), make("div", { class: "chips" }, ...chips));
+  return make(
+    "fieldset",
+    { id: name, class: "choice" },
+    make("legend", {}, title),
+    make("div", { class: "chips" }, ...chips),
+  );
 }
 
 /** @type {typeof choice} */
 function longChoice(name, title, options, chosen, choose) {
   const entries = options.map(({ value, text, off }) =>
-    make("option", { value, selected: value === chosen, disabled: !!off }, text));
+    make("option", { value, selected: value === chosen, disabled: !!off }, text),
+  );
   const select = make("select", { id: `${name}-list`, change: () => choose(select.value) }, ...entries);
-  return make("fieldset", { id: name, class: "choice" }, make("legend", {}, title),
-    make("label", { class: "long" }, make("span", { class: "unseen" }, title), select));
+  return make(
+    "fieldset",
+    { id: name, class: "choice" },
+    make("legend", {}, title),
+    make("label", { class: "long" }, make("span", { class: "unseen" }, title), select),
+  );
 }
 
 /** Mark another value as chosen. @param {string} name @param {string} value */

@@ -19,7 +19,9 @@ function mixed(sounds) {
 function heardIn(sounds, mix) {
   if (mix.hear !== "mix") return [mix.hear];
   const names = mixed(sounds).map((sound) => sound.name);
-  return mix.solo.length ? names.filter((name) => mix.solo.includes(name)) : names.filter((name) => !mix.mute.includes(name));
+  return mix.solo.length
+    ? names.filter((name) => mix.solo.includes(name))
+    : names.filter((name) => !mix.mute.includes(name));
 }
 
 /**
@@ -31,7 +33,8 @@ function gainsOf(sounds, mix) {
   const heard = heardIn(sounds, mix);
   const level = (/** @type {Sound} */ sound) => (mix.hear === "mix" ? 10 ** ((mix.db[sound.name] ?? 0) / 20) : 1);
   return sounds.map((sound) =>
-    heard.includes(sound.name) ? (mix.level === "matched" ? sound.matched : sound.gain) * level(sound) : 0);
+    heard.includes(sound.name) ? (mix.level === "matched" ? sound.matched : sound.gain) * level(sound) : 0,
+  );
 }
 
 /**
@@ -52,12 +55,18 @@ function buildGraph(context, buffers, gains) {
     source.connect(gain).connect(output);
     return { source, gain: gain.gain };
   });
-  return { output: output.gain, tracks: tracks.filter((track) => track !== null), knobs: tracks.map((track) => track?.gain ?? null) };
+  return {
+    output: output.gain,
+    tracks: tracks.filter((track) => track !== null),
+    knobs: tracks.map((track) => track?.gain ?? null),
+  };
 }
 
 /** @param {(AudioBuffer | null)[]} buffers @param {number[]} gains */
 function peakOf(buffers, gains) {
-  const sounding = buffers.flatMap((buffer, i) => (buffer && gains[i] ? [{ samples: buffer.getChannelData(0), gain: gains[i] }] : []));
+  const sounding = buffers.flatMap((buffer, i) =>
+    buffer && gains[i] ? [{ samples: buffer.getChannelData(0), gain: gains[i] }] : [],
+  );
   if (sounding.reduce((sum, { gain }) => sum + gain, 0) <= 1) return 0;
   const length = Math.max(0, ...sounding.map(({ samples }) => samples.length));
   let peak = 0;
@@ -127,6 +136,7 @@ class Player {
     let coming = this.decoded.get(key);
     if (!coming) {
       coming = load(key).then(({ flac }) => {
+        forget(key);
         const bytes = Uint8Array.from(atob(flac), (letter) => letter.charCodeAt(0));
         return new OfflineAudioContext(1, 1, this.rate).decodeAudioData(bytes.buffer);
       });
@@ -236,7 +246,8 @@ class Player {
     set.loops = loop;
     for (const { source } of this.graph?.tracks ?? []) source.loop = loop;
     // Rounds that have passed must not count any more.
-    if (this.graph && context && !loop) [this.offset, this.start] = [position, context.currentTime - (context.outputLatency || 0)];
+    if (this.graph && context && !loop)
+      [this.offset, this.start] = [position, context.currentTime - (context.outputLatency || 0)];
   }
 
   /** Gains have changed: go to them within milliseconds, without a click. */

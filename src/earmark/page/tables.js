@@ -7,28 +7,43 @@ const PORTION = 200;
 /** @param {App} app */
 function tablesSection(app) {
   const { tables } = app.data;
-  return make("section", { "aria-labelledby": "tables-title" }, make("h2", { id: "tables-title" }, "Tables"),
-    make("p", { class: "lead" }, tables.length
-      ? `Rows are those of ${nameOf(app.data, app.view)}, where a table tells views apart.`
-      : "No table was made: run the workflow with tables, then open this page again."),
-    ...tables.map((entry) => tableFold(app, entry)));
+  return make(
+    "section",
+    { "aria-labelledby": "tables-title" },
+    make("h2", { id: "tables-title" }, "Tables"),
+    make(
+      "p",
+      { class: "lead" },
+      tables.length
+        ? `Rows are those of ${nameOf(app.data, app.view)}, where a table tells views apart.`
+        : "No table was made: run the workflow with tables, then open this page again.",
+    ),
+    ...tables.map((entry) => tableFold(app, entry)),
+  );
 }
 
 /** @param {App} app @param {TableEntry} entry */
 function tableFold(app, entry) {
   const body = make("div", {}, make("p", { role: "status" }, "Loading the table …"));
-  const fold = make("details", { class: "fold", id: `table-${entry.name}` },
-    make("summary", {}, entry.title, make("span", { class: "quiet" }, ` ${entry.rows} rows`)), body);
+  const fold = make(
+    "details",
+    { class: "fold", id: `table-${entry.name}` },
+    make("summary", {}, entry.title, make("span", { class: "quiet" }, ` ${entry.rows} rows`)),
+    body,
+  );
   let asked = false;
   fold.addEventListener("toggle", () => {
     app.state.table = fold.open ? entry.name : app.state.table === entry.name ? "" : app.state.table;
     app.note();
     if (!fold.open || asked) return;
     asked = true;
-    load(entry.key).then((table) => body.replaceChildren(tableBody(app, entry, table)), (error) => {
-      asked = false;
-      body.replaceChildren(make("p", { class: "notice", role: "alert" }, sentenceOf(error)));
-    });
+    load(entry.key).then(
+      (table) => body.replaceChildren(tableBody(app, entry, table)),
+      (error) => {
+        asked = false;
+        body.replaceChildren(make("p", { class: "notice", role: "alert" }, sentenceOf(error)));
+      },
+    );
   });
   fold.open = app.state.table === entry.name;
   return fold;
@@ -56,10 +71,19 @@ function tableBody(app, entry, table) {
   const fill = () => {
     const rows = every.checked ? table.rows : own;
     const none = `None of the ${table.rows.length} rows is of this view: tick “All rows” to see them.`;
-    place.replaceChildren(rows.length ? tableRows(entry.title, table.columns, rows) : make("p", {}, table.rows.length ? none : "The table has no rows."));
+    place.replaceChildren(
+      rows.length
+        ? tableRows(entry.title, table.columns, rows)
+        : make("p", {}, table.rows.length ? none : "The table has no rows."),
+    );
   };
   fill();
-  return make("div", {}, entry.keyed.length && table.rows.length ? make("label", { class: "tick" }, every, "All rows") : null, place);
+  return make(
+    "div",
+    {},
+    entry.keyed.length && table.rows.length ? make("label", { class: "tick" }, every, "All rows") : null,
+    place,
+  );
 }
 
 /** @param {string} title @param {string[]} columns @param {(string | number)[][]} rows */
@@ -74,7 +98,12 @@ function tableRows(title, columns, rows) {
     more.hidden = body.rows.length >= rows.length;
   };
   add();
-  const head = make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column)));
+  const isNumber = (/** @type {number} */ i) => rows.some((row) => typeof row[i] === "number");
+  const head = make(
+    "tr",
+    {},
+    ...columns.map((column, i) => make("th", { scope: "col", class: isNumber(i) ? "number" : null }, column)),
+  );
   return make("div", {}, scrolled(title, make("table", { class: "data" }, make("thead", {}, head), body)), count, more);
 }
 
@@ -93,18 +122,45 @@ function fits(figure, view) {
 function figuresSection({ data, view }) {
   const own = data.figures.filter((figure) => fits(figure, view));
   const others = data.figures.filter((figure) => !fits(figure, view));
-  return make("section", { "aria-labelledby": "figures-title" }, make("h2", { id: "figures-title" }, "Figures"),
-    make("p", { class: "lead" }, own.length ? `Of ${nameOf(data, view)}, and of the whole data set.` : "No figure is of this view."),
+  return make(
+    "section",
+    { "aria-labelledby": "figures-title" },
+    make("h2", { id: "figures-title" }, "Figures"),
+    make(
+      "p",
+      { class: "lead" },
+      own.length ? `Of ${nameOf(data, view)}, and of the whole data set.` : "No figure is of this view.",
+    ),
     make("div", { class: "figures" }, ...own.map(figureCard)),
-    others.length ? make("details", { class: "fold" }, make("summary", {}, "Figures of other views", make("span", { class: "quiet" }, ` ${others.length}`)),
-      make("div", { class: "figures" }, ...others.map(figureCard))) : null);
+    others.length
+      ? make(
+          "details",
+          { class: "fold" },
+          make("summary", {}, "Figures of other views", make("span", { class: "quiet" }, ` ${others.length}`)),
+          make("div", { class: "figures" }, ...others.map(figureCard)),
+        )
+      : null,
+  );
 }
 
 /** @param {FigureEntry} figure */
 function figureCard(figure) {
   const address = addressOf(figure.file);
   const picture = make("img", { src: address, alt: figure.alt, loading: "lazy" });
-  const card = make("figure", {}, make("figcaption", {}, figure.title), make("a", { href: address, "aria-label": `${figure.title}, full size` }, picture));
-  picture.addEventListener("error", () => picture.replaceWith(make("span", { class: "notice" }, `${address} cannot be read: copy the whole folder of this page, or run the workflow again.`)));
+  const card = make(
+    "figure",
+    {},
+    make("figcaption", {}, figure.title),
+    make("a", { href: address, "aria-label": `${figure.title}, full size` }, picture),
+  );
+  picture.addEventListener("error", () =>
+    picture.replaceWith(
+      make(
+        "span",
+        { class: "notice" },
+        `${address} cannot be read: copy the whole folder of this page, or run the workflow again.`,
+      ),
+    ),
+  );
   return card;
 }
