@@ -1,8 +1,14 @@
-"""Test processes compute on one thread each and draw to files; namespaces stand for full and read-only disks."""
+"""Test processes compute on one thread each and draw to files; namespaces stand for full and read-only disks.
+
+Pages are opened in a browser, where there is one.
+"""
 
 import os
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +24,37 @@ def in_namespace(folder: Path, script: str, *arguments: str) -> subprocess.Compl
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"needs to mount a file system in a namespace of its own: {error}")
     return subprocess.run([*command, "sh", "-c", script, *arguments], cwd=folder, capture_output=True, text=True)
+
+
+OPTIONS = [
+    "--no-sandbox",  # for a browser that runs as root, as in a container
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def missing(what: str) -> None:
+    """Skip for want of something, or fail where it must be there."""
+    if os.environ.get("EARMARK_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"{what}, and EARMARK_REQUIRE_BROWSER=1 asks for it")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    try:
+        import axe_playwright_python  # noqa: F401
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        missing(f"{error.name} is not installed: pip install playwright axe-playwright-python")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        missing("no chromium is installed")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        yield opened
+        opened.close()

@@ -12,7 +12,6 @@ import soundfile
 import torch
 
 from earmark.models import base as models
-from tests.browser.conftest import browser  # noqa: F401
 from tests.unit.page.test_files import read
 
 
@@ -115,7 +114,7 @@ def test_concepts_are_named_by_the_objects_that_they_hold(folder, data):
 
 
 @pytest.mark.parametrize("start", ["index.html", "files/index.html"])
-def test_a_browser_opens_it_and_loads_all_that_it_asks_for(browser, folder, data, start):  # noqa: F811
+def test_a_browser_opens_it_and_loads_all_that_it_asks_for(browser, folder, data, start):
     """The second is what a report of Snakemake takes."""
     page = browser.new_page()
     said: list[str] = []
