@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,16 @@ def test_a_browser_opens_it_and_loads_all_that_it_asks_for(browser, folder, data
     first = read(folder, f"views/{data['views'][0]['id']}")["clips"][0]
     expected = next(sound(folder, part) for part in first["sounds"] if part["name"] == "standard")
     assert decibels(np.array(rendered) - expected, expected) < -60
+
+
+def test_a_report_of_snakemake_holds_the_page_the_tables_and_the_figures(complete, folder, tmp_path):
+    called = complete.snakemake("--report", str(tmp_path / "report.zip"))
+    assert called.status == 0, called.output
+    with zipfile.ZipFile(tmp_path / "report.zip") as packed:
+        sizes = {file.filename: file.file_size for file in packed.infolist()}
+    names = {Path(name).name for name in sizes}
+    assert {"report.html", "flipping.md", "concepts.csv", "confusion.png", "mixer.js", "data.js"} <= names
+    assert (
+        sum(size for name, size in sizes.items() if Path(name).name == "mixer.js")
+        == (folder / "mixer.js").stat().st_size
+    )

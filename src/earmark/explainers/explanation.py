@@ -171,11 +171,6 @@ def standard(job: Job, cls: str) -> Explanation:
     return read(job.layout.concept(job.split, INPUT_LAYER, STANDARD, 1, cls) / NAME)
 
 
-def about(path: Path) -> dict[str, Any]:
-    """Read what is said of an explanation, without its tensors: ``left_out`` and its checks."""
-    return artifacts.read_metadata(path)
-
-
 def bypass(maps: Tensor, standard: Tensor) -> Tensor | None:
     """Return what passes by the layer that a clip's parts are found at, such as in a residual branch.
 
