@@ -197,6 +197,15 @@ def test_other_files_of_the_user_s_concern_nothing(dry_run, adopted):
         assert stale(dry_run(project)) == set()
 
 
+def test_a_single_class_is_not_crossed(dry_run, adopted):
+    project, ran = adopted
+    assert "cross" in ran
+    with changed(project.folder / "changes.yaml"):
+        block = MINE | {"explain": {**MINE["explain"], "classes": ["low"]}}
+        project.configure({"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block}})
+        assert {"choose", "explain_mine", "report"} <= stale(dry_run(project)) <= ran - {"cross"}
+
+
 def test_a_function_behind_a_module_of_the_user_s_is_explained_by_its_answers(tmp_path, dry_run):
     block = {
         **MINE,
