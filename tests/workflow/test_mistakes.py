@@ -37,7 +37,7 @@ def said(called):
         ),
         (
             {"run": ["spoken-digits"], "datasets": {"spoken-digits": {"root": "workflow"}}},
-            "earmark: The class sub-folder 'rules' of 'workflow' holds no recording",
+            "earmark: The class sub-folder 'report' of 'workflow' holds no recording",
         ),
     ],
 )

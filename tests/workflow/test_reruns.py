@@ -98,7 +98,7 @@ def stale(called):
 
 def test_the_tables_are_complete():
     listed = [path for pattern in CODE for path in below(pattern)]
-    present = {path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml")}
+    present = {path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml", ".html", ".css", ".js")}
     assert len(listed) == len(set(listed))
     assert set(listed) == present
     schema = yaml.safe_load((ROOT / "src/earmark/plan/config.schema.yaml").read_text())

@@ -40,7 +40,15 @@ for dataset, classes in CLASSES.items():
 
     for stage, written, doing in (
         ("picture", of(f"{METHOD}/{{cls}}/heatmaps.png", dataset=dataset, cls=classes), "Drawing"),
-        ("sonify", directory(of(f"{METHOD}/{{cls}}/sounds", dataset=dataset, cls=classes)), "Rendering"),
+        (
+            "sonify",
+            [
+                *directory(of(f"{METHOD}/{{cls}}/sounds", dataset=dataset, cls=classes)),
+                # Snakemake compares folders by their dates alone, which a copy changes: what they hold is compared instead.
+                *of(f"{METHOD}/sounds.csv", dataset=dataset),
+            ],
+            "Rendering",
+        ),
     ):
 
         rule:

@@ -109,6 +109,8 @@ rule draw:
             subcategory="Figures",
             labels={"figure": "{figure}"},
         ),
+        # Snakemake compares folders by their dates alone, which a copy changes: what they hold is compared instead.
+        contents=f"{DATASET}/figures.csv",
     log:
         "logs/{dataset}/draw.log",
     benchmark:
@@ -142,9 +144,9 @@ rule report:
             [*sonified(wildcards.dataset), *shown(config["datasets"][wildcards.dataset]["grid"]["methods"])],
             beside=[STANDARD],
         ),
-        sounds=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/{{cls}}/sounds", sonified(wildcards.dataset)),
+        sounds=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/sounds.csv", sonified(wildcards.dataset)),
+        figures=f"{DATASET}/figures.csv",
         tables=of(f"{DATASET}/tables/{{name}}", name=[name for name in targets.TABLES if name.endswith(".csv")]),
-        figures=f"{DATASET}/figures",
         page=page(),
         code=code("stages.report"),
     output:

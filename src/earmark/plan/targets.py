@@ -17,7 +17,15 @@ from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
 from earmark.store.layout import AGREEMENT, INPUT_LAYER
 
-DATASET_FILES = ("manifest.csv", "classes.csv", "clips.npy", "clips.csv", "logmel.safetensors", "figures")
+DATASET_FILES = (
+    "manifest.csv",
+    "classes.csv",
+    "clips.npy",
+    "clips.csv",
+    "logmel.safetensors",
+    "figures",
+    "figures.csv",
+)
 
 GENERATED_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
 
@@ -63,7 +71,7 @@ INPUT_FILES = (*HEATMAP_FILES, "sounds")
 
 CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
 
-METHOD_FILES = ("scores.csv", "cross_class.csv", "cross_class_clips.csv")
+METHOD_FILES = ("scores.csv", "sounds.csv", "cross_class.csv", "cross_class_clips.csv")
 
 STABILITY_FILES = ("stability.csv", "held_out.csv")
 
@@ -167,7 +175,7 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     layer, method, *below = rest
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
-        _check_method_folder(path, below, classes, [1], (scores[0], *scores[len(METHOD_FILES) :]), INPUT_FILES)
+        _check_method_folder(path, below, classes, [1], (*scores[:2], *scores[len(METHOD_FILES) :]), INPUT_FILES)
         return
     width = channels(path, layer, block)
     if method == "pairs":

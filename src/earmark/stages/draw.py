@@ -50,7 +50,7 @@ Drawn = Iterator[tuple[str, Figure | None]]
 
 
 def run(job: Job) -> None:
-    """Write ``figures/``: one of everything whose results exist.
+    """Write ``figures/``: one of everything whose results exist; and ``figures.csv``, which lists them.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ def run(job: Job) -> None:
         for name, figure in draw(study, from_config(job.config)):
             if figure is not None:
                 save(figure, folder / name)
+    artifacts.write_contents(job.layout.figures.with_suffix(".csv"), [job.layout.figures], job.made)
 
 
 def warn_of_boxes(names: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ def run(job: Job) -> None:
     job : Job
         Of its configuration: ``grid``, ``sonify.methods``.
     """
-    study, model, answered = Study.of(job), models.of(job), predictions.of(job)
+    study, model, answered = Study.of(job), models.load(job.layout.model(job.split)), predictions.of(job)
     heard = job.config["sonify"]["methods"]
     found = index.places(study, heard, shown(job.config["grid"]["methods"]))
     start = (PAGE / "index.html").read_text(encoding="utf-8")

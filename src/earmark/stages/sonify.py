@@ -26,7 +26,7 @@ CARD_COLUMNS = ("concept", "rank", "clip", "path", "relevance", "share")
 
 
 def run(job: Job) -> None:
-    """Write the folder ``sounds`` of every class.
+    """Write the folder ``sounds`` of every class, and ``sounds.csv``, which lists what is in them.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ def run(job: Job) -> None:
             strongest = write_cards(target / "cards", found.only(found.scored), whole, source, frontend, settings)
             artifacts.write_csv(target / "cards.csv", CARD_COLUMNS, strongest, job.made)
         progress(done, cls.slug)
+    folders = [job.of_class(cls.slug) / "sounds" for cls in classes]
+    artifacts.write_contents(job.folder / "sounds.csv", folders, job.made)
 
 
 def write_gallery(

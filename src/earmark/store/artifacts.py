@@ -13,6 +13,7 @@ import errno
 import fcntl
 import functools
 import glob
+import hashlib
 import importlib.metadata
 import io
 import itertools
@@ -235,6 +236,20 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]],
     writer.writerows(rows)
     write_text(Path(f"{path}.json"), json.dumps({"provenance": made}, indent=1) + "\n")
     write_text(path, buffer.getvalue())
+
+
+def write_contents(path: Path, folders: Iterable[Path], made: Mapping[str, Any]) -> None:
+    """Write a CSV file that lists what folders beside it hold, with the SHA-256 of each file.
+
+    It stands for them where contents are compared: folders have dates alone.
+    """
+    files = sorted(file for folder in folders for file in Path(folder).rglob("*") if file.is_file())
+    rows = [
+        (file.relative_to(path.parent).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest())
+        for file in files
+        if not file.name.startswith(".")
+    ]
+    write_csv(path, ("file", "sha256"), rows, made)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
