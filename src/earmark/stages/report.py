@@ -48,7 +48,8 @@ def run(job: Job) -> None:
         about["others"] = [name for name in job.beside if name != job.dataset]
         about["tables"] = list(index.tables(study, folder))
         about["figures"] = list(index.figures(study, folder))
-        files.put(folder, "data", {**about, "made": job.made})
+        files.put(folder, "data", about)
+        artifacts.write_json(folder / "made.json", {"views": len(found)}, job.made)
         for path in (path for path in sorted(PAGE.iterdir()) if path.suffix in PARTS):
             shutil.copyfile(path, folder / path.name)
         log.info("%d views, %.1f MB", len(found), sum(path.stat().st_size for path in folder.rglob("*.*")) / 1e6)

@@ -241,13 +241,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]],
 def write_contents(path: Path, folders: Iterable[Path], made: Mapping[str, Any]) -> None:
     """Write a CSV file that lists what folders beside it hold, with the SHA-256 of each file.
 
-    It stands for them where contents are compared: folders have dates alone.
+    It stands for them where contents are compared: folders have dates alone. Provenance is no content.
     """
     files = sorted(file for folder in folders for file in Path(folder).rglob("*") if file.is_file())
     rows = [
         (file.relative_to(path.parent).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest())
         for file in files
-        if not file.name.startswith(".")
+        if not file.name.startswith(".") and not file.name.endswith(".csv.json")
     ]
     write_csv(path, ("file", "sha256"), rows, made)
 

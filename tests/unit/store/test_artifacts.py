@@ -188,3 +188,22 @@ def test_tables_read_back_as_they_were_written(tmp_path):
         and frame["value"].isna().tolist() == [False, True]
     )
     assert artifacts.read_rows(path)[1] == {"cls": "NA", "group": "", "n": "4", "value": ""}
+
+
+def test_contents_are_told_by_files_and_not_by_dates_nor_provenance(tmp_path):
+    folder = tmp_path / "sounds" / "000"
+    folder.mkdir(parents=True)
+    (folder / "input.wav").write_bytes(b"sound")
+    artifacts.write_csv(folder / "clips.csv", ["clip"], [[1]], {"versions": "old"})
+
+    def told():
+        artifacts.write_contents(tmp_path / "sounds.csv", [tmp_path / "sounds"], {})
+        return artifacts.read_rows(tmp_path / "sounds.csv")
+
+    first = told()
+    assert [row["file"] for row in first] == ["sounds/000/clips.csv", "sounds/000/input.wav"]
+    os.utime(folder / "input.wav", (0, 0))
+    artifacts.write_csv(folder / "clips.csv", ["clip"], [[1]], {"versions": "new"})
+    assert told() == first
+    (folder / "input.wav").write_bytes(b"other")
+    assert [row["file"] for row, old in zip(told(), first, strict=True) if row != old] == ["sounds/000/input.wav"]
