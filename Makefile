@@ -57,7 +57,7 @@ report: .venv/.installed
 
 # Three at a time on two cores: one of them waits for the cluster, most of the time.
 test: .venv/.installed
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 test-gpu: .venv/.installed
 	$(BIN)/pytest tests/gpu $(ARGS)

@@ -77,28 +77,31 @@ class Views:
         The model's.
     predictions : Predictions
         Its answers to all clips.
-    library : Library
+    tables : Tables
+        Its tables, each read once for all views.
+    sounds : Library
         Where sounds go.
     """
 
     study: Study
     frontend: Frontend
     predictions: Predictions
-    library: Library
+    tables: Tables
+    sounds: Library
 
     def view(self, place: Place) -> dict[str, Any]:
         """Store the sounds of a view whose heatmaps exist, and say what it shows."""
         folder = self.study.method(place.at) / place.cls.slug
         found = explanation.read(folder / explanation.NAME)
         whole = explanation.read(self.study.heatmaps(labels.STANDARD, place.cls.slug))
-        sounds, tables = folder / "sounds", Tables(self.study.layout.tables)
+        sounds = folder / "sounds"
         shown, scored = found.only(found.gallery), found.only(found.scored)
         rendered = (sounds / "clips.csv").exists()
         return {
             **place.key,
-            "summary": list(_summary(place, tables)),
+            "summary": list(_summary(place, self.tables)),
             "clips": [self._clip(place, shown, whole, row, sounds) for row in range(len(shown.clips))],
-            "concepts": [] if place.at.method == STANDARD else list(self._concepts(place, scored, tables, sounds)),
+            "concepts": [] if place.at.method == STANDARD else list(self._concepts(place, scored, sounds)),
             "notes": [] if rendered else [f"Concepts of {place.at.method} are seen here and not heard: sonify.methods"],
         }
 
@@ -122,12 +125,12 @@ class Views:
             "cls_logit": _number(shown.logits[row]),
             "limit": _number(limit),
             "maps": [_map(name, part[0], limit, float(standard.sum())) for name, part in maps.items()],
-            "sounds": self.library.of_folder(folder, wanted) if wanted else [],
+            "sounds": self.sounds.of_folder(folder, wanted) if wanted else [],
         }
 
-    def _concepts(self, place: Place, scored: Explanation, tables: Tables, sounds: Path) -> Iterator[dict[str, Any]]:
+    def _concepts(self, place: Place, scored: Explanation, sounds: Path) -> Iterator[dict[str, Any]]:
         """Describe every concept as on its card."""
-        at, cls = place.at, place.cls.slug
+        at, cls, tables = place.at, place.cls.slug, self.tables
         known = concepts.read(tables.rows("concepts", at, cls), at.k)
         if known is None:
             return
@@ -168,7 +171,7 @@ class Views:
             "relevance": _number(relevance[number - 1]),
             "share": _number(_ratio(relevance[number - 1], relevance.sum())),
             "map": files.cells(part, -limit, limit),
-            "sounds": self.library.of_folder(folder, wanted) if wanted else [],
+            "sounds": self.sounds.of_folder(folder, wanted) if wanted else [],
         }
 
     def _recording(self, clip: int) -> dict[str, Any]:

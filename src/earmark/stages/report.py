@@ -16,6 +16,7 @@ from earmark.page.views import Views
 from earmark.plan.methods import shown
 from earmark.store import artifacts
 from earmark.tables.study import Study
+from earmark.tables.written import Tables
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def run(job: Job) -> None:
     start = (PAGE / "index.html").read_text(encoding="utf-8")
     progress = job.progress(len(found))
     with artifacts.replacing_directory(job.layout.report_files) as folder:
-        views = Views(study, model.frontend, answered, Library(folder, model))
+        views = Views(study, model.frontend, answered, Tables(job.layout.tables), Library(folder, model))
         for done, place in enumerate(found, start=1):
             files.put(folder, f"views/{place.name}", views.view(place))
             progress(done, place.name)
