@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 ALL = "all"
 """Stands in the column ``cls`` of tables for the mean over classes (Table 4.4: first over clips, then over classes)."""
 
+DRAWS = {"seed": "seeds", "bootstrap": "resampled clips"}
+"""Kinds of draws that stability is measured over, in words."""
+
 Bar = tuple[float, float, float]
 """An estimate with the lower and upper bound of its interval, as tables hold it; bounds may be NaN."""
 

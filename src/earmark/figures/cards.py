@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from earmark.figures.heatmaps import axis_labels, spectrogram
 from earmark.figures.style import AMOUNT, BLUE, LARGE, MEDIUM, SMALL, VERMILION, limit_of, new
 from earmark.sound.base import Frontend
-from earmark.statistics import Bar
+from earmark.statistics import DRAWS, Bar
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,6 @@ class Affinity:
     unstable: bool
 
 
-AFFINITIES = {"seed": "seeds", "bootstrap": "resampled clips"}
-"""Kinds of draws that an affinity is over, in words."""
-
-
 def text(concept: int, share: Bar, remarks: Sequence[str], affinities: Mapping[str, Affinity]) -> str:
     """Say what share of the relevance a concept has, what is remarkable, and how stable it is by kinds of draws."""
     lines = [f"concept {concept}", f"share of relevance {_percent(share)}", *remarks]
@@ -63,7 +59,7 @@ def text(concept: int, share: Bar, remarks: Sequence[str], affinities: Mapping[s
         estimate, low, high = found.bar
         bounds = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else ""
         mark = ", unstable" if found.unstable else ""
-        lines += ["", f"affinity over {AFFINITIES[kind]}", f"{estimate:.2f}{bounds}{mark}"]
+        lines += ["", f"affinity over {DRAWS[kind]}", f"{estimate:.2f}{bounds}{mark}"]
     levels = dict.fromkeys(f"{found.random:.2f}" for found in affinities.values())
     return "\n".join([*lines, *(line for level in levels for line in ("", f"of random subspaces {level}"))])
 

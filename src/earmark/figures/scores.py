@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from earmark.figures.style import BLACK, GREY, MARKERS, MEDIUM, OTHERS, SKY, new, style_lines
-from earmark.statistics import ALL, Bar, Bars
+from earmark.statistics import ALL, DRAWS, Bar, Bars
 from earmark.store.layout import INPUT_LAYER, STANDARD
 
 FLIPPING = {
@@ -199,7 +199,7 @@ class Panel:
     levels: Mapping[int, Mapping[str, float]]
 
 
-AFFINITIES = {"affinity_seed": "seeds", "affinity_bootstrap": "resampled clips"}
+AFFINITIES = {f"affinity_{kind}": words for kind, words in DRAWS.items()}
 """Affinities over several kinds of draws, in words."""
 
 

@@ -21,7 +21,7 @@ from earmark.page.names import Name
 from earmark.page.sounds import Library, read
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
-from earmark.statistics import Bar, Interval
+from earmark.statistics import DRAWS, Bar, Interval
 from earmark.store.layout import STANDARD
 from earmark.tables import agreement, concepts, labels, stability
 from earmark.tables.concepts import NUMBER
@@ -36,9 +36,6 @@ SCORES = (
     ("ground_truth", "nmi", "information on sound objects"),
 )
 """Tables and metrics that stand beside a view, and how they are called there."""
-
-DRAWS = {"seed": "seeds", "bootstrap": "resampled clips"}
-"""Kinds of draws that an affinity is over, in words."""
 
 
 @dataclass(frozen=True)
