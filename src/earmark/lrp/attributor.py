@@ -64,7 +64,9 @@ class Trace:
         EarmarkError
             If the front end has no place for relevance of inputs without their contexts.
         """
-        (gradient,) = torch.autograd.grad(self.activations, self.inputs, contexts, retain_graph=not last)
+        # A sum's gradient is the contexts; to check the shape of contexts given as such, PyTorch loads SymPy for .3 s.
+        explained = (self.activations * contexts).sum()
+        (gradient,) = torch.autograd.grad(explained, self.inputs, retain_graph=not last)
         if self.independent:
             return self.frontend.spread(gradient)
         return self.frontend.relevance(self.inputs.detach(), gradient)

@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
 from earmark.plan.methods import (
+    LOADER,
     Method,
     adopts,
     channels,
@@ -75,7 +76,7 @@ WIDEST = {"hamming": 1.0, "hann": 0.75}
 def load_schema() -> dict[str, Any]:
     """Read the JSON Schema (draft 2020-12) of the configuration; the result is shared, not to be changed."""
     text = resources.files("earmark.plan").joinpath("config.schema.yaml").read_text(encoding="utf-8")
-    schema = yaml.safe_load(text)
+    schema = yaml.load(text, LOADER)
     schema["$defs"]["dataset"]["properties"]["explainers"]["properties"] = {
         family.name: {
             "description": family.says,
