@@ -25,7 +25,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.backends.cudnn.allow_tf32 = False  # single precision means single precision
     figures: dict[str, Any] = json.loads(LATEST.read_text()) if LATEST.exists() else {}
-    for name in ["cpu", "gpu"] if arguments.gpu else ["cpu"]:
+    for name in [*([] if arguments.skip_cpu else ["cpu"]), *(["gpu"] if arguments.gpu else [])]:
         figures[name] = _measured(arguments, figures, name)
     if arguments.quick:
         print("Small sizes, where fixed costs rule: what is asked for is asked at full size. Nothing was written.")
@@ -39,6 +39,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--gpu", type=int, default=0, help="1: measure on a GPU too")
+    parser.add_argument("--skip-cpu", action="store_true", help="the CPU's figures stay as they are")
     parser.add_argument("--quick", action="store_true", help="small sizes, nothing written: does everything run?")
     parser.add_argument("--full", action="store_true", help="run the published fit at D = 128 to its end")
     parser.add_argument("--only", choices=CASES, action="append", help="this case (repeatable); the others keep theirs")
