@@ -191,6 +191,10 @@ class Spectrogram(Framed):
         """Lay out maps on the grid ``[..., 1, F, T]`` as inputs ``[..., *I]``."""
         return maps if self.layout == "frequency-time" else maps.transpose(-2, -1)
 
+    def sensitivity(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Take the size of gradients by inputs, ``[..., *I]``, on the grid ``[..., 1, F, T]``."""
+        return self.spread(contexts.abs())
+
     def picture(self, inputs: torch.Tensor) -> torch.Tensor:
         """Show inputs ``[..., *I]`` as a spectrogram ``[..., F, T]``, in `unit`."""
         return self.spread(inputs)[..., 0, :, :]
