@@ -33,10 +33,14 @@ TOLERANCE = 0.01
 MOST_NODES = 1024
 """Where more places on the way are no longer tried."""
 
-RECTIFIERS = {"Relu": "", "Threshold": "_saved_threshold", "Clamp": "_saved_min", "ClampMin": "_saved_min"} | {
-    "Hardtanh": "_saved_min_val"
+BOUNDS = {
+    "Threshold": "_saved_threshold",
+    "Clamp": "_saved_min",
+    "ClampMin": "_saved_min",
+    "Hardtanh": "_saved_min_val",
 }
-"""Nodes of autograd's graph that ReLUs leave, bounded ones too, and what of the node must be 0 for it to be one."""
+"""Where nodes of autograd's graph keep their lower bound, of operations that are ReLUs, with or without an upper bound,
+where it is 0."""
 
 
 @dataclass(frozen=True)
@@ -175,13 +179,15 @@ def guide(explained: Tensor) -> None:
         If a node hides what is inside it.
     """
     for node in nodes_before(explained):
-        name = operation(node)
-        if isinstance(node, torch.autograd.function.BackwardCFunction) or name == "DifferentiableGraph":
+        written = isinstance(node, torch.autograd.function.BackwardCFunction)  # in Python, by whomever
+        name = type(node).__name__ if written else operation(node)
+        if written or name == "DifferentiableGraph":
             raise EarmarkError(
                 f"guided backpropagation must reach every ReLU, and {name} hides what is inside it: call the network "
-                "without checkpointing, compilation and functions of its own, or choose a method that is not guided"
+                "without checkpoints, compilers and autograd functions of its own, or choose a method that is not "
+                "guided"
             )
-        if name in RECTIFIERS and _is_zero(getattr(node, RECTIFIERS[name], 0)):
+        if name == "Relu" or (name in BOUNDS and _is_zero(getattr(node, BOUNDS[name]))):
             node.register_hook(_positive)
 
 

@@ -264,7 +264,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv9/pairs/class1.safetensors", "the model has no layer conv9; allowed: conv1"),
         (
             "synthetic/main/conv3/drso/K~4/class1/fit.json",
-            "there is no method drso; did you mean drsa? Allowed: pca, prca, random~SEED, drsa, dsa, info, oracle",
+            "there is no method drso; did you mean drsa? Allowed: gradcam, guided-gradcam, pca, prca, random~SEED, drsa, dsa, info, oracle",
         ),
         (
             "synthetic/main/conv3/drsa/K~3/class1/fit.json",
@@ -277,7 +277,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; allowed: scores.csv"),
         ("synthetic/main/input/standard/K~1/held_out.csv", "there is no held_out.csv; allowed: scores.csv"),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
-        ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, standard"),
+        ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, saliency"),
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
         ("synthetic/main/input/standard/K~1/class1/fit.json", "there is no fit.json; allowed: heatmaps.safetensors"),
         ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),
