@@ -338,7 +338,9 @@ def test_guided_backpropagation_and_guided_gradcam_equal_captums(few) -> None:
     guided = GuidedBackprop(model.network).attribute(inputs, targets)
     assert close(gradients.gradients(model.network, inputs, targets, guided=True), guided)
     assert close(maps_of("guided-backprop", *few), guided.abs())
-    both = GuidedGradCam(model.network, model.network.relu_conv2).attribute(inputs, targets, interpolate_mode="bilinear")
+    both = GuidedGradCam(model.network, model.network.relu_conv2).attribute(
+        inputs, targets, interpolate_mode="bilinear"
+    )
     assert close(maps_of("guided-gradcam", *few, "conv2"), both.abs().detach())
 
 
