@@ -204,6 +204,38 @@ METRICS = {
             "part of the clips whose explanation alone gets the clip's own answer (of a multi-label model: stays on "
             "its side of .5).",
         ),
+        Metric(
+            "auc",
+            "higher",
+            "",
+            True,
+            "of the relevance as a detector of the cells of sound objects that the model uses: those without which its "
+            "log-odds fall. .5 is chance; loud objects alone get the loudest cells far.",
+        ),
+        Metric("ap", "higher", "", True, "average precision of the same; chance is the part of cells that are theirs."),
+        Metric(
+            "spearman",
+            "higher",
+            "",
+            True,
+            "rank correlation, over the objects of a clip, of their positive relevance with the log-odds lost without "
+            "them; not of clips with fewer than three.",
+        ),
+        Metric(
+            "si_sdr_gain",
+            "higher",
+            "dB",
+            True,
+            "by how much the most relevant cells, as many as hold the used objects' share of the energy, are closer to "
+            "these objects than the whole clip is.",
+        ),
+        Metric(
+            "time_auc",
+            "higher",
+            "",
+            True,
+            "of the relevance, summed over frequency, as a detector of the 100 ms in which used objects sound.",
+        ),
         Metric("ff", "higher", "probability", True, FAITHFULNESS),
         Metric("ff_median", "higher", "probability", True, FAITHFULNESS, of="ff", statistic="median"),
         Metric("ad", "lower", "% of the probability", True, DROPS),
@@ -255,6 +287,13 @@ FLIPPED = ("thesis", "fair_zero", "fair_floor")
 
 MEDIANS = {metric.of: metric.name for metric in METRICS.values() if metric.statistic == "median"}
 """Medians beside the means of some scores: shares of the clip's own logit weigh heavily where that is close to 0."""
+
+
+def with_medians(scores: Iterable[str]) -> tuple[str, ...]:
+    """List scores, and after them the medians that stand beside their means."""
+    names = tuple(scores)
+    return (*names, *(MEDIANS[name] for name in names if name in MEDIANS))
+
 
 CLIPS = 64
 """Clips scored at once; bounds memory and decides nothing else."""
