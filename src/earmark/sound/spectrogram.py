@@ -179,6 +179,32 @@ class Spectrogram(Framed):
         """
         return self.inputs_of(self.amounts(self.stft(self.normalised(waveforms, like)).abs()))
 
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Make inputs ``[N, *I]`` of sums of sounds ``[d, S]``; see :meth:`earmark.sound.frames.Framed.mixed`.
+
+        The transform is linear and frames know nothing of each other: a frame is computed once for every selection of
+        the sounds that reach it, of which there are few where sounds are short.
+        """
+        if self.compression == "db" and self.top_db is not None:
+            return super().mixed(sounds, states, like)  # a cell's floor is told by the loudest of all frames
+        spectra = self.stft(self.normalised(sounds, like))  # [d, n_bins, T]
+        reached, groups = (spectra.abs().amax(dim=1) > 0).unique(dim=1, return_inverse=True)  # [d, G], [T]
+        computed: list[torch.Tensor] = []  # [U, F] each
+        index = groups.new_empty(len(groups), len(states))  # of every frame's cells among those computed, [T, N]
+        for group, present in enumerate(reached.T):
+            selections, chosen = states[:, present].unique(dim=0, return_inverse=True)  # [U, d'], [N]
+            for frame in torch.nonzero(groups == group).flatten().tolist():
+                index[frame] = chosen + sum(map(len, computed))
+                computed.append(self._summed(selections, spectra[present, :, frame]))
+        cells = torch.cat(computed)[index.T]  # [N, T, F]
+        return self.gathered(cells.transpose(1, 2).unsqueeze(1))
+
+    def _summed(self, selections: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """Make cells ``[U, F]`` of the sums of selected frames ``[d, n_bins]``."""
+        parts = torch.view_as_real(frames.T.contiguous())  # [n_bins, d, 2]
+        sums = torch.view_as_complex(torch.einsum("ud,bdr->bur", selections.to(parts), parts).contiguous())
+        return self.spread(self.inputs_of(self.amounts(sums.abs().unsqueeze(0))))[0, 0].T  # frames stand for states
+
     def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
         """Multiply inputs and contexts ``[..., *I]``, cell by cell, on the grid ``[..., 1, F, T]``."""
         return self.spread(inputs * contexts)
