@@ -7,8 +7,11 @@ flipping). Each is written plainly but not wastefully: what the description leav
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
+from captum._utils.models.linear_model import SkLearnLinearModel
+from captum.attr import LimeBase
 from torch import nn
 from zennit import rules as builtin
 from zennit.composites import NameMapComposite
@@ -172,3 +175,35 @@ def thesis_score(
             score += stop / steps[-1] * (before - after) / 2
             before = after
     return score
+
+
+def surrogate(
+    answers: Callable[[torch.Tensor], torch.Tensor], states: torch.Tensor, weights: torch.Tensor, model: SkLearnLinearModel
+) -> torch.Tensor:
+    """Fit a surrogate by captum's own loop, which asks for one state of a clip's parts after the other.
+
+    Parameters
+    ----------
+    answers : callable
+        From states ``[N, d]`` to what the model answers, ``[N]``.
+    states, weights : torch.Tensor
+        Those to ask for, ``[N, d]``, and how much each counts, ``[N]``.
+    model : SkLearnLinearModel
+        What is fitted.
+
+    Returns
+    -------
+    torch.Tensor
+        The weights of the parts, ``[d]``.
+    """
+    following, counting = iter(states.float().split(1)), iter(weights.tolist())
+    peer = LimeBase(
+        answers,
+        model,
+        similarity_func=lambda *arguments, **named: next(counting),
+        perturb_func=lambda *arguments, **named: next(following),
+        perturb_interpretable_space=True,
+        from_interp_rep_transform=lambda state, *arguments, **named: state,
+        to_interp_rep_transform=None,
+    )
+    return peer.attribute(torch.ones_like(states[:1], dtype=torch.float32), n_samples=len(states)).flatten()

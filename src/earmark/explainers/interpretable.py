@@ -60,7 +60,9 @@ def blocks(frontend: Frontend, clip: Tensor, rows: int, columns: int) -> Decompo
 
 def tiles(grid: tuple[int, ...], rows: int, columns: int) -> Tensor:
     """Tile a grid ``(1, F, T)`` by rows x columns rectangles, as equal as can be: bool ``[rows * columns, F, T]``."""
-    row, column = (torch.arange(cells) * parts // cells for cells, parts in zip(grid[-2:], (rows, columns), strict=True))
+    row, column = (
+        torch.arange(cells) * parts // cells for cells, parts in zip(grid[-2:], (rows, columns), strict=True)
+    )
     return row[:, None] * columns + column == torch.arange(rows * columns).view(-1, 1, 1)
 
 
@@ -149,8 +151,7 @@ def background(frontend: Frontend, clip: Tensor, generator: torch.Generator) -> 
     """Draw noise ``[S]`` of a clip's mean power in every bin of the spectrum."""
     noise = frontend.stft(torch.randn(1, len(clip), generator=generator).to(clip))  # [1, n_bins, T]
     wanted, found = (
-        spectra.abs().square().mean(dim=2, keepdim=True).sqrt()
-        for spectra in (frontend.stft(clip.unsqueeze(0)), noise)
+        spectra.abs().square().mean(dim=2, keepdim=True).sqrt() for spectra in (frontend.stft(clip.unsqueeze(0)), noise)
     )
     return frontend.istft(noise * wanted / found.clamp_min(torch.finfo(found.dtype).tiny))[0]
 
@@ -158,5 +159,3 @@ def background(frontend: Frontend, clip: Tensor, generator: torch.Generator) -> 
 def replacements(frontend: Frontend, parts: Decomposition, sound: Tensor) -> Tensor:
     """Cut a sound ``[S]`` as a clip is cut: what stands for its parts where they are away, ``[d, S]``."""
     return frontend.istft(frontend.lift(parts.shares) * frontend.stft(sound.unsqueeze(0)))
-
-
