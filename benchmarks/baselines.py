@@ -10,8 +10,9 @@ import itertools
 from collections.abc import Callable
 
 import torch
-from captum._utils.models.linear_model import SkLearnLinearModel
-from captum.attr import LimeBase
+from captum._utils.models.linear_model import SkLearnRidge
+from captum.attr import KernelShap, Lime
+from captum.attr._core.lime import get_exp_kernel_similarity_function
 from torch import nn
 from zennit import rules as builtin
 from zennit.composites import NameMapComposite
@@ -177,33 +178,37 @@ def thesis_score(
     return score
 
 
-def surrogate(
-    answers: Callable[[torch.Tensor], torch.Tensor], states: torch.Tensor, weights: torch.Tensor, model: SkLearnLinearModel
-) -> torch.Tensor:
-    """Fit a surrogate by captum's own loop, which asks for one state of a clip's parts after the other.
+Answers = Callable[[torch.Tensor], torch.Tensor]
+
+
+def lime(answers: Answers, states: torch.Tensor) -> torch.Tensor:
+    """Fit captum's LIME as Ribeiro et al. (2016) define it to given states of a clip's parts.
 
     Parameters
     ----------
     answers : callable
-        From states ``[N, d]`` to what the model answers, ``[N]``.
-    states, weights : torch.Tensor
-        Those to ask for, ``[N, d]``, and how much each counts, ``[N]``.
-    model : SkLearnLinearModel
-        What is fitted.
+        From one state ``[1, d]`` to what the model answers, ``[1]``.
+    states : torch.Tensor
+        Those to ask for, one after the other, ``[N, d]``.
 
     Returns
     -------
     torch.Tensor
         The weights of the parts, ``[d]``.
     """
-    following, counting = iter(states.float().split(1)), iter(weights.tolist())
-    peer = LimeBase(
-        answers,
-        model,
-        similarity_func=lambda *arguments, **named: next(counting),
-        perturb_func=lambda *arguments, **named: next(following),
-        perturb_interpretable_space=True,
-        from_interp_rep_transform=lambda state, *arguments, **named: state,
-        to_interp_rep_transform=None,
-    )
-    return peer.attribute(torch.ones_like(states[:1], dtype=torch.float32), n_samples=len(states)).flatten()
+    near = get_exp_kernel_similarity_function("cosine", kernel_width=0.25)
+    following = iter(states.split(1))
+    peer = Lime(answers, SkLearnRidge(alpha=1.0), near, perturb_func=lambda *_, **named: next(following))
+    return _attributed(peer, states)
+
+
+def kernel_shap(answers: Answers, states: torch.Tensor) -> torch.Tensor:
+    """Fit captum's KernelSHAP to given states; parameters and result as of :func:`lime`."""
+    following = iter(states.split(1))
+    peer = KernelShap(answers)
+    peer.perturb_func = lambda *_, **named: next(following)
+    return _attributed(peer, states)
+
+
+def _attributed(peer: Lime, states: torch.Tensor) -> torch.Tensor:
+    return peer.attribute(torch.ones(1, states.shape[1]), n_samples=len(states)).flatten()

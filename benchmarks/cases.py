@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum._utils.models.linear_model import SkLearnLinearModel
 from torch import nn
 
 from benchmarks import baselines, inputs, measure
@@ -23,7 +22,6 @@ from earmark.explainers.base import Batch
 from earmark.explainers.subspaces import drsa, info
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import decomposed
-from earmark.explainers.surrogates import closeness
 from earmark.job import Job
 from earmark.metrics.flipping import _tie_order, schedule, thesis_table
 from earmark.metrics.masking import log_odds
@@ -436,14 +434,16 @@ def surrogates(setting: Setting) -> list[Row]:
     samples = 100 if setting.quick else 1000
     sizes = ((inputs.SYNTHETIC, ">= 10x, weights equal to 1e-4"), (inputs.GTZAN, "reported, weights equal to 1e-4"))
     return [
-        _surrogate(setting, name, size, required, samples)
+        _surrogate(setting, name, peer, size, required, samples)
         for size, required in sizes[: 1 if setting.quick else 2]
-        for name in ("slime", "kernel-shap")
+        for name, peer in (("slime", baselines.lime), ("kernel-shap", baselines.kernel_shap))
     ]
 
 
-def _surrogate(setting: Setting, name: str, size: inputs.Size, required: str, samples: int) -> Row:
-    """Compare one method with captum's loop, on the states that it draws and through the same sounds."""
+def _surrogate(
+    setting: Setting, name: str, peer: Callable[..., torch.Tensor], size: inputs.Size, required: str, samples: int
+) -> Row:
+    """Compare one method with captum's, on the states that it draws and through the same sounds."""
     model = _model(size, setting.device)
     settings = config.fill({"explainers": {"lime": {"samples": samples}}})
     frontend, (clip,) = model.frontend, inputs.waveforms(1, model.frontend.clip_samples).to(setting.device)
@@ -465,15 +465,8 @@ def _surrogate(setting: Setting, name: str, size: inputs.Size, required: str, sa
         with torch.no_grad():
             return log_odds(model.network(frontend(state.to(sounds) @ sounds, clip)), target)
 
-    if name == "slime":
-        weights, peer = closeness(asked[0]), SkLearnLinearModel("linear_model.Ridge", alpha=1.0)
-    else:  # the ends hold by their weight there
-        weights = torch.ones(samples).index_fill(0, torch.arange(2), 1e6)
-        peer = SkLearnLinearModel("linear_model.LinearRegression")
     theirs: list[torch.Tensor] = []
-    slow, fast = setting.median(
-        lambda: theirs.append(baselines.surrogate(one, asked[0], weights, peer)), lambda: explainer(batch)
-    )
+    slow, fast = setting.median(lambda: theirs.append(peer(one, asked[0])), lambda: explainer(batch))
     error = _relative(theirs[-1].to(expected), expected)
     floor = _floor(model.network, batch.inputs, "", 0)  # two passes
     return _row(
