@@ -51,6 +51,12 @@ class Frontend(Protocol):
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Make inputs ``[B, *I]`` of clips ``[B, S]``, scaled by the peak of `like` (default: of themselves)."""
 
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Make inputs ``[N, *I]`` of the sums of those sounds ``[d, S]`` that states ``[N, d]`` have as 1 and not as 0.
+
+        All are scaled by the peak of the clip `like`, ``[S]``.
+        """
+
     def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
         """Spread what inputs ``[..., *I]`` and their contexts say over the grid, ``[..., *grid]``."""
 

@@ -141,6 +141,29 @@ class Framed(abc.ABC):
         upright = cells if self.layout == "frequency-time" else cells.transpose(-2, -1)
         return torch.nn.functional.interpolate(upright.unsqueeze(1), (rows, columns), mode="bilinear")
 
+    @abc.abstractmethod
+    def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        """Make inputs ``[B, *I]`` of clips ``[B, S]``; `like` as in :meth:`normalised`."""
+
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Make inputs of sums of some of a clip's sounds.
+
+        Parameters
+        ----------
+        sounds : torch.Tensor
+            ``[d, clip_samples]``.
+        states : torch.Tensor
+            ``[N, d]``, 1 for the sounds that are heard and 0 for the others.
+        like : torch.Tensor
+            The clip ``[clip_samples]`` whose peak scales all.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[N, *I]``.
+        """
+        return self(states.to(sounds) @ sounds, like)
+
     def normalised(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Scale clips ``[B, clip_samples]`` to peak 1 (eq. A.1), where the front end does.
 

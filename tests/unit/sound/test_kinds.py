@@ -108,6 +108,19 @@ def test_an_all_ones_mask_returns_the_clip_with_its_ends(frontend) -> None:
 
 
 @ALL
+def test_sums_of_sounds_are_heard_as_if_they_had_been_summed(frontend) -> None:
+    sounds = clips(70, frontend.clip_samples, seed=5).double()
+    for number, sound in enumerate(sounds[:-1]):  # short ones, next to one another
+        sound[: number * len(sound) // 80] = sound[(number + 1) * len(sound) // 80 :] = 0
+    sounds[-1] = 0
+    generator = torch.Generator().manual_seed(6)
+    states = torch.randint(2, (20, len(sounds)), generator=generator)
+    states[0], states[1] = 1, 0
+    mixed = frontend.mixed(sounds, states, sounds.sum(dim=0))
+    torch.testing.assert_close(mixed, frontend(states.double() @ sounds, sounds.sum(dim=0)), atol=1e-8, rtol=0)
+
+
+@ALL
 def test_masks_are_linear(frontend) -> None:
     masks = torch.rand(2, *frontend.grid[1:], generator=torch.Generator().manual_seed(4))
     clip = clips(1, frontend.clip_samples)[0]
