@@ -57,6 +57,7 @@ SCHEMA = {
                     "per_class": {"type": "boolean"},
                     "fitted_to": {"enum": ["nothing", *SUBSPACES, "model"]},
                     "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
+                    "beside": {"type": "array", "items": {"type": "string"}},
                     "control": {"type": "boolean"},
                     "maximises": {"type": "string"},
                     "promises": {"type": "array", "items": {"enum": ["signed", "sums_to_standard"]}},
@@ -93,6 +94,8 @@ class Method:
         ``nothing``, ``pairs``, ``clips``, ``stems`` or ``model``.
     depends_on : tuple of str
         Which of ``pairs`` and ``seed`` can change what is fitted.
+    beside : tuple of str
+        Methods whose explainers it is made with: their code and their families' settings are its too.
     control : bool
         Whether it explains nothing: what every explanation must beat.
     maximises : str
@@ -113,6 +116,7 @@ class Method:
     per_class: bool = False
     fitted_to: str = "nothing"
     depends_on: tuple[str, ...] = ("pairs", "seed")
+    beside: tuple[str, ...] = ()
     control: bool = False
     maximises: str = ""
     promises: frozenset[str] = frozenset()
@@ -189,6 +193,7 @@ def _family(path: Path, content: Mapping[str, Any]) -> Family:
             **{
                 **said,
                 "always": tuple(said.get("always", ())),
+                "beside": tuple(said.get("beside", ())),
                 "depends_on": tuple(said.get("depends_on", ("pairs", "seed"))),
                 "promises": frozenset(said.get("promises", ())),
             },

@@ -55,7 +55,8 @@ class Stage:
     def methods(self, own: str | None) -> list[Method]:
         """List the methods whose code it runs in a job of the method `own`, if it has one."""
         names = ([own] if self.explains and own is not None else []) + list(self.beside)
-        return [method_of(name) for name in names]
+        named = [method_of(name) for name in names]
+        return list(dict.fromkeys([*named, *(method_of(name) for one in named for name in one.beside)]))
 
 
 CONCEPTS = ("split", "layer", "method", "k")
