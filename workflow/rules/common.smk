@@ -314,7 +314,12 @@ def fitted(paths, dataset=None):
 
 def sums(paths, dataset=None):
     """Return an input function: standard heatmaps, for methods whose parts sum to them."""
-    return where(lambda method: "sums_to_standard" in method.promises and method.name != STANDARD, paths, dataset)
+    return where(lambda method: method.propagates, paths, dataset)
+
+
+def needing(what, paths, dataset=None):
+    """Return an input function: files of what some methods ask for."""
+    return where(lambda method: what in method.needs, paths, dataset)
 
 
 def heard(paths, dataset=None):
@@ -336,15 +341,17 @@ def growing(amount):
 def grid(dataset, pattern, names=None, beside=(), splits=("main",)):
     """List a path for every method of a data set's grid, or some of it, and for methods beside it, in some splits.
 
-    Methods that work at a layer have one for every layer and K, the others one.
+    Methods that work at a layer have one for every layer, and every K if they give parts; the others one.
     """
     block = config["datasets"][dataset]["grid"]
     names = list(dict.fromkeys([*beside, *(block["methods"] if names is None else names)]))
-    layered = [name for name in names if method_of(name).layered]
     known = {"dataset": dataset, "split": splits, "cls": CLASSES[dataset]}
-    return expand(pattern, layer=block["layers"], method=layered, k=block["k"], **known) + expand(
-        pattern, layer=INPUT_LAYER, method=[name for name in names if name not in layered], k=1, **known
-    )
+    found = []
+    for name in names:
+        method = method_of(name)
+        layers = block["layers"] if method.layered else INPUT_LAYER
+        found += expand(pattern, layer=layers, method=name, k=method.counts(block["k"]), **known)
+    return found
 
 
 def networks(dataset):
@@ -385,8 +392,8 @@ def agreements(dataset):
 def sonified(dataset):
     """List the methods that are heard: the standard explanation where there are no concepts."""
     block = config["datasets"][dataset]
-    layered = any(method_of(name).layered for name in block["grid"]["methods"])
-    return block["sonify"]["methods"] if layered else [STANDARD]
+    parts = any(method_of(name).parts for name in block["grid"]["methods"])
+    return block["sonify"]["methods"] if parts else [STANDARD]
 
 
 def wanted(dataset):

@@ -30,7 +30,11 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         f"Removing sound objects from clips of {AT_MODEL}",
     ),
     "objects": (
-        {**HEARD, "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors")},
+        {
+            **HEARD,
+            "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+            "predictions": needing("training", PREDICTIONS),
+        },
         [f"{METHOD}/objects.csv"],
         {"dataset": one_of(STEMS)},
         60,

@@ -12,6 +12,8 @@ for dataset, classes in CLASSES.items():
             model=of(f"{MODEL}/model.safetensors", dataset=dataset),
             chosen=of(CHOSEN, dataset=dataset),
             clips=heard(f"results/{dataset}/clips.npy", dataset),
+            stems=needing("stems", f"results/{dataset}/stems.npy", dataset),
+            predictions=needing("training", of(PREDICTIONS, dataset=dataset), dataset),
             fitted=fitted(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
             standard=sums(of(STANDARD_MAPS, dataset=dataset), dataset),
             code=code_of("explain"),

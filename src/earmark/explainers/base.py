@@ -6,9 +6,10 @@ through this door and knows no method by name.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earmark.data.dataset import ClassInfo, DataSet
+from earmark.data import dataset, predictions
+from earmark.data.dataset import ClassInfo, DataSet, stems_of
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models.base import Model
@@ -24,6 +26,9 @@ from earmark.plan.methods import PACKAGE, method_of
 
 BATCH = 64
 """Clips that an explainer is given at once; bounds memory and decides nothing."""
+
+BACKGROUND = 50
+"""Most training clips of a class that methods compare with."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,45 @@ class Batch:
         What the network gets.
     targets : Tensor [B]
         Explained classes.
+    stems : Tensor [B, O, S]
+        Each sound object at its level in the clip, 0 where it is absent; ``[B, 0, 0]`` unless the method's file says
+        that it needs them.
     """
 
     clips: NDArray[np.int64]
     waveforms: Tensor
     inputs: Tensor
     targets: Tensor
+    stems: Tensor
 
     def first(self, count: int) -> Batch:
         """Keep the first clips, at most all."""
         kept = slice(max(count, 0))
-        return Batch(self.clips[kept], self.waveforms[kept], self.inputs[kept], self.targets[kept])
+        return Batch(*(getattr(self, one.name)[kept] for one in fields(self)))
+
+
+@dataclass(frozen=True)
+class Background:
+    """Training clips to compare with, the same for every method and class, in random order.
+
+    Attributes
+    ----------
+    clips : array of int [N]
+        Rows of the clip index.
+    inputs : Tensor [N, *I]
+        What the network gets, on the CPU.
+    targets : Tensor [N]
+        Classes that they are labelled as; without labels those that the model answers.
+    """
+
+    clips: NDArray[np.int64]
+    inputs: Tensor
+    targets: Tensor
+
+    def of_class(self, target: int) -> Background:
+        """Keep the clips of a class."""
+        kept = self.targets == target
+        return Background(self.clips[kept.numpy()], self.inputs[kept], self.targets[kept])
 
 
 @dataclass(frozen=True)
@@ -144,9 +177,26 @@ def across(
 
 
 def state_of(job: Job, cls: str) -> Any:
-    """Read what the job's method was fitted to a class; None for methods that are not fitted."""
+    """Read what the job's method was fitted to a class, or the background that it asks for; None for other methods."""
     method = method_of(job.method)
+    if "training" in method.needs:
+        return background_of(job)
     return family(job.method).load(job.of_class(cls)) if method.per_class else None
+
+
+@functools.lru_cache(maxsize=1)
+def background_of(job: Job) -> Background:
+    """Draw training clips of every explained class of the job's split."""
+    source, answers = dataset.of(job), predictions.of(job)
+    generator = np.random.default_rng(job.seed("background"))
+    rows, targets = [], []
+    for cls in dataset.explained(job.config, source):
+        own = answers.of_class(source, answers.split(source, job.split, cls).train, cls)
+        rows.append(generator.permutation(own)[:BACKGROUND])
+        targets.append(np.full(len(rows[-1]), cls.index))
+    order = generator.permutation(sum(map(len, rows)))
+    clips = np.concatenate(rows)[order]
+    return Background(clips, source.inputs(clips), torch.from_numpy(np.concatenate(targets)[order]))
 
 
 def seed_of(job: Job, cls: str) -> int:
@@ -158,12 +208,13 @@ def batches(
     source: DataSet, clips: NDArray[np.int64], cls: ClassInfo, method: str, device: torch.device
 ) -> Iterator[Batch]:
     """Cut clips of a class into what an explainer is given at once."""
-    hears = method_of(method).hears
+    asked = method_of(method)
     for start in range(0, len(clips), BATCH):
         part = clips[start : start + BATCH]
         inputs = source.inputs(part).to(device)
-        waveforms = source.waveforms(part).to(device) if hears else inputs.new_empty(len(part), 0)
-        yield Batch(part, waveforms, inputs, torch.full((len(part),), cls.index, device=device))
+        waveforms = source.waveforms(part).to(device) if asked.hears else inputs.new_empty(len(part), 0)
+        stems = stems_of(source, part).to(device) if "stems" in asked.needs else inputs.new_empty(len(part), 0, 0)
+        yield Batch(part, waveforms, inputs, torch.full((len(part),), cls.index, device=device), stems)
 
 
 def joined(parts: Sequence[Parts]) -> Parts:

@@ -159,7 +159,7 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def places(study: Study, heard: Sequence[str], drawn: Sequence[str]) -> list[Place]:
     """List the views whose heatmaps exist: of methods that are heard or drawn, the middle layer first."""
     layers = sorted(study.layers, key=lambda layer: layer != study.middle)
-    layered = [name for name in dict.fromkeys([*heard, *drawn]) if method_of(name).layered]
-    wanted = [At(layer, method, k) for method in layered for k in study.ks for layer in layers] or [STANDARD]
+    parts = [name for name in dict.fromkeys([*heard, *drawn]) if method_of(name).parts]
+    wanted = [At(layer, method, k) for method in parts for k in study.ks for layer in layers] or [STANDARD]
     found = [Place(cls, at) for at in wanted for cls in study.classes]
     return [place for place in found if study.has(study.heatmaps(place.at, place.cls.slug))]

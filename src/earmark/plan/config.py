@@ -44,7 +44,7 @@ CONFIGURED, CHANCE = "configured", "random"
 
 KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
     "grid.methods": (lambda method: True, ""),
-    "sonify.methods": (lambda method: method.layered, "has no concepts"),
+    "sonify.methods": (lambda method: method.parts, "has no concepts"),
     "evaluate.cross": (lambda method: method.has_basis, "has no subspaces of every class"),
     "stability.methods": (lambda method: method.refits, "is not fitted to clips alone"),
 }
@@ -307,7 +307,7 @@ def _choose(block: dict[str, Any]) -> None:
         block["lrp"]["rules"] = AUTO if adopts(block) else copy.deepcopy(list(THESIS_RULES))
     named = {name: method_of(name) for name in block["grid"]["methods"]}
     if block["sonify"]["methods"] is None:
-        block["sonify"]["methods"] = [name for name, method in named.items() if method.layered][:1]
+        block["sonify"]["methods"] = [name for name, method in named.items() if method.parts][:1]
     if block["evaluate"]["cross"] is None:
         bases = {name: method for name, method in named.items() if method.has_basis and method.fitted_to != "stems"}
         found = [name for name, method in bases.items() if not method.control]
@@ -377,14 +377,13 @@ def _check_adopted(where: str, block: Mapping[str, Any]) -> None:
 
 
 def _check_occlusion(where: str, block: Mapping[str, Any]) -> None:
-    """Check that nothing looks into a network that LRP is not asked of."""
-    kinds = {name: method_of(name) for name in block["grid"]["methods"]}
-    inside = [name for name, method in kinds.items() if not (method.needs_answers_only or method.control)]
-    if block["lrp"]["rules"] == OCCLUSION and inside:
+    """Check that nothing divides the relevance of a network that LRP is not asked of."""
+    parts = [name for name in block["grid"]["methods"] if method_of(name).propagates]
+    if block["lrp"]["rules"] == OCCLUSION and parts:
         outside = ", ".join(spelled(methods(lambda method: method.needs_answers_only)))
         raise EarmarkError(
             f"config: {where}.lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as "
-            f"{outside}; {inside[0]} looks inside"
+            f"{outside}; {parts[0]} looks inside"
         )
 
 

@@ -56,6 +56,7 @@ SCHEMA = {
                     "parts": {"type": "boolean"},
                     "per_class": {"type": "boolean"},
                     "fitted_to": {"enum": ["nothing", *SUBSPACES, "model"]},
+                    "needs": {"type": "array", "items": {"enum": ["gradients", "training", "stems"]}},
                     "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
                     "beside": {"type": "array", "items": {"type": "string"}},
                     "control": {"type": "boolean"},
@@ -87,11 +88,13 @@ class Method:
     layered : bool
         Whether it works at a hidden layer; the others lie once under the layer ``input``, with K = 1.
     parts : bool
-        Whether it gives K parts.
+        Whether it gives K parts; else K is 1.
     per_class : bool
         Whether it is fitted to each class by itself.
     fitted_to : str
         ``nothing``, ``pairs``, ``clips``, ``stems`` or ``model``.
+    needs : frozenset of str
+        What it asks for: ``gradients`` of the network, ``training`` clips to compare with, ``stems`` of the clips.
     depends_on : tuple of str
         Which of ``pairs`` and ``seed`` can change what is fitted.
     beside : tuple of str
@@ -115,6 +118,7 @@ class Method:
     parts: bool = False
     per_class: bool = False
     fitted_to: str = "nothing"
+    needs: frozenset[str] = frozenset()
     depends_on: tuple[str, ...] = ("pairs", "seed")
     beside: tuple[str, ...] = ()
     control: bool = False
@@ -137,9 +141,24 @@ class Method:
         return self.fitted_to in SUBSPACES
 
     @property
+    def propagates(self) -> bool:
+        """Whether it rests on LRP: its parts are parts of the standard explanation."""
+        return "sums_to_standard" in self.promises and self.name != STANDARD
+
+    @property
     def needs_answers_only(self) -> bool:
-        """Whether it explains networks that LRP cannot: it has no layer, and is no part of the standard explanation."""
-        return not (self.layered or self.control or "sums_to_standard" in self.promises)
+        """Whether it explains networks that nothing can look into."""
+        inside = self.layered or "gradients" in self.needs or "sums_to_standard" in self.promises
+        return not (inside or self.control)
+
+    @property
+    def needs_stems(self) -> bool:
+        """Whether the sound objects of clips must be known."""
+        return self.fitted_to == "stems" or "stems" in self.needs
+
+    def counts(self, asked: Sequence[int]) -> list[int]:
+        """List the numbers of parts that it has where a grid asks for some."""
+        return list(asked) if self.parts else [1]
 
     @property
     def refits(self) -> bool:
@@ -195,6 +214,7 @@ def _family(path: Path, content: Mapping[str, Any]) -> Family:
                 "always": tuple(said.get("always", ())),
                 "beside": tuple(said.get("beside", ())),
                 "depends_on": tuple(said.get("depends_on", ("pairs", "seed"))),
+                "needs": frozenset(said.get("needs", ())),
                 "promises": frozenset(said.get("promises", ())),
             },
         )
@@ -240,8 +260,8 @@ def named(base: str) -> Method:
 
 def shown(names: Sequence[str]) -> list[str]:
     """List the methods of a grid whose concepts are drawn: the first, and the first control to compare."""
-    layered = [name for name in names if method_of(name).layered]
-    return [*layered[:1], *[name for name in layered[1:] if method_of(name).control][:1]]
+    parts = [name for name in names if method_of(name).parts]
+    return [*parts[:1], *[name for name in parts[1:] if method_of(name).control][:1]]
 
 
 def spelled(chosen: Iterable[Method]) -> list[str]:
@@ -301,7 +321,7 @@ def check_method(
         raise EarmarkError(f"{where}: there is no method {name}{choices(name, allowed)}") from None
     if not which(method):
         raise EarmarkError(f"{where}: {name} {what}{choices(name, allowed)}")
-    if method.fitted_to == "stems" and not has_stems(block):
+    if method.needs_stems and not has_stems(block):
         raise EarmarkError(f"{where}: the method {name} needs every recording's stems, which only generated data have")
 
 

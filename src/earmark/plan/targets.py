@@ -196,7 +196,8 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     if count:
         check_k(path, int(count[1]), layer, width)
     fitted = STABILITY_FILES if method_of(method).refits else ()
-    _check_method_folder(path, below, classes, counted(width, below), scores + fitted, CONCEPT_FILES)
+    counts = method_of(method).counts(counted(width, below))
+    _check_method_folder(path, below, classes, counts, scores + fitted, CONCEPT_FILES)
 
 
 def counted(width: int | None, below: list[str]) -> list[int]:

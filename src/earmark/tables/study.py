@@ -74,14 +74,15 @@ class Study:
 
     @property
     def methods(self) -> list[str]:
-        """Methods of the grid that work at a layer, the seeds of one as one."""
-        return methods([name for name in self.config["grid"]["methods"] if method_of(name).layered])
+        """Methods of the grid that give concepts, the seeds of one as one."""
+        return methods([name for name in self.config["grid"]["methods"] if method_of(name).parts])
 
     @property
     def levels(self) -> list[At]:
-        """Explanations that know no layer: those of every table, and others of the grid."""
-        others = [name for name in self.config["grid"]["methods"] if not method_of(name).layered]
-        return list(dict.fromkeys([*LEVELS, *(At(INPUT_LAYER, name, 1) for name in methods(others))]))
+        """Explanations in one part: those of every table, and others of the grid."""
+        others = methods([name for name in self.config["grid"]["methods"] if not method_of(name).parts])
+        places = [(self.layers if named(name).layered else [INPUT_LAYER], name) for name in others]
+        return list(dict.fromkeys([*LEVELS, *(At(layer, name, 1) for layers, name in places for layer in layers)]))
 
     @property
     def controls(self) -> set[str]:
@@ -105,7 +106,7 @@ class Study:
 
     @property
     def judged(self) -> list[At]:
-        """All of the grid, first what knows no layer."""
+        """All of the grid, first what has one part."""
         return [*(at for at in self.levels if at not in LEVELS), *self.grid]
 
     @property

@@ -14,7 +14,7 @@ from torch import nn
 from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
-from earmark.explainers.base import Batch, Parts
+from earmark.explainers.base import Background, Batch, Parts
 from earmark.explainers.subspaces.affinity import affinity, matched
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.pairs import Material
@@ -51,17 +51,21 @@ def batch_of(trained: Trained, places: slice = slice(None)) -> Batch:
     inputs = trained.inputs[places]
     generator = torch.Generator().manual_seed(2)
     noise = torch.randn(len(trained.inputs), SAMPLES, generator=generator, dtype=inputs.dtype)
-    return Batch(clips, noise[places] / 4, inputs, trained.targets[places])
+    waveforms = noise[places] / 4
+    stems = torch.stack([waveforms / 2, waveforms / 4], dim=1)  # [B, O, S]
+    return Batch(clips, waveforms, inputs, trained.targets[places], stems)
 
 
-def state_of(method: Method) -> Subspaces | None:
+def state_of(method: Method, trained: Trained) -> Subspaces | Background | None:
+    if "training" in method.needs:
+        return Background(np.arange(len(trained.inputs)), trained.inputs.flip(0), trained.targets.flip(0))
     return Subspaces(random_orthogonal(SIZE, torch.Generator().manual_seed(5)), K) if method.has_basis else None
 
 
 def explain(trained: Trained, name: str, *batches: Batch, seed: int = 1) -> Parts:
     method = method_of(name)
     layer = LAYER if method.layered else INPUT_LAYER
-    explainer = explainers.build(name, trained.model, layer, SETTINGS, state_of(method), seed)
+    explainer = explainers.build(name, trained.model, layer, SETTINGS, state_of(method, trained), seed)
     return explainers.joined([explainer(batch) for batch in batches])
 
 

@@ -49,7 +49,7 @@ def test_rectangles_tile_the_grid(grid, patch, count):
 
 def test_it_finds_the_cells_that_the_model_reads():
     model, clips = model_of((slice(8, 16), slice(16, 24))), noise(3)
-    batch = Batch(np.arange(3), clips, FRONTEND(clips), torch.ones(3, dtype=torch.long))
+    batch = Batch(np.arange(3), clips, FRONTEND(clips), torch.ones(3, dtype=torch.long), torch.empty(3, 0, 0))
     settings = fill({"explainers": {"perturb": {"patch": 8}}})
     maps = explainers.build("occlusion", model, INPUT_LAYER, settings, None, 0)(batch).maps
     inside = maps[:, 0, 0, 8:16, 16:24].sum(dim=(1, 2))
@@ -58,7 +58,7 @@ def test_it_finds_the_cells_that_the_model_reads():
 
 def test_it_is_the_standard_explanation_where_lrp_is_not_asked():
     model, clips = model_of((slice(8, 16), slice(16, 24))), noise(2)
-    batch = Batch(np.arange(2), clips, FRONTEND(clips), torch.ones(2, dtype=torch.long))
+    batch = Batch(np.arange(2), clips, FRONTEND(clips), torch.ones(2, dtype=torch.long), torch.empty(2, 0, 0))
     settings = fill({"lrp": {"rules": "occlusion"}, "explainers": {"perturb": {"patch": 4}, "lrp": {"patch": 4}}})
     whole, part = (
         explainers.build(name, model, INPUT_LAYER, settings, None, 0)(batch).maps for name in ("standard", "occlusion")

@@ -196,7 +196,7 @@ def test_networks_behind_it_are_explained_and_scored(made, name) -> None:
     torch.testing.assert_close(flipped.curve[1][:, 0], logits)
     torch.testing.assert_close(flipped.curve[1][:, -1], torch.zeros(3))  # nothing is left, and no bias speaks
     occlude = explainers.build("occlusion", model, "input", {"explainers": {"perturb": {"patch": 16}}}, None, 0)
-    parts = occlude(Batch(np.arange(3), waves, inputs, targets))
+    parts = occlude(Batch(np.arange(3), waves, inputs, targets, torch.empty(3, 0, 0)))
     assert parts.maps is not None and parts.maps.shape == (3, 1, *frontend.grid)
 
 
