@@ -58,7 +58,8 @@ def batch_of(trained: Trained, places: slice = slice(None)) -> Batch:
 
 def state_of(method: Method, trained: Trained) -> Subspaces | Background | None:
     if "training" in method.needs:
-        return Background(np.arange(len(trained.inputs)), trained.inputs.flip(0), trained.targets.flip(0))
+        waveforms = batch_of(trained).waveforms.flip(0)
+        return Background(np.arange(len(waveforms)), trained.inputs.flip(0), trained.targets.flip(0), waveforms)
     return Subspaces(random_orthogonal(SIZE, torch.Generator().manual_seed(5)), K) if method.has_basis else None
 
 
@@ -173,7 +174,8 @@ def test_what_is_fitted_to_pairs_is_an_ordered_basis_that_the_named_causes_alone
 @pytest.mark.parametrize("name", [name for name in NAMES if not method_of(name).has_basis])
 def test_several_states_have_a_seed_each(trained, name) -> None:
     layer = LAYER if method_of(name).layered else INPUT_LAYER
-    several = explainers.across(name, trained.model, layer, SETTINGS, [None, None], [1, 2])(batch_of(trained))
+    states = [state_of(method_of(name), trained)] * 2
+    several = explainers.across(name, trained.model, layer, SETTINGS, states, [1, 2])(batch_of(trained))
     for seed, parts in zip((1, 2), several, strict=True):
         assert torch.equal(parts.maps, explain(trained, name, batch_of(trained), seed=seed).maps)
 
