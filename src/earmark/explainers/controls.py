@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from earmark.errors import EarmarkError
 from earmark.explainers import base
 from earmark.explainers.base import Background, Batch, Explainer, Parts
-from earmark.metrics.masking import log_odds
+from earmark.metrics.masking import heard, log_odds
 from earmark.models.base import Model
 from earmark.models.randomised import randomised
 from earmark.seeds import derive
@@ -223,7 +223,7 @@ def losses(model: Model, clip: Tensor, stems: Tensor, target: Tensor) -> Tensor:
     Tensor
         float64 ``[O]``.
     """
-    heard = model.frontend(torch.cat([clip.unsqueeze(0), clip - stems]), like=clip)  # [1 + O, *I]
-    with torch.no_grad():
-        odds = log_odds(model.logits(heard), target.expand(len(heard)), model.multi_label)
+    sounds = torch.cat([clip.unsqueeze(0), clip - stems])  # [1 + O, S]
+    logits = heard(model, sounds, clip.expand_as(sounds))
+    odds = log_odds(logits, target.expand(len(sounds)), model.multi_label)
     return odds[0] - odds[1:]

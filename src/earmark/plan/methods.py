@@ -147,9 +147,9 @@ class Method:
 
     @property
     def needs_answers_only(self) -> bool:
-        """Whether it explains networks that nothing can look into."""
+        """Whether it explains networks that nothing can look into, whatever clips they hear."""
         inside = self.layered or "gradients" in self.needs or "sums_to_standard" in self.promises
-        return not (inside or self.control)
+        return not (inside or self.control or self.needs_stems)
 
     @property
     def needs_stems(self) -> bool:

@@ -90,7 +90,7 @@ def test_random_cells_are_uniform_everywhere_and_alike_as_far_as_they_are_blurre
     assert maps.min() >= 0 and maps.max() <= 1
     deviation = 1 / math.sqrt(12)
     for part in (maps, maps[:, :1], maps[:, :, -1:], maps[:, 0, 0]):  # at the edges too
-        drawn = max(200, part.numel() / (4 * math.pi * width**2))  # independent numbers
+        drawn = max(200, part.numel() / max(1, 4 * math.pi * width**2))  # independent numbers
         assert abs(part.mean() - 0.5) < 5 * deviation / math.sqrt(drawn)
         assert abs(part.std() - deviation) < 5 * deviation / math.sqrt(2 * drawn)
     normal = torch.special.ndtri(maps.clamp(1e-6, 1 - 1e-6))
