@@ -15,9 +15,21 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         60,
         f"Scoring {AT_METHOD}",
     ),
+    "mask": (
+        {
+            "clips": f"{DATASET}/clips.npy",
+            "predictions": PREDICTIONS,
+            "heatmaps": of_classes(f"{METHOD}/{{cls}}/heatmaps.safetensors"),
+            "standard": STANDARDS,
+        },
+        [f"{METHOD}/{name}" for name in targets.MASKING_FILES],
+        {},
+        120,
+        f"Listening to {AT_METHOD} alone",
+    ),
     "cross": (
         {"subspaces": SUBSPACES, "standard": STANDARDS},
-        [f"{METHOD}/cross_class.csv", f"{METHOD}/cross_class_clips.csv"],
+        [f"{METHOD}/{name}" for name in targets.CROSS_FILES],
         {"method": pattern(methods(lambda one: one.has_basis))},
         120,
         f"Crossing classes of {AT_METHOD}",

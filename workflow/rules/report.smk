@@ -43,6 +43,11 @@ rule compare:
             config["datasets"][wildcards.dataset]["stability"]["methods"],
         ),
         agreement=lambda wildcards: agreements(wildcards.dataset),
+        masking=lambda wildcards: grid(
+            wildcards.dataset,
+            f"{METHOD}/masking.csv",
+            config["datasets"][wildcards.dataset]["evaluate"]["masking"],
+        ),
         code=code("stages.compare"),
     output:
         [

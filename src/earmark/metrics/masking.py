@@ -23,8 +23,14 @@ BUDGETS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 GAIN = 1e-4
 """Nats of log-odds that count as a gain."""
 
-COLUMNS = ("ai", "ad", "ag", "ff", "fid_in", "sps", "comp", "logodds", "logodds_in", "logodds_out", "energy")
-"""What :func:`scores` tells of a clip."""
+NATIVE = "native"
+"""Stands for a budget: the sound that a method makes itself."""
+
+SCORES = ("ai", "ad", "ag", "ff", "fid_in", "sps", "comp", "logodds_in", "logodds_out", "energy")
+"""What :func:`scores` tells of an explanation, beside the log-odds of the clip."""
+
+CURVES = ("logodds", "logodds_least", "mean_out", "mean_least")
+"""Log-odds of the clip, of it with the least relevant cells taken out, and with the training mean for silence."""
 
 
 def log_odds(logits: Tensor, targets: Tensor, multi_label: bool = False) -> Tensor:
@@ -165,8 +171,8 @@ def scores(model: Model, waveforms: Tensor, targets: Tensor, sounds: Tensor) -> 
     pandas.DataFrame
         A row per clip: ``ai`` (average increase: 100 if the log-odds grow), ``ad`` (average drop, ``100 relu(p - q) /
         p``), ``ag`` (average gain, ``100 relu(q - p) / (1 - p)``), ``ff`` (faithfulness, ``p - r``), ``fid_in`` (1 if
-        the answer stays), ``sps`` and ``comp`` (Gini coefficient, and entropy over that of equal cells, of the energies
-        of ``x_in``; NaN for silence), ``logodds``, ``logodds_in``, ``logodds_out`` in nats, and ``energy``, the share of
+        the answer stays), ``sps`` and ``comp`` (Gini coefficient, and entropy over that of equal cells, of ``x_in``'s
+        energies; NaN for silence), ``logodds``, ``logodds_in``, ``logodds_out`` in nats, and ``energy``, the share of
         the clip's that ``x_in`` has.
     """
     answers = [heard(model, part, waveforms) for part in (waveforms, sounds, waveforms - sounds)]
@@ -189,11 +195,11 @@ def scores(model: Model, waveforms: Tensor, targets: Tensor, sounds: Tensor) -> 
         "logodds_out": outside,
         "energy": power.sum(dim=1) / total,
     }
-    return pd.DataFrame({name: found[name].cpu().numpy() for name in COLUMNS})
+    return pd.DataFrame({name: value.cpu().numpy() for name, value in found.items()})
 
 
 def gini(amounts: Tensor) -> Tensor:
-    """Gini coefficient of non-negative amounts ``[B, N]``: 0 if all are equal, 1 - 1 / N if one has all. NaN of none."""
+    """Gini coefficient of amounts ``[B, N]``: 0 if all are equal, 1 - 1 / N if one has everything; NaN of nothing."""
     ascending = amounts.sort(dim=1).values
     count = ascending.shape[1]
     weights = 2 * torch.arange(1, count + 1, dtype=amounts.dtype, device=amounts.device) - count - 1
@@ -201,7 +207,7 @@ def gini(amounts: Tensor) -> Tensor:
 
 
 def complexity(amounts: Tensor) -> Tensor:
-    """Entropy of amounts ``[B, N]`` in parts of its most, ``ln N``: 1 if all are equal, 0 if one has all. NaN of none."""
+    """Entropy of amounts ``[B, N]`` over ``ln N``: 1 if all are equal, 0 if one has everything; NaN of nothing."""
     shares = amounts / amounts.sum(dim=1, keepdim=True)
     return -torch.special.xlogy(shares, shares).sum(dim=1) / math.log(amounts.shape[1])
 
@@ -236,7 +242,7 @@ def replaced(model: Model, inputs: Tensor, targets: Tensor, masks: Tensor, filli
 
 
 def area(budgets: Sequence[float], curves: Tensor) -> Tensor:
-    """Area under curves ``[..., M]`` over shares of energy, the first for a share of 0, by the trapezoid rule: ``[...]``."""
+    """Area ``[...]`` under curves ``[..., M]`` over M shares of energy, by the trapezoid rule."""
     return torch.trapezoid(curves, torch.tensor(budgets, dtype=curves.dtype, device=curves.device), dim=-1)
 
 

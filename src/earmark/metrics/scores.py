@@ -56,6 +56,23 @@ JOINT_ORDER = (
     "the mean; differences and p-values are of means."
 )
 
+FAITHFULNESS = (
+    "the probability of the class for the clip less that without the explanation. Where answers are saturated it is 0 "
+    "or 1 for nearly every clip, and its mean counts clips; the log-odds tell more."
+)
+
+DROPS = (
+    "average drop, gain and increase of the probability when the explanation is heard alone. They depend on how much "
+    "is played: compare at one share of energy."
+)
+
+HEARD = "log-odds of the class for the explanation alone, and for the clip without it."
+
+SPREAD = (
+    "Gini coefficient and normalised entropy of the energies of the explanation's sound: sparser is easier to hear, "
+    "and says nothing of being right."
+)
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -152,6 +169,51 @@ METRICS = {
             "concepts that is cut into, and at most K. It does not say that a concept means anything.",
             source="Vendi score, Friedman and Dieng 2023",
         ),
+        Metric(
+            "srg",
+            "higher",
+            "nat",
+            True,
+            "symmetric relevance gain: the log-odds of the class while the least relevant cells are silenced, less "
+            "those while the most relevant are, as areas over the share of the clip's energy that is taken out. The "
+            "order of the cells decides it, not how many are played. 0 is what a random order gets.",
+            source="Bluecher et al. 2024",
+        ),
+        Metric(
+            "srg_mean",
+            "higher",
+            "nat",
+            True,
+            "the same with the training clips' mean spectrum in the place of what is taken out: where the two "
+            "disagree, the choice of silence speaks, and not the explanation.",
+            source="Bluecher et al. 2024",
+        ),
+        Metric(
+            "native_lead",
+            "higher",
+            "nat",
+            True,
+            "log-odds of the sound that a method makes itself, less those of the clip's loudest cells that hold as "
+            "much of its energy.",
+        ),
+        Metric(
+            "fid_in",
+            "higher",
+            "clips",
+            True,
+            "part of the clips whose explanation alone gets the clip's own answer (of a multi-label model: stays on "
+            "its side of .5).",
+        ),
+        Metric("ff", "higher", "probability", True, FAITHFULNESS),
+        Metric("ff_median", "higher", "probability", True, FAITHFULNESS, of="ff", statistic="median"),
+        Metric("ad", "lower", "% of the probability", True, DROPS),
+        Metric("ag", "higher", "% of what lacks to 1", True, DROPS),
+        Metric("ai", "higher", "% of the clips", True, DROPS),
+        Metric("logodds_in", "higher", "nat", True, HEARD),
+        Metric("logodds_out", "lower", "nat", True, HEARD),
+        Metric("sps", "none", "", True, SPREAD),
+        Metric("comp", "none", "ln N", True, SPREAD),
+        Metric("energy", "none", "the clip's energy", True, "share that the sound has of the clip's energy."),
         Metric("sum_error", "lower", "the largest relevance", True),
         Metric("absorbed_share", "none", "own logit", True),
         Metric("bypass_share", "none", "relevance", True),

@@ -114,6 +114,11 @@ STAGES = {
         "render the concepts of the gallery's clips as sound", ("sonify", "frontend", "explain.classes"), CONCEPTS
     ),
     "score": Stage("score heatmaps by patch flipping", ("evaluate.patch", "explain.classes"), (*CONCEPTS, "gpu")),
+    "mask": Stage(
+        "score explanations by what the model says when it hears them alone, and the clips without them",
+        ("sonify.percentile", "sonify.inverse", "explain.classes"),
+        (*CONCEPTS, "gpu"),
+    ),
     "cross": Stage(
         "score every class with every class's subspaces",
         ("lrp", "evaluate.patch", "explain.classes"),

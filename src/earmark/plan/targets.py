@@ -48,6 +48,8 @@ TABLES = (
     "agreement.md",
     "stability.csv",
     "stability.md",
+    "masking.csv",
+    "masking.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -67,11 +69,15 @@ COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
-INPUT_FILES = (*HEATMAP_FILES, "sounds")
+CLASS_FILES = (*HEATMAP_FILES, "sounds")
 
-CONCEPT_FILES = ("subspaces.safetensors", "fit.json", *HEATMAP_FILES, "sounds")
+FITTED_FILES = ("subspaces.safetensors", "fit.json", *CLASS_FILES)
 
-METHOD_FILES = ("scores.csv", "sounds.csv", "cross_class.csv", "cross_class_clips.csv")
+MASKING_FILES = ("masking.csv", "masking_concepts.csv")
+
+METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES)
+
+CROSS_FILES = ("cross_class.csv", "cross_class_clips.csv")
 
 STABILITY_FILES = ("stability.csv", "held_out.csv")
 
@@ -175,7 +181,7 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     layer, method, *below = rest
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
-        _check_method_folder(path, below, classes, [1], (*scores[:2], *scores[len(METHOD_FILES) :]), INPUT_FILES)
+        _check_method_folder(path, below, classes, [1], scores, CLASS_FILES)
         return
     width = channels(path, layer, block)
     if method == "pairs":
@@ -195,9 +201,11 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     count = re.fullmatch(r"K~([1-9]\d*)", below[0]) if below else None
     if count:
         check_k(path, int(count[1]), layer, width)
-    fitted = STABILITY_FILES if method_of(method).refits else ()
-    counts = method_of(method).counts(counted(width, below))
-    _check_method_folder(path, below, classes, counts, scores + fitted, CONCEPT_FILES)
+    asked = method_of(method)
+    crossed, refitted = CROSS_FILES if asked.has_basis else (), STABILITY_FILES if asked.refits else ()
+    of_class = FITTED_FILES if asked.has_basis else CLASS_FILES
+    counts = asked.counts(counted(width, below))
+    _check_method_folder(path, below, classes, counts, scores + crossed + refitted, of_class)
 
 
 def counted(width: int | None, below: list[str]) -> list[int]:

@@ -15,6 +15,7 @@ from earmark.tables import (
     cross_class,
     flipping,
     ground_truth,
+    masking,
     model,
     networks,
     recovery,
@@ -35,6 +36,7 @@ TABLES: tuple[ModuleType, ...] = (
     recovery,
     networks,
     agreement,
+    masking,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

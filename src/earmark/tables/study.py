@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,19 @@ class Study:
         return self.over_grid(self.config["stability"]["methods"])
 
     @property
+    def masked(self) -> list[At]:
+        """Explanations that the model hears: those in one part first, then K by K."""
+        names = methods(self.config["evaluate"]["masking"])
+        return [
+            At(layer, name, k)
+            for ks in ([1], self.ks)
+            for name in names
+            for layer in (self.layers if named(name).layered else [INPUT_LAYER])
+            for k in ks
+            if named(name).parts == (ks is self.ks)
+        ]
+
+    @property
     def candidates(self) -> list[At]:
         """LRP rules to compare, the configured ones first and chance last; none where no candidate is named."""
         names = self.config["composites"]["candidates"]
@@ -180,8 +193,11 @@ class Study:
 
     def folders(self, at: At) -> tuple[str, ...]:
         """Name the method folders that a row of the tables stands for."""
-        names = dict.fromkeys([*always(), *self.config["grid"]["methods"]])
-        return tuple(name for name in names if at.method in (name, base_of(name)))
+        return self.spelled(at, [*always(), *self.config["grid"]["methods"]])
+
+    def spelled(self, at: At, names: Sequence[str]) -> tuple[str, ...]:
+        """List those of some methods, each once, that a row of the tables stands for."""
+        return tuple(name for name in dict.fromkeys(names) if at.method in (name, base_of(name)))
 
     def method(self, at: At) -> Path:
         """Folder of a method, layer and K."""

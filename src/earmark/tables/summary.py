@@ -146,7 +146,7 @@ def summarise(
 def summarise_scores(values: Mapping[Label, Values], clips: Clips, draws: int, seed: int) -> Summaries:
     """Compute the means of scores and, by the names in ``MEDIANS``, the medians of some; see :func:`summarise`."""
     medians = {
-        Label(label.at, MEDIANS[label.metric]): of_score
+        label._replace(metric=MEDIANS[label.metric]): of_score
         for label, of_score in values.items()
         if label.metric in MEDIANS
     }

@@ -1,0 +1,122 @@
+"""Stage ``mask``: what the model says of every scored clip's explanation when it hears it alone, and of the rest."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from earmark.data import dataset
+from earmark.explainers import base as explainers
+from earmark.explainers import explanation
+from earmark.explainers.explanation import Explanation
+from earmark.job import Job
+from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, both_ends, greedy, replaced, scores
+from earmark.metrics.scores import ties_seeds
+from earmark.models import base as models
+from earmark.models.base import Model
+from earmark.plan.methods import method_of
+from earmark.sound.masks import apply_masks, render
+from earmark.store import artifacts
+
+log = logging.getLogger(__name__)
+
+CLIP = ("cls", "clip", "path", "group")
+
+COLUMNS = (*CLIP, "budget", *SCORES, *CURVES)
+
+CONCEPTS = (*CLIP, "count", "concept", "logodds", "logodds_in", "logodds_out")
+
+
+def run(job: Job) -> None:
+    """Write ``masking.csv``, a row per clip and share of its energy, and ``masking_concepts.csv``.
+
+    Parameters
+    ----------
+    job : Job
+        Of its configuration: ``sonify``, ``explain.classes``, ``seed``.
+    """
+    device = models.device(job.gpu)
+    model = models.of(job)
+    source = dataset.of(job)
+    classes = dataset.explained(job.config, source)
+    filling = explainers.background_of(job).inputs.mean(dim=0)
+    progress = job.progress(len(classes))
+    rows: list[tuple[Any, ...]] = []
+    orders: list[tuple[Any, ...]] = []
+    for done, cls in enumerate(classes, start=1):
+        found = explanation.of(job, cls.slug)
+        found = found.only(found.scored)
+        clips = found.clips.tolist()
+        index = source.clips.iloc[clips]
+        seeds = ties_seeds(job.config["seed"], index["path"])
+        for row, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
+            about = cls.slug, clip, path, group
+            one = found.only(torch.tensor([row]))
+            waveform, inputs = source.waveforms([clip])[0].to(device), source.inputs([clip]).to(device)
+            target = torch.tensor(cls.index, device=device)
+            told = masked(model, one, waveform, inputs, target, filling, seeds[row])
+            rows.extend((*about, *map(_written, values)) for values in told.itertuples(index=False, name=None))
+            if method_of(job.method).parts:
+                standard = explanation.standard(job, cls.slug).of([clip]).heatmaps[0, 0]
+                options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
+                sounds = render(model.frontend, waveform.cpu(), standard, one.heatmaps[0], *options).to(device)
+                whole = float(told["logodds"].iloc[0])
+                added = enumerate(greedy(model, waveform, target, sounds), start=1)
+                orders.extend((*about, count, concept, whole, *odds) for count, (concept, *odds) in added)
+        progress(done, cls.slug)
+    artifacts.write_csv(job.folder / "masking.csv", COLUMNS, rows, job.made)
+    artifacts.write_csv(job.folder / "masking_concepts.csv", CONCEPTS, orders, job.made)
+    log.info("%d sounds heard", len(rows))
+
+
+def masked(
+    model: Model, found: Explanation, waveform: Tensor, inputs: Tensor, target: Tensor, filling: Tensor, seed: int
+) -> pd.DataFrame:
+    """Score an explanation at every share of the clip's energy, and the sound that its method made itself.
+
+    Parameters
+    ----------
+    model : Model
+        What is explained.
+    found : Explanation
+        Of one clip.
+    waveform, inputs : Tensor
+        ``[S]`` and ``[1, *I]``, of the clip.
+    target : Tensor
+        The class, a scalar.
+    filling : Tensor
+        Stands for the training clips, ``[*I]``.
+    seed : int
+        Of the order of equally relevant cells.
+    """
+    frontend = model.frontend
+    cells = relevance(found).to(waveform)
+    most, least = both_ends(frontend, waveform, cells, seed)  # [M, F, T] each
+    sounds, others = (apply_masks(frontend, waveform, masks) for masks in (most, least))  # [M, S]
+    targets = target.expand(len(BUDGETS))
+    clips = waveform.expand_as(sounds)
+    told = scores(model, clips, targets, sounds)
+    told["logodds_least"] = scores(model, clips, targets, others)["logodds_out"]
+    repeated = inputs.expand(len(BUDGETS), *inputs.shape[1:])
+    for name, masks in (("mean_out", most), ("mean_least", least)):
+        told[name] = replaced(model, repeated, targets, masks, filling).cpu().numpy()
+    told["budget"] = [f"{budget:g}" for budget in BUDGETS]
+    if found.sounds is not None:
+        own = scores(model, waveform[None], target[None], found.sounds[0].sum(dim=0, keepdim=True).to(waveform))
+        told = pd.concat([told, own.assign(budget=NATIVE)], ignore_index=True)
+    return told.reindex(columns=COLUMNS[len(CLIP) :])
+
+
+def relevance(found: Explanation) -> Tensor:
+    """Join the parts of a clip's explanation: the only map, or the sum of what is positive in each, ``[F, T]``."""
+    maps = found.heatmaps[0, :, 0]  # [K, F, T]
+    return maps[0] if len(maps) == 1 else maps.clamp_min(0).sum(dim=0)
+
+
+def _written(value: Any) -> Any:
+    """Leave what is not a number empty."""
+    return "" if value != value else value

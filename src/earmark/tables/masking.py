@@ -1,0 +1,251 @@
+"""Table ``masking``: whom the model's own answers bear out, beside controls and at equal shares of a clip's energy."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from earmark.data.chosen import SCORED
+from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, area
+from earmark.metrics.scores import MEDIANS
+from earmark.statistics import ALL
+from earmark.tables import markdown, summary
+from earmark.tables.labels import At, Label
+from earmark.tables.study import Study
+from earmark.tables.summary import COLUMNS as COLUMNS
+from earmark.tables.summary import (
+    Clips,
+    Row,
+    Summaries,
+    Values,
+    clips_of,
+    groups_of,
+    subtract,
+    summarise,
+    summarise_scores,
+)
+
+HEADLINE, SENSITIVITY = "srg", "srg_mean"
+"""What ranks explanations, and the same where the training mean, not silence, stands for what is taken out."""
+
+LEAD = "native_lead"
+"""What a method's own sound is ahead of the clip's loudest cells of equal energy."""
+
+LOUDEST, CHANCE = "energy", "cells"
+"""Controls that a method must beat: the clip's loudest cells, and cells by lot."""
+
+SIGNIFICANT = 0.05
+"""A claim's corrected p-value lies below."""
+
+SHARES = tuple(f"{budget:g}" for budget in BUDGETS)
+"""Budgets as ``masking.csv`` writes them."""
+
+SHOWN = ("0.1", "0.4")
+"""Budgets that the table for people shows."""
+
+AT_SHARES = ("fid_in", "ff", "ff_median", "logodds_in", "logodds_out", "ad", "ag", "ai", "sps", "comp")
+"""What it shows at each."""
+
+AT_NATIVE = ("energy", "logodds_in", "fid_in", "ff")
+"""What it shows of sounds that methods made themselves."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The scored clips, what is known of explanations that the model heard, and of their differences."""
+
+    clips: Clips
+    found: Summaries
+    compared: Summaries
+
+
+def measure(study: Study) -> Heard:
+    """Read every ``masking.csv`` that was asked for, and compare with controls."""
+    clips, values = read(study)
+    leads = {label: lead for label, lead in values.items() if label.metric == LEAD}
+    differences = subtract(comparisons(study.masked), values) | leads
+    return Heard(
+        clips,
+        summarise_scores(values, clips, study.draws, study.seed),
+        summarise(differences, clips, study.draws, study.seed, test=True),
+    )
+
+
+def rows(study: Study, heard: Heard) -> list[Row]:
+    """Write a row per score, or difference, and class."""
+    compared = [*comparisons(study.masked), *(Label(at, LEAD) for at in study.masked)]
+    labels = [label for at in study.masked for label in labels_of(at)]
+    return [*summary.rows(labels, heard.found, heard.clips), *summary.rows(compared, heard.compared, heard.clips)]
+
+
+def labels_of(at: At) -> list[Label]:
+    """List what is known of an explanation: areas, and scores at every share of energy."""
+    names = [*SCORES, *(MEDIANS[name] for name in SCORES if name in MEDIANS)]
+    scores = [Label(at, name, part=place(share)) for share in (*SHARES, NATIVE) for name in names]
+    return [Label(at, HEADLINE), Label(at, SENSITIVITY), *scores]
+
+
+def place(share: str) -> str:
+    """Say at which share of energy a score is meant."""
+    return f"at {share}"
+
+
+def comparisons(places: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
+    """List the paired differences: the headline of every explanation less that of what it must beat."""
+    return {
+        Label(at, HEADLINE, (rival.method,)): (Label(at, HEADLINE), Label(rival, HEADLINE))
+        for at in places
+        for rival in places
+        if rival.method in (LOUDEST, CHANCE) and at != rival
+    }
+
+
+def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
+    """Read every ``masking.csv`` that was asked for.
+
+    Returns
+    -------
+    clips : Clips
+        The n clips that any of them scores.
+    values : dict
+        Per quantity an array [n]; NaN where it lacks a clip. The seeds of a method are averaged clip by clip.
+    """
+    numbers = dict.fromkeys((*SCORES, *CURVES), float)
+    files = {
+        at: [
+            study.read_csv(study.method(at._replace(method=name)) / "masking.csv", {"clip": int, **numbers})
+            for name in study.spelled(at, study.config["evaluate"]["masking"])
+        ]
+        for at in study.masked
+    }
+    there = {at: [part for part in parts if part is not None] for at, parts in files.items()}
+    whole = {at: parts for at, parts in there.items() if parts and len(parts) == len(files[at])}
+    frames = {at: [part.set_index(["cls", "clip"]) for part in parts] for at, parts in whole.items()}
+    groups = groups_of([part["group"] for parts in frames.values() for part in parts])
+    values: dict[Label, Values] = {}
+    for at, parts in frames.items():
+        seeds = [_of_clips(part, groups.index) for part in parts]
+        for key in dict.fromkeys(key for seed in seeds for key in seed):
+            values[Label(at, *key)] = np.mean([seed[key] for seed in seeds], axis=0)
+    return clips_of(groups, study.left_out(SCORED)), values | _leads(values)
+
+
+def _of_clips(frame: pd.DataFrame, index: pd.Index) -> dict[tuple[str, tuple[str, ...], str], Values]:
+    """Take apart one ``masking.csv`` by what is known of each clip: metric, nothing subtracted, and where."""
+    by_share = {share: part.reindex(index) for share, part in frame.groupby("budget")}
+    found: dict[tuple[str, tuple[str, ...], str], Values] = {}
+    for name, out, least in ((HEADLINE, "logodds_out", "logodds_least"), (SENSITIVITY, "mean_out", "mean_least")):
+        most, last = (_area([by_share[share] for share in SHARES], column) for column in (out, least))
+        found[name, (), ""] = last - most
+    for share, part in by_share.items():
+        for name in SCORES:
+            found[name, (), place(share)] = part[name].to_numpy(float)
+    return found
+
+
+def _area(parts: Sequence[pd.DataFrame], column: str) -> Values:
+    """Area under each clip's log-odds over the share of energy that is taken out, from none to all."""
+    curves = np.stack([parts[0]["logodds"], *(part[column] for part in parts)], axis=1)  # [n, 1 + M]
+    return area((0.0, *BUDGETS), torch.from_numpy(curves)).numpy()
+
+
+def _leads(values: dict[Label, Values]) -> dict[Label, Values]:
+    """Compare what methods made themselves with the loudest cells, interpolated at the same share of energy."""
+    loudest = next((label.at for label in values if label.at.method == LOUDEST), None)
+    native = [label.at for label in values if label.metric == "logodds_in" and label.part == place(NATIVE)]
+    if loudest is None:
+        return {}
+
+    def curve(name: str) -> Values:
+        return np.stack([values[Label(loudest, name, part=place(share))] for share in SHARES], axis=1)  # [n, M]
+
+    silence = values[Label(loudest, "logodds_out", part=place(SHARES[-1]))][:, None]
+    energies = np.concatenate([np.zeros_like(silence), curve("energy")], axis=1)  # [n, 1 + M]
+    odds = np.concatenate([silence, curve("logodds_in")], axis=1)
+    found = {}
+    for at in native:
+        own, shares = (values[Label(at, name, part=place(NATIVE))] for name in ("logodds_in", "energy"))
+        equal = [np.interp(*one) for one in zip(shares, energies, odds, strict=True)]
+        found[Label(at, LEAD)] = own - np.array(equal)
+    return found
+
+
+def beats(heard: Heard, label: Label, cls: str = ALL) -> bool | None:
+    """Tell whether a difference is above 0 and its corrected p-value small; None where there is none."""
+    difference = heard.compared.get((label, cls))
+    return None if difference is None else difference.interval.estimate > 0 and difference.p < SIGNIFICANT
+
+
+def report(study: Study, heard: Heard) -> str:
+    """Write the table for people, with what each score can and cannot show (Markdown)."""
+    lines = [f"# Explanations that the model hears: {study.name}", ""]
+    if not study.masked:
+        return "\n".join([*lines, "None was asked for (key `evaluate.masking`).", ""])
+    lines += [NOTES, markdown.of_one(study.networks), "", *markdown.too_few(study.fitted)]
+    lines += markdown.absent(study.split, study.without)
+    lines += ["Clips, by class: " + "; ".join(markdown.counted(heard.clips, cls) for cls in heard.clips.left_out) + "."]
+    write = functools.partial(markdown.cell, heard.found, cls=ALL)
+    compare = functools.partial(markdown.cell, heard.compared, cls=ALL)
+
+    def headline(at: At) -> float:
+        found = heard.found.get((Label(at, HEADLINE), ALL))
+        return -np.inf if found is None else found.interval.estimate
+
+    ranked = sorted(study.masked, key=headline, reverse=True)
+    places = [at for at in study.masked if at.method in (LOUDEST, CHANCE)]
+    lines += ["", "## Whom to believe", ""]
+    lines += markdown.table(
+        ["layer", "method", "K", HEADLINE, *(f"less {at.method}" for at in places), "claim", SENSITIVITY],
+        [
+            [
+                *(*_place(at), write(label=Label(at, HEADLINE))),
+                *(compare(label=Label(at, HEADLINE, (rival.method,))) for rival in places),
+                CLAIMS[beats(heard, Label(at, HEADLINE, (LOUDEST,)))],
+                write(label=Label(at, SENSITIVITY)),
+            ]
+            for at in ranked
+        ],
+    )
+    for share in SHOWN:
+        lines += [f"## {float(share):.0%} of a clip's energy", ""]
+        body = [[*_place(at), *(write(label=Label(at, one, part=place(share))) for one in AT_SHARES)] for at in ranked]
+        lines += markdown.table(["layer", "method", "K", *AT_SHARES], body)
+    own = [at for at in ranked if (Label(at, LEAD), ALL) in heard.compared]
+    if own:
+        lines += ["## Sounds that methods made themselves", ""]
+        lines += markdown.table(
+            ["layer", "method", "K", *AT_NATIVE, LEAD, "claim"],
+            [
+                [
+                    *_place(at),
+                    *(write(label=Label(at, one, part=place(NATIVE))) for one in AT_NATIVE),
+                    compare(label=Label(at, LEAD)),
+                    CLAIMS[beats(heard, Label(at, LEAD))],
+                ]
+                for at in own
+            ],
+        )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _place(at: At) -> list[str]:
+    return [at.layer, at.method, str(at.k)]
+
+
+CLAIMS = {True: "yes", False: "no", None: markdown.MISSING}
+
+NOTES = f"""Each explanation becomes a sound, the cells that it calls most relevant until they hold a share of the
+clip's energy, and the model hears that sound alone and the clip without it, through its own front end and at the clip's
+level. Brackets hold 95 % intervals (groups of clips resampled); `p` is the sign-flip test over groups, corrected by
+Holm over the whole of `masking.csv`. Methods with seeds are means over them, clip by clip. A dash: not known.
+
+**A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, with p
+below {SIGNIFICANT:g}; its own sound, only if its log-odds are above those of the loudest cells of equal energy.
+
+{markdown.notes((HEADLINE, SENSITIVITY, LEAD, *SCORES))}
+"""
