@@ -109,6 +109,17 @@ def test_several_networks_are_explained_scored_and_compared(project):
     assert project.plan("results/synthetic/net1/conv4/drsa/K~4/scores.csv")["train"] == 1
 
 
+def test_what_the_model_shall_hear_is_explained_for_it_alone(project):
+    block = TINY["datasets"]["synthetic"]
+    asked = {**block["evaluate"], "masking": ["standard", "drsa", "noise~0", "noise~1"]}
+    project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked}}})
+    jobs = project.plan()
+    assert jobs["mask"] == 2 * 2 + 3  # DRSA at every layer and K
+    project.configure(TINY)
+    assert jobs["explain_synthetic"] == project.plan()["explain_synthetic"] + 1  # noise~1
+    assert "mask" not in project.plan()
+
+
 def test_cross_validation_adds_a_training_per_fold(project):
     project.configure({"datasets": {"synthetic": {"cross_validation": True}}})
     assert project.plan()["train"] == 11

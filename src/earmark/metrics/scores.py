@@ -264,6 +264,13 @@ FLIPPED = ("thesis", "fair_zero", "fair_floor")
 MEDIANS = {metric.of: metric.name for metric in METRICS.values() if metric.statistic == "median"}
 """Medians beside the means of some scores: shares of the clip's own logit weigh heavily where that is close to 0."""
 
+
+def with_medians(scores: Iterable[str]) -> tuple[str, ...]:
+    """List scores, and after them the medians that stand beside their means."""
+    names = tuple(scores)
+    return (*names, *(MEDIANS[name] for name in names if name in MEDIANS))
+
+
 CLIPS = 64
 """Clips scored at once; bounds memory and decides nothing else."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.data.chosen import RULES
-from earmark.metrics.scores import FLIPPED, MEDIANS
+from earmark.metrics.scores import FLIPPED, with_medians
 from earmark.plan.config import CONFIGURED
 from earmark.tables import summary
 from earmark.tables.labels import At, Label
@@ -55,7 +55,7 @@ def measure(study: Study) -> Composites:
 
 def rows(study: Study, composites: Composites) -> list[Row]:
     """Write a row per score, or difference, and class."""
-    labels = [Label(at, metric) for at in study.candidates for metric in (*FLIPPED, *MEDIANS.values())]
+    labels = [Label(at, metric) for at in study.candidates for metric in with_medians(FLIPPED)]
     return summary.rows([*labels, *comparisons(study.candidates)], composites.found, composites.clips)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from earmark.data.chosen import SCORED
-from earmark.metrics.scores import FLIPPED, MEDIANS, METRICS, SCORES
+from earmark.metrics.scores import FLIPPED, MEDIANS, METRICS, SCORES, with_medians
 from earmark.plan.methods import named
 from earmark.statistics import ALL
 from earmark.tables import concepts, markdown, summary
@@ -63,7 +63,7 @@ def measure(study: Study) -> Scored:
 
 def rows(study: Study, scored: Scored) -> list[Row]:
     """Write a row per score, or difference, and class."""
-    labels = [Label(at, metric) for at in (*study.levels, *study.grid) for metric in (*SCORES, *MEDIANS.values())]
+    labels = [Label(at, metric) for at in (*study.levels, *study.grid) for metric in with_medians(SCORES)]
     return [
         *summary.rows(labels, scored.found, scored.clips),
         *summary.rows(comparisons(study.grid, study.levels), scored.compared, scored.clips),

@@ -12,7 +12,7 @@ import torch
 
 from earmark.data.chosen import SCORED
 from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, area
-from earmark.metrics.scores import MEDIANS
+from earmark.metrics.scores import with_medians
 from earmark.statistics import ALL
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At, Label
@@ -30,7 +30,7 @@ from earmark.tables.summary import (
     summarise_scores,
 )
 
-HEADLINE, SENSITIVITY = "srg", "srg_mean"
+AREAS = HEADLINE, SENSITIVITY = "srg", "srg_mean"
 """What ranks explanations, and the same where the training mean, not silence, stands for what is taken out."""
 
 LEAD = "native_lead"
@@ -85,8 +85,7 @@ def rows(study: Study, heard: Heard) -> list[Row]:
 
 def labels_of(at: At) -> list[Label]:
     """List what is known of an explanation: areas, and scores at every share of energy."""
-    names = [*SCORES, *(MEDIANS[name] for name in SCORES if name in MEDIANS)]
-    scores = [Label(at, name, part=place(share)) for share in (*SHARES, NATIVE) for name in names]
+    scores = [Label(at, name, part=place(share)) for share in (*SHARES, NATIVE) for name in with_medians(SCORES)]
     return [Label(at, HEADLINE), Label(at, SENSITIVITY), *scores]
 
 

@@ -125,11 +125,11 @@ class Study:
         names = methods(self.config["evaluate"]["masking"])
         return [
             At(layer, name, k)
-            for ks in ([1], self.ks)
+            for parts in (False, True)
             for name in names
+            if named(name).parts == parts
             for layer in (self.layers if named(name).layered else [INPUT_LAYER])
-            for k in ks
-            if named(name).parts == (ks is self.ks)
+            for k in named(name).counts(self.ks)
         ]
 
     @property

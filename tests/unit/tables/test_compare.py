@@ -32,7 +32,7 @@ FRONTEND = {"sample_rate": 16000, "n_fft": 256, "hop": 64, "n_mels": 16, "n_fram
 CONFIG = {
     "frontend": FRONTEND,
     "grid": {"layers": ["conv1", "conv2"], "methods": ["drsa", "dsa", "random~0", "random~1"], "k": [2]},
-    "evaluate": {"patch": 4, "cross": ["drsa", "random~0"], "bootstrap": 200},
+    "evaluate": {"patch": 4, "cross": ["drsa", "random~0"], "masking": [], "bootstrap": 200},
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},
     "cross_validation": True,
     "networks": 1,
@@ -526,8 +526,8 @@ def test_curves_of_rules_are_means_over_clips_then_classes(tree):
 
 def test_shares_of_concepts_stand_in_a_table(tree):
     table = read_csv(tree.tables / "concepts.csv")
-    # layers, methods; the mean over classes, and of each a number, two shares and a cosine
-    assert len(table) == 2 * 4 * (1 + len(CLASSES) * 4)
+    # layers, methods; the mean over classes, and of each a number, two shares, a cosine and a similarity
+    assert len(table) == 2 * 4 * (1 + len(CLASSES) * 5)
     rows = [line for line in table if (line["layer"], line["method"], line["cls"]) == ("conv1", "drsa", "wind")]
     assert [line["metric"] for line in rows] == ["effective_number", "share", "share", "cosine", "ssim"]
     assert 1 <= float(rows[0]["estimate"]) <= 2

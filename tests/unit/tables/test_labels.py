@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from earmark.metrics.scores import MEDIANS, METRICS, SCORES
-from earmark.tables import agreement, concepts, conservation, flipping, markdown, model, stability
+from earmark.tables import agreement, concepts, conservation, flipping, markdown, masking, model, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by, labels
 from earmark.tables.labels import At, Label, methods, rivals
@@ -38,7 +38,16 @@ def test_no_two_labels_of_a_table_are_written_alike() -> None:
 
 def test_every_metric_of_the_tables_is_declared() -> None:
     named = {label.metric for label in labels([AT, CONTROL], 4)} | {advantage(AT).metric, "others"}
-    named |= {*SCORES, *MEDIANS.values(), *stability.METRICS, *conservation.METRICS, *concepts.METRICS}
+    named |= {
+        *SCORES,
+        *MEDIANS.values(),
+        *masking.SCORES,
+        *masking.AREAS,
+        masking.LEAD,
+        *stability.METRICS,
+        *conservation.METRICS,
+        *concepts.METRICS,
+    }
     named |= {*agreement.METRICS}
     of_training = {"test_recording_accuracy", "test_loss", "validation_accuracy", "validation_loss", "epochs"}
     named |= {*model.OF_TEST, *of_training, "best_epoch"}

@@ -1,0 +1,123 @@
+"""Whom to believe, told from made-up answers of a model: areas, claims and leads are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES
+from earmark.plan.config import fill
+from earmark.stages.mask import COLUMNS
+from earmark.statistics import ALL
+from earmark.store import artifacts
+from earmark.store.layout import INPUT_LAYER, Layout
+from earmark.tables import masking
+from earmark.tables.labels import At, Label
+from earmark.tables.study import Study
+
+STANDARD, LOUD, NOISE = (At(INPUT_LAYER, name, 1) for name in ("standard", "noise", "occlusion"))
+WHOLE, SILENCE = 4.0, -2.0
+GROUPS = 12
+
+
+def answers(at: At, fall: float, rise: float, native: float | None) -> list[list[object]]:
+    """Clips whose log-odds fall by `fall` at any share when the most relevant cells go, by `rise` when the least do."""
+    rows = []
+    for clip in range(GROUPS):
+        jitter = 0.01 * clip
+        for budget in BUDGETS:
+            ends = (SILENCE, SILENCE) if budget == 1 else (WHOLE - fall + jitter, WHOLE - rise)
+            values = dict.fromkeys((*SCORES, *CURVES), 0.5) | {
+                "logodds": WHOLE,
+                "logodds_in": WHOLE * budget + SILENCE * (1 - budget),
+                "logodds_out": ends[0],
+                "logodds_least": ends[1],
+                "mean_out": ends[0],
+                "mean_least": ends[1],
+                "energy": budget,
+            }
+            rows.append(["tone", clip, f"{clip}.wav", f"g{clip}", f"{budget:g}", *values.values()])
+        if native is not None:
+            values = dict.fromkeys((*SCORES, *CURVES), "") | {"logodds_in": native + jitter, "energy": 0.3}
+            rows.append(["tone", clip, f"{clip}.wav", f"g{clip}", NATIVE, *values.values()])
+    return [
+        [dict(zip(("cls", "clip", "path", "group", "budget", *SCORES, *CURVES), row, strict=True))[c] for c in COLUMNS]
+        for row in rows
+    ]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Noise stands for the loudest cells, the standard heatmap beats it and occlusion does not."""
+    monkeypatch.setattr(masking, "LOUDEST", "noise")
+    monkeypatch.setattr(masking, "CHANCE", "nothing")
+    config = fill({"evaluate": {"masking": ["standard", "noise~0", "occlusion"], "bootstrap": 200}}) | {"seed": 0}
+    source = SimpleNamespace(classes=[SimpleNamespace(slug="tone", name="tone")])
+    study = Study(Layout(tmp_path, "demo"), source, config, "main")
+    for at, name, told in (
+        (STANDARD, "standard", answers(STANDARD, 4, 1, 3.0)),
+        (LOUD, "noise~0", answers(LOUD, 3, 2, None)),
+        (NOISE, "occlusion", answers(NOISE, 2, 3, -1.0)),
+    ):
+        artifacts.write_csv(study.method(at._replace(method=name)) / "masking.csv", COLUMNS, told, {})
+    return study
+
+
+def test_the_gain_is_the_area_between_the_curves(study: Study) -> None:
+    found = masking.measure(study).found[Label(STANDARD, "srg"), ALL].interval.estimate
+    budgets = np.array([0.0, *BUDGETS])
+    most, least = np.full(7, WHOLE - 4 + 0.01 * (GROUPS - 1) / 2), np.full(7, WHOLE - 1)
+    for curve in (most, least):
+        curve[0], curve[-1] = WHOLE, SILENCE
+    assert found == pytest.approx(np.trapezoid(least, budgets) - np.trapezoid(most, budgets))
+
+
+def test_a_claim_needs_to_beat_the_loudest_cells(study: Study) -> None:
+    heard = masking.measure(study)
+    assert masking.beats(heard, Label(STANDARD, "srg", ("noise",))) is True
+    assert masking.beats(heard, Label(NOISE, "srg", ("noise",))) is False
+    assert masking.beats(heard, Label(LOUD, "srg", ("noise",))) is None
+    assert heard.compared[Label(STANDARD, "srg", ("noise",)), ALL].interval.estimate > 0
+
+
+def test_a_sound_of_a_method_s_own_is_held_against_the_loudest_cells_of_its_energy(study: Study) -> None:
+    heard = masking.measure(study)
+    equal = WHOLE * 0.3 + SILENCE * 0.7
+    lead = heard.compared[Label(STANDARD, "native_lead"), ALL].interval.estimate
+    assert lead == pytest.approx(3.0 + 0.01 * (GROUPS - 1) / 2 - equal)
+    assert masking.beats(heard, Label(STANDARD, "native_lead")) is True
+    assert masking.beats(heard, Label(NOISE, "native_lead")) is False
+
+
+def test_the_page_for_people_ranks_and_says_who_has_a_claim(study: Study) -> None:
+    told = masking.report(study, masking.measure(study))
+    ranked = [
+        line.split(" | ") for line in told.split("## Whom to believe")[1].splitlines() if line.startswith("| input")
+    ][:3]
+    assert [(line[1], line[5]) for line in ranked] == [("standard", "yes"), ("noise", "–"), ("occlusion", "no")]
+    assert "nan" not in told
+
+
+def test_every_row_of_the_table_has_its_place(study: Study) -> None:
+    rows = masking.rows(study, masking.measure(study))
+    assert len({row[:5] for row in rows}) == len(rows)
+    written = {(row[1], row[4]): row for row in rows if row[3] == ALL}
+    assert written["standard", "logodds_in at native"][9] == GROUPS
+    assert written["noise", "logodds_in at native"][9] == 0
+
+
+def test_a_file_that_is_not_there_leaves_its_cells_empty(study: Study) -> None:
+    (study.method(NOISE) / "masking.csv").unlink()
+    heard = masking.measure(study)
+    assert (Label(NOISE, "srg"), ALL) not in heard.found
+    assert masking.beats(heard, Label(STANDARD, "srg", ("noise",))) is True
+
+
+def test_nothing_is_made_of_nothing(study: Study) -> None:
+    study.config["evaluate"]["masking"] = []
+    heard = masking.measure(study)
+    assert masking.rows(study, heard) == []
+    assert "evaluate.masking" in masking.report(study, heard)
