@@ -18,6 +18,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
     "mask": (
         {
             "clips": f"{DATASET}/clips.npy",
+            "stems": of_generated("stems.npy"),
             "predictions": PREDICTIONS,
             "heatmaps": of_classes(f"{METHOD}/{{cls}}/heatmaps.safetensors"),
             "standard": STANDARDS,

@@ -45,7 +45,7 @@ rule compare:
         agreement=lambda wildcards: agreements(wildcards.dataset),
         masking=lambda wildcards: grid(
             wildcards.dataset,
-            f"{METHOD}/masking.csv",
+            [f"{METHOD}/{name}" for name in targets.MASKING_FILES],
             config["datasets"][wildcards.dataset]["evaluate"]["masking"],
         ),
         code=code("stages.compare"),

@@ -175,11 +175,71 @@ def auc(heatmaps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         float64 ``[..., O]``: how often one of the object's cells has more relevance than another cell, equal ones
         counted half; NaN where the object has no cell, or all.
     """
-    values, inside = heatmaps.double().flatten(-2).contiguous(), cells.double().flatten(-2)  # [..., N], [..., O, N]
-    ordered = values.sort(dim=-1).values
-    below = torch.searchsorted(ordered, values)  # [..., N]: cells with less relevance
-    upto = torch.searchsorted(ordered, values, right=True)
-    ranks = (below + upto + 1) / 2  # from 1, ties sharing theirs
+    values, inside = heatmaps.double().flatten(-2), cells.double().flatten(-2)  # [..., N], [..., O, N]
     own = inside.sum(dim=-1)  # [..., O]
-    wins = (inside * ranks.unsqueeze(-2)).sum(dim=-1) - own * (own + 1) / 2  # Mann and Whitney's U
+    wins = (inside * ranks(values).unsqueeze(-2)).sum(dim=-1) - own * (own + 1) / 2  # Mann and Whitney's U
     return wins / (own * (values.shape[-1] - own))  # 0 / 0 where there is nothing to tell apart
+
+
+def ranks(values: torch.Tensor) -> torch.Tensor:
+    """Rank values ``[..., N]`` from 1 for the smallest, equal ones sharing theirs: float64 ``[..., N]``."""
+    values = values.double().contiguous()
+    ordered = values.sort(dim=-1).values
+    below, upto = (torch.searchsorted(ordered, values, right=right) for right in (False, True))
+    return (below + upto + 1) / 2
+
+
+def average_precision(heatmaps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Area under the curve of precision over recall of a heatmap as a detector of an object's cells.
+
+    Parameters
+    ----------
+    heatmaps : torch.Tensor
+        ``[..., F, T]``.
+    cells : torch.Tensor
+        bool ``[..., F, T]``, the object's; all others are not.
+
+    Returns
+    -------
+    torch.Tensor
+        float64 ``[...]``: mean over the object's cells of the part of the cells with as much relevance or more that are
+        the object's; NaN where it has no cell.
+    """
+    values, inside = heatmaps.double().flatten(-2), cells.flatten(-2)  # [..., N]
+    order = values.argsort(dim=-1, descending=True)
+    fallen, hits = -values.gather(-1, order).contiguous(), inside.gather(-1, order).double().cumsum(dim=-1)
+    upto = torch.searchsorted(fallen, -values.contiguous(), right=True)  # [..., N]: cells with as much or more
+    precision = hits.gather(-1, upto - 1) / upto
+    return (precision * inside).sum(dim=-1) / inside.sum(dim=-1)
+
+
+def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Spearman's correlation of two vectors ``[N]``; NaN for fewer than three values, or where one does not vary."""
+    if len(first) < 3:
+        return math.nan
+    one, other = (ranked - ranked.mean() for ranked in (ranks(first), ranks(second)))
+    spread = float(one.square().sum() * other.square().sum())
+    return float(one @ other) / math.sqrt(spread) if spread else math.nan
+
+
+def windows(amounts: torch.Tensor, seconds: float, times: torch.Tensor) -> torch.Tensor:
+    """Sum amounts over frequency, and over time in windows.
+
+    Parameters
+    ----------
+    amounts : torch.Tensor
+        ``[..., F, T]``.
+    seconds : float
+        Length of a window.
+    times : torch.Tensor
+        Of the columns in seconds, ``[T]``, ascending.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[..., W]``.
+    """
+    number = (times / seconds).floor().long()  # [T]
+    columns = amounts.sum(dim=-2)  # [..., T]
+    found = columns.new_zeros(*columns.shape[:-1], int(number[-1]) + 1)
+    return found.index_add(-1, number.to(columns.device), columns)

@@ -212,6 +212,38 @@ METRICS = {
             "part of the clips whose explanation alone gets the clip's own answer (of a multi-label model: stays on "
             "its side of .5).",
         ),
+        Metric(
+            "auc",
+            "higher",
+            "",
+            True,
+            "of the relevance as a detector of the cells of sound objects that the model uses: those without which its "
+            "log-odds fall. .5 is chance; loud objects alone get the loudest cells far.",
+        ),
+        Metric("ap", "higher", "", True, "average precision of the same; chance is the part of cells that are theirs."),
+        Metric(
+            "spearman",
+            "higher",
+            "",
+            True,
+            "rank correlation, over the objects of a clip, of their positive relevance with the log-odds lost without "
+            "them; not of clips with fewer than three.",
+        ),
+        Metric(
+            "si_sdr_gain",
+            "higher",
+            "dB",
+            True,
+            "by how much the most relevant cells, as many as hold the used objects' share of the energy, are closer to "
+            "these objects than the whole clip is.",
+        ),
+        Metric(
+            "time_auc",
+            "higher",
+            "",
+            True,
+            "of the relevance, summed over frequency, as a detector of the 100 ms in which used objects sound.",
+        ),
         Metric("ff", "higher", "probability", True, FAITHFULNESS),
         Metric("ff_median", "higher", "probability", True, FAITHFULNESS, of="ff", statistic="median"),
         Metric("ad", "lower", "% of the probability", True, DROPS),

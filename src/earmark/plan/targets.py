@@ -73,7 +73,7 @@ CLASS_FILES = (*HEATMAP_FILES, "sounds")
 
 FITTED_FILES = ("subspaces.safetensors", "fit.json", *CLASS_FILES)
 
-MASKING_FILES = ("masking.csv", "masking_concepts.csv")
+MASKING_FILES = ("masking.csv", "masking_concepts.csv", "truth.csv")
 
 METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES)
 

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from earmark.data import dataset
+from earmark.data.dataset import stems_of
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
 from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, both_ends, greedy, replaced, scores
 from earmark.metrics.scores import ties_seeds
+from earmark.metrics.truth import TRUTHS, USED, drops, truth
 from earmark.models import base as models
 from earmark.models.base import Model
 from earmark.plan.methods import method_of
@@ -28,11 +30,13 @@ CLIP = ("cls", "clip", "path", "group")
 
 COLUMNS = (*CLIP, "budget", *SCORES, *CURVES)
 
+TRUTH = (*CLIP, "used", *TRUTHS)
+
 CONCEPTS = (*CLIP, "count", "concept", "logodds", "logodds_in", "logodds_out")
 
 
 def run(job: Job) -> None:
-    """Write ``masking.csv``, a row per clip and share of its energy, and ``masking_concepts.csv``.
+    """Write ``masking.csv``, a row per clip and share of its energy, ``masking_concepts.csv`` and ``truth.csv``.
 
     Parameters
     ----------
@@ -47,6 +51,7 @@ def run(job: Job) -> None:
     progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
     orders: list[tuple[Any, ...]] = []
+    truths: list[tuple[Any, ...]] = []
     for done, cls in enumerate(classes, start=1):
         found = explanation.of(job, cls.slug)
         found = found.only(found.scored)
@@ -60,6 +65,11 @@ def run(job: Job) -> None:
             target = torch.tensor(cls.index, device=device)
             told = masked(model, one, waveform, inputs, target, filling, seeds[row])
             rows.extend((*about, *map(_written, values)) for values in told.itertuples(index=False, name=None))
+            if source.has_stems:
+                stems = stems_of(source, [clip])[0].to(device)
+                fallen = drops(model, waveform, target, stems)
+                known = truth(model.frontend, waveform, stems, fallen, relevance(one).to(device), seeds[row])
+                truths.append((*about, int((fallen > USED).sum()), *map(_written, known.values())))
             if method_of(job.method).parts:
                 standard = explanation.standard(job, cls.slug).of([clip]).heatmaps[0, 0]
                 options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
@@ -70,6 +80,7 @@ def run(job: Job) -> None:
         progress(done, cls.slug)
     artifacts.write_csv(job.folder / "masking.csv", COLUMNS, rows, job.made)
     artifacts.write_csv(job.folder / "masking_concepts.csv", CONCEPTS, orders, job.made)
+    artifacts.write_csv(job.folder / "truth.csv", TRUTH, truths, job.made)
     log.info("%d sounds heard", len(rows))
 
 

@@ -13,6 +13,7 @@ import torch
 from earmark.data.chosen import SCORED
 from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, area
 from earmark.metrics.scores import with_medians
+from earmark.metrics.truth import TRUTHS
 from earmark.statistics import ALL
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At, Label
@@ -32,6 +33,9 @@ from earmark.tables.summary import (
 
 AREAS = HEADLINE, SENSITIVITY = "srg", "srg_mean"
 """What ranks explanations, and the same where the training mean, not silence, stands for what is taken out."""
+
+FOUND = TRUTHS[0]
+"""What tells, beside the headline, whether used sound objects are found."""
 
 LEAD = "native_lead"
 """What a method's own sound is ahead of the clip's loudest cells of equal energy."""
@@ -86,7 +90,7 @@ def rows(study: Study, heard: Heard) -> list[Row]:
 def labels_of(at: At) -> list[Label]:
     """List what is known of an explanation: areas, and scores at every share of energy."""
     scores = [Label(at, name, part=place(share)) for share in (*SHARES, NATIVE) for name in with_medians(SCORES)]
-    return [Label(at, HEADLINE), Label(at, SENSITIVITY), *scores]
+    return [*(Label(at, name) for name in (*AREAS, *TRUTHS)), *scores]
 
 
 def place(share: str) -> str:
@@ -95,9 +99,10 @@ def place(share: str) -> str:
 
 
 def comparisons(places: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
-    """List the paired differences: the headline of every explanation less that of what it must beat."""
+    """List the paired differences: what tells whom to believe, less the same of what must be beaten."""
     return {
-        Label(at, HEADLINE, (rival.method,)): (Label(at, HEADLINE), Label(rival, HEADLINE))
+        Label(at, name, (rival.method,)): (Label(at, name), Label(rival, name))
+        for name in (HEADLINE, FOUND)
         for at in places
         for rival in places
         if rival.method in (LOUDEST, CHANCE) and at != rival
@@ -131,7 +136,21 @@ def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
         seeds = [_of_clips(part, groups.index) for part in parts]
         for key in dict.fromkeys(key for seed in seeds for key in seed):
             values[Label(at, *key)] = np.mean([seed[key] for seed in seeds], axis=0)
+    values |= _truths(study, groups.index)
     return clips_of(groups, study.left_out(SCORED)), values | _leads(values)
+
+
+def _truths(study: Study, index: pd.Index) -> dict[Label, Values]:
+    """Read every ``truth.csv`` that has clips, as :func:`read` does."""
+    values: dict[Label, Values] = {}
+    for at in study.masked:
+        names = study.spelled(at, study.config["evaluate"]["masking"])
+        types = {"clip": int, **dict.fromkeys(TRUTHS, float)}
+        read = [study.read_csv(study.method(at._replace(method=name)) / "truth.csv", types) for name in names]
+        parts = [part.set_index(["cls", "clip"]).reindex(index) for part in read if part is not None and len(part)]
+        if parts and len(parts) == len(names):
+            values |= {Label(at, name): np.mean([part[name] for part in parts], axis=0) for name in TRUTHS}
+    return values
 
 
 def _of_clips(frame: pd.DataFrame, index: pd.Index) -> dict[tuple[str, tuple[str, ...], str], Values]:
@@ -210,6 +229,19 @@ def report(study: Study, heard: Heard) -> str:
             for at in ranked
         ],
     )
+    if any((Label(at, FOUND), ALL) in heard.found for at in ranked):
+        lines += ["## The sound objects that the model uses", ""]
+        lines += markdown.table(
+            ["layer", "method", "K", *TRUTHS, *(f"{FOUND} less {at.method}" for at in places)],
+            [
+                [
+                    *_place(at),
+                    *(write(label=Label(at, name)) for name in TRUTHS),
+                    *(compare(label=Label(at, FOUND, (rival.method,))) for rival in places),
+                ]
+                for at in ranked
+            ],
+        )
     for share in SHOWN:
         lines += [f"## {float(share):.0%} of a clip's energy", ""]
         body = [[*_place(at), *(write(label=Label(at, one, part=place(share))) for one in AT_SHARES)] for at in ranked]
@@ -246,5 +278,5 @@ Holm over the whole of `masking.csv`. Methods with seeds are means over them, cl
 **A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, with p
 below {SIGNIFICANT:g}; its own sound, only if its log-odds are above those of the loudest cells of equal energy.
 
-{markdown.notes((HEADLINE, SENSITIVITY, LEAD, *SCORES))}
+{markdown.notes((*AREAS, *TRUTHS, LEAD, *SCORES))}
 """

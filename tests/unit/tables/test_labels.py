@@ -44,6 +44,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *masking.SCORES,
         *masking.AREAS,
         masking.LEAD,
+        *masking.TRUTHS,
         *stability.METRICS,
         *conservation.METRICS,
         *concepts.METRICS,
