@@ -20,7 +20,7 @@ from earmark.explainers import base
 from earmark.explainers.base import Background, Batch, Explainer, Parts
 from earmark.metrics.masking import heard, log_odds
 from earmark.models.base import Model
-from earmark.models.randomised import randomised
+from earmark.models.contrasts import randomised, runners_up
 from earmark.seeds import derive
 from earmark.sound.base import Frontend
 from earmark.store.layout import INPUT_LAYER, STANDARD
@@ -171,22 +171,13 @@ def waveforms_of(background: Background, places: Tensor) -> Tensor:
 
 def second_best(model: Model, standard: Explainer) -> Explainer:
     """Make an explainer by the standard heatmap for the class that a clip is most easily mistaken for."""
-    return lambda batch: standard(replace(batch, targets=runners_up(model, batch)))
 
+    def explain(batch: Batch) -> Parts:
+        if len(model.classes) == 1:
+            raise EarmarkError("the network has one class and no second-best one: leave out the methods that need one")
+        return standard(replace(batch, targets=runners_up(model, batch.inputs, batch.targets)))
 
-def runners_up(model: Model, batch: Batch) -> Tensor:
-    """Name the class with the largest logit but for the explained one, ``[B]``.
-
-    Raises
-    ------
-    EarmarkError
-        If there is no other class.
-    """
-    with torch.no_grad():
-        logits = model.logits(batch.inputs)  # [B, C]
-    if logits.shape[1] < 2:
-        raise EarmarkError("the network has one class and no second-best one: leave out the methods that explain it")
-    return logits.scatter(1, batch.targets.view(-1, 1), -math.inf).argmax(dim=1)
+    return explain
 
 
 def oracle(model: Model, least: float) -> Explainer:

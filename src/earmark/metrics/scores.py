@@ -73,6 +73,14 @@ SPREAD = (
     "and says nothing of being right."
 )
 
+ALIKE = (
+    "cosine and rank correlation between a clip's map and another one, 1 for equal maps. With another `network` (its "
+    "upper half drawn anew) or for another `class` (the next likely) a map that stays the same explains something else "
+    "than the model's answer; with another `seed`, `noise` 40 dB below the clip or a `shift` by one frame, moved back "
+    "again, a map that changes cannot be believed. That a map passes does not say that it is right: random ones pass "
+    "the first two, and the clip's energy the last three."
+)
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -254,6 +262,8 @@ METRICS = {
         Metric("sps", "none", "", True, SPREAD),
         Metric("comp", "none", "ln N", True, SPREAD),
         Metric("energy", "none", "the clip's energy", True, "share that the sound has of the clip's energy."),
+        Metric("sanity_cosine", "none", "", True, ALIKE),
+        Metric("sanity_spearman", "none", "", True, ALIKE),
         Metric("sum_error", "lower", "the largest relevance", True),
         Metric("absorbed_share", "none", "own logit", True),
         Metric("bypass_share", "none", "relevance", True),

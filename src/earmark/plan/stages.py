@@ -119,6 +119,12 @@ STAGES = {
         ("sonify.percentile", "sonify.inverse", "explain.classes"),
         (*CONCEPTS, "gpu"),
     ),
+    "sanity": Stage(
+        "compare maps with those of another network or class, of another seed and of clips that hardly differ",
+        ("lrp", "evaluate.sanity_clips", "explain.classes"),
+        (*CONCEPTS, "gpu"),
+        explains=True,
+    ),
     "cross": Stage(
         "score every class with every class's subspaces",
         ("lrp", "evaluate.patch", "explain.classes"),

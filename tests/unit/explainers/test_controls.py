@@ -163,7 +163,7 @@ def test_second_best_explains_the_largest_of_the_other_logits() -> None:
     third = made("second-best")(replace(batch, targets=torch.tensor([1, 2]))).maps
     standard = made("standard")(replace(batch, targets=torch.tensor([0, 1]))).maps
     assert torch.equal(third, standard)
-    alone = Network.around(nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 1)), FRONTEND)
+    alone = Network.around(nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 1)), FRONTEND, ["only"])
     with pytest.raises(EarmarkError, match="has one class and no second-best one"):
         made("second-best", model=alone)(batch)
 

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from earmark.errors import EarmarkError
 from earmark.models.base import Network
-from earmark.models.randomised import randomised
+from earmark.models.contrasts import randomised
 from tests.unit.conftest import Cells
 
 

@@ -1,6 +1,8 @@
-"""A network whose upper half has never learnt anything: what an explanation of the learnt one must differ from."""
+"""Another network and another class: what the explanation of a network's class must be told from."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
@@ -8,6 +10,10 @@ from torch import nn
 from earmark.errors import EarmarkError
 from earmark.models.base import Model
 from earmark.models.graph import LINEAR, Graph, probed, unparametrised
+
+
+class NothingToDraw(EarmarkError):
+    """A network has no weights that could be drawn anew."""
 
 
 @torch.inference_mode(False)
@@ -29,14 +35,14 @@ def randomised(model: Model, seed: int) -> Model:
 
     Raises
     ------
-    EarmarkError
+    NothingToDraw
         If the network has no linear module.
     """
     like = next(model.network.parameters(), torch.empty(0))
     network = unparametrised(model.network)
     drawn = upper(probed(network, torch.empty(0, *model.frontend.shape).to(like)))
     if not drawn:
-        raise EarmarkError("the network has no linear or convolutional module, whose weights could be drawn anew")
+        raise NothingToDraw("the network has no linear or convolutional module, whose weights could be drawn anew")
     network.cpu()  # a GPU would draw other numbers
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -51,3 +57,25 @@ def upper(graph: Graph) -> list[nn.Module]:
     linear = [place for place, module in enumerate(called) if isinstance(module, LINEAR)]
     first = linear[len(linear) // 2] if linear else len(called)
     return [module for module in called[first:] if hasattr(module, "reset_parameters")]
+
+
+def runners_up(model: Model, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Name the class with the largest logit but for the explained one.
+
+    Parameters
+    ----------
+    model : Model
+        With several classes.
+    inputs : torch.Tensor
+        ``[B, *I]``.
+    targets : torch.Tensor
+        Explained classes, ``[B]``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[B]``.
+    """
+    with torch.no_grad():
+        logits = model.logits(inputs)  # [B, C]
+    return logits.scatter(1, targets.view(-1, 1), -math.inf).argmax(dim=1)
