@@ -162,7 +162,7 @@ STAGES = {
     ),
     "draw": Stage(
         "draw the figures of a data set",
-        ("grid", "evaluate.cross", "frontend", "cross_validation", "explain.classes"),
+        ("grid", "evaluate.cross", "evaluate.masking", "frontend", "cross_validation", "explain.classes"),
         ("split",),
     ),
     "report": Stage("make the page to listen to", ("grid", "sonify.methods", "explain.classes"), ("split", "beside")),

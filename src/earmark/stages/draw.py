@@ -19,6 +19,7 @@ from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
 from earmark.figures.heatmaps import explanation_grid, objects
+from earmark.figures.masking import Panel, heard
 from earmark.figures.style import save, unwritable
 from earmark.job import Job
 from earmark.metrics.scores import METRICS
@@ -27,7 +28,7 @@ from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import agreement, composites_curves, concepts, recovery, stability
+from earmark.tables import agreement, composites_curves, concepts, masking, recovery, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -55,7 +56,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``grid``, ``evaluate.cross``, ``frontend``, ``cross_validation``.
+        Of its configuration: ``grid``, ``evaluate.cross``, ``evaluate.masking``, ``frontend``, ``cross_validation``.
     """
     study = Study.of(job)
     warn_of_boxes([cls.name for cls in study.asked])
@@ -116,9 +117,28 @@ def draw(study: Study, front: Frontend) -> Drawn:
             scores.recovered(tables.bars("ground_truth"), study.layers, study.methods, k, study.controls, UNITS),
         )
     yield "composites", _composites(study, tables)
+    yield "masking", _masking(study, tables)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield from _training(study)
+
+
+def _masking(study: Study, tables: Tables) -> Figure | None:
+    """Draw whom to believe: what ranks explanations, and whether they find the objects that the model uses."""
+    known = tables.bars("masking") if study.masked else {}
+    panels = [
+        Panel(title, {at: known[*at, ALL, name] for at in study.masked if (*at, ALL, name) in known}, chance)
+        for name, title, chance in (
+            (masking.HEADLINE, f"symmetric relevance gain [{UNITS[masking.HEADLINE]}]", 0.0),
+            (masking.FOUND, "AUC of used objects' cells", 0.5),
+        )
+    ]
+    drawn = [panel for panel in panels if panel.bars]
+    if not drawn:
+        return None
+    ranked = sorted(drawn[0].bars, key=lambda at: drawn[0].bars[at][0], reverse=True)
+    controls = {at.method for at in study.masked if named(at.method).control}
+    return heard(ranked, drawn, controls, masking.claims(tables.frame("masking")))
 
 
 def _is_bound(method: str) -> bool:

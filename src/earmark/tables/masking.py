@@ -16,7 +16,7 @@ from earmark.metrics.scores import with_medians
 from earmark.metrics.truth import TRUTHS
 from earmark.statistics import ALL
 from earmark.tables import markdown, summary
-from earmark.tables.labels import At, Label
+from earmark.tables.labels import STANDARD, At, Label
 from earmark.tables.study import Study
 from earmark.tables.summary import COLUMNS as COLUMNS
 from earmark.tables.summary import (
@@ -197,6 +197,16 @@ def beats(heard: Heard, label: Label, cls: str = ALL) -> bool | None:
     """Tell whether a difference is above 0 and its corrected p-value small; None where there is none."""
     difference = heard.compared.get((label, cls))
     return None if difference is None else difference.interval.estimate > 0 and difference.p < SIGNIFICANT
+
+
+def claims(frame: pd.DataFrame) -> set[At]:
+    """Read from the table's rows who beats the clip's loudest cells."""
+    lead = Label(STANDARD, HEADLINE, (LOUDEST,)).text
+    rows = frame[(frame["metric"] == lead) & (frame["cls"] == ALL) & (frame["p"] != "")]
+    sure = rows[(rows["estimate"].astype(float) > 0) & (rows["p"].astype(float) < SIGNIFICANT)]
+    return {
+        At(layer, method, int(k)) for layer, method, k in zip(sure["layer"], sure["method"], sure["k"], strict=True)
+    }
 
 
 def report(study: Study, heard: Heard) -> str:
