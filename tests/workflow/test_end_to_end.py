@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from earmark.metrics.scores import SCORES
 from earmark.store.artifacts import read_tensors
 from tests.workflow.conftest import TINY, new_project
 
@@ -47,9 +48,7 @@ def test_everything_is_there(finished):
                 folder = root / "main" / layer / method / f"K~{k}"
                 scores = pd.read_csv(folder / "scores.csv")
                 assert set(scores["cls"]) == set(CLASSES)
-                assert (
-                    scores[["thesis", "fair_zero", "fair_floor", "overlap", "matched_budget"]].notna().to_numpy().all()
-                )
+                assert scores[list(SCORES)].notna().to_numpy().all()
                 assert (folder / "cross_class.csv").exists() == (method == "drsa")
                 for cls in CLASSES:
                     for shown in ("heatmaps.png", "sounds"):

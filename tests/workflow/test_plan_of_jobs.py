@@ -120,6 +120,19 @@ def test_what_the_model_shall_hear_is_explained_for_it_alone(project):
     assert "mask" not in project.plan()
 
 
+def test_maps_are_tried_where_it_is_asked_for_and_need_no_explanation(project):
+    block = TINY["datasets"]["synthetic"]
+    asked = {**block["evaluate"], "sanity": ["standard", "drsa", "other-clip", "oracle-stems"]}
+    project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked}}})
+    jobs = project.plan()
+    assert jobs["sanity"] == 2 * 2 + 3  # DRSA at every layer and K
+    project.configure(TINY)
+    usual = project.plan()
+    assert jobs == {**usual, "sanity": jobs["sanity"]}
+    alone = project.plan("results/synthetic/main/input/other-clip/K~1/sanity.csv")
+    assert alone == {**CHOICE, "sanity": 1}
+
+
 def test_cross_validation_adds_a_training_per_fold(project):
     project.configure({"datasets": {"synthetic": {"cross_validation": True}}})
     assert project.plan()["train"] == 11

@@ -126,6 +126,7 @@ def test_an_edit_of_a_family_concerns_its_own_jobs_and_those_that_build_its_expl
     others = {"info": "drsa", STANDARD: "occlusion"}
     own = {file_of(method)} | ({file_of(method_of(others[method.name]))} if method.name in others else set())
     standard = {file_of(method_of(name)) for name in (STANDARD, "occlusion")}
+    own |= standard if method.beside else set()
     for name, rule in rules.items():
         expected = {"objects": own | standard, **dict.fromkeys(("fit", "explain", "cross", "stability"), own)}
         assert families(rule) == expected.get(stage_of(name), set()), name

@@ -28,6 +28,19 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         120,
         f"Listening to {AT_METHOD} alone",
     ),
+    "sanity": (
+        {
+            "clips": f"{DATASET}/clips.npy",
+            "chosen": CHOSEN,
+            "stems": needing("stems", f"{DATASET}/stems.npy"),
+            "predictions": needing("training", PREDICTIONS),
+            "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+        },
+        [f"{METHOD}/sanity.csv"],
+        {},
+        120,
+        f"Comparing maps of {AT_METHOD} with those that must differ, and must not",
+    ),
     "cross": (
         {"subspaces": SUBSPACES, "standard": STANDARDS},
         [f"{METHOD}/{name}" for name in targets.CROSS_FILES],

@@ -74,16 +74,20 @@ class Background:
         What the network gets, on the CPU.
     targets : Tensor [N]
         Classes that they are labelled as; without labels those that the model answers.
+    waveforms : Tensor [N, S] or None
+        At their recorded level, on the CPU; None unless the method's file says that it hears them.
     """
 
     clips: NDArray[np.int64]
     inputs: Tensor
     targets: Tensor
+    waveforms: Tensor | None = None
 
     def of_class(self, target: int) -> Background:
         """Keep the clips of a class."""
         kept = self.targets == target
-        return Background(self.clips[kept.numpy()], self.inputs[kept], self.targets[kept])
+        heard = None if self.waveforms is None else self.waveforms[kept]
+        return Background(self.clips[kept.numpy()], self.inputs[kept], self.targets[kept], heard)
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,8 @@ def background_of(job: Job) -> Background:
         targets.append(np.full(len(rows[-1]), cls.index))
     order = generator.permutation(sum(map(len, rows)))
     clips = np.concatenate(rows)[order]
-    return Background(clips, source.inputs(clips), torch.from_numpy(np.concatenate(targets)[order]))
+    waveforms = source.waveforms(clips) if method_of(job.method).hears else None
+    return Background(clips, source.inputs(clips), torch.from_numpy(np.concatenate(targets)[order]), waveforms)
 
 
 def seed_of(job: Job, cls: str) -> int:

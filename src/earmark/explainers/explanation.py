@@ -130,6 +130,23 @@ def maps_of(found: Parts | Explanation) -> Tensor:
     return found.maps.cpu()
 
 
+def joined(maps: Tensor) -> Tensor:
+    """Join the parts of clips' explanations: the only map, or the sum of what is positive in each.
+
+    Parameters
+    ----------
+    maps : Tensor
+        ``[n, K, 1, F, T]``.
+
+    Returns
+    -------
+    Tensor
+        ``[n, F, T]``.
+    """
+    cells = maps[:, :, 0]
+    return cells[:, 0] if cells.shape[1] == 1 else cells.clamp_min(0).sum(dim=1)
+
+
 TENSORS = ("clips", "logits", "gallery", "scored", "maps", "samples", "sounds")
 
 

@@ -21,6 +21,7 @@ FLIPPING = {
     "fair_zero": ("fair score, replaced by 0", "joint order faithful?"),
     "fair_floor": ("fair score, replaced by the minimum", "joint order faithful?"),
     "overlap": ("overlap", "concepts on the same cells?"),
+    "ssim": ("structural similarity", "concepts of the same shape?"),
 }
 """What a panel shows and asks, by metric."""
 

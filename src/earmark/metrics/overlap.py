@@ -18,6 +18,12 @@ EMPTY = 0.01
 TWINS = 0.9
 """Two concepts are twins whose cosine is above this."""
 
+WINDOW = 7
+"""Cells along each side of the windows in which maps are compared; as many as there are along a shorter side."""
+
+LUMINANCE, CONTRAST = 0.01, 0.03
+"""Differences, in parts of the range of the values, that count for little (K1 and K2 of Wang et al. 2004)."""
+
 NAMED = 3
 """Pairs of twins that are named one by one; more are counted."""
 
@@ -54,8 +60,71 @@ def overlap(heatmaps: Tensor) -> Tensor:
     Tensor [B]
         0: no cell is positive in two concepts; 1: all concepts are alike. NaN where K = 1.
     """
-    apart = ~torch.eye(heatmaps.shape[1], dtype=torch.bool, device=heatmaps.device)
-    return cosines(heatmaps)[:, apart].mean(dim=1).to(heatmaps.dtype)
+    return _between(cosines(heatmaps)).to(heatmaps.dtype)
+
+
+def similarities(heatmaps: Tensor) -> Tensor:
+    """Structural similarity (SSIM, Wang et al. 2004, eq. 13) of the concepts' positive relevance, clip by clip.
+
+    Means, variances and the covariance of two concepts are taken in every window that lies within the grid, unweighted
+    and unbiased; the dynamic range is that of the two concepts' cells together.
+
+    Parameters
+    ----------
+    heatmaps : Tensor [B, K, 1, F, T]
+        Relevance per concept.
+
+    Returns
+    -------
+    Tensor of float64 [B, K, K]
+        Mean over the windows, 1 for equal maps. A window without relevance of either concept counts as equal.
+    """
+    maps = heatmaps[:, :, 0].double().clamp(min=0)  # [B, K, F, T]
+    n_concepts = maps.shape[1]
+    window = tuple(min(WINDOW, size) for size in maps.shape[2:])
+    cells = math.prod(window)
+    unbiased = cells / max(cells - 1, 1)
+
+    def over_windows(values: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(values, window, stride=1)
+
+    means = over_windows(maps)  # [B, K, f, t]
+    variances = unbiased * (over_windows(maps.square()) - means.square())
+    least, largest = maps.amin(dim=(2, 3)), maps.amax(dim=(2, 3))  # [B, K]
+    found = maps.new_ones(len(maps), n_concepts, n_concepts)
+    for pair in combinations(range(n_concepts), 2):
+        one, other = pair
+        covariance = over_windows(maps[:, [one]] * maps[:, [other]])[:, 0] - means[:, one] * means[:, other]
+        span = largest[:, pair].amax(dim=1) - least[:, pair].amin(dim=1)  # [B]
+        small, smaller = ((factor * span).square().view(-1, 1, 1) for factor in (CONTRAST, LUMINANCE))
+        alike = (2 * means[:, one] * means[:, other] + smaller) * (2 * unbiased * covariance + small)
+        most = means[:, pair].square().sum(dim=1) + smaller
+        most = most * (variances[:, pair].sum(dim=1) + small)
+        similar = torch.where(most > 0, alike / most, 1.0).mean(dim=(1, 2))  # 0 / 0 where both are empty
+        found[:, one, other] = found[:, other, one] = similar
+    return found
+
+
+def similarity(heatmaps: Tensor) -> Tensor:
+    """Mean pairwise structural similarity of the concepts' positive relevance.
+
+    Parameters
+    ----------
+    heatmaps : Tensor [B, K, 1, F, T]
+        Relevance per concept.
+
+    Returns
+    -------
+    Tensor [B]
+        1: all concepts are alike. NaN where K = 1.
+    """
+    return _between(similarities(heatmaps)).to(heatmaps.dtype)
+
+
+def _between(table: Tensor) -> Tensor:
+    """Average a table ``[B, K, K]`` over pairs of different concepts: ``[B]``."""
+    apart = ~torch.eye(table.shape[1], dtype=torch.bool, device=table.device)
+    return table[:, apart].mean(dim=1)
 
 
 def pooled(sums: ArrayLike) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from earmark.metrics.flipping import matched_budget, patch_flipping
-from earmark.metrics.overlap import overlap
+from earmark.metrics.overlap import overlap, similarity
 from earmark.models.base import Model
 from earmark.seeds import derive
 
@@ -73,6 +73,14 @@ SPREAD = (
     "and says nothing of being right."
 )
 
+ALIKE = (
+    "cosine and rank correlation between a clip's map and another one, 1 for equal maps. With another `network` (its "
+    "upper half drawn anew) or for another `class` (the next likely) a map that stays the same explains something else "
+    "than the model's answer; with another `seed`, `noise` 40 dB below the clip or a `shift` by one frame, moved back "
+    "again, a map that changes cannot be believed. That a map passes does not say that it is right: random ones pass "
+    "the first two, and the clip's energy the last three."
+)
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -105,6 +113,14 @@ METRICS = {
             "mean cosine",
             shows="mean cosine between the concepts' positive relevance, 0 for concepts that share no cell. It knows "
             "nothing of the model: distinct concepts may still be meaningless.",
+        ),
+        Metric(
+            "ssim",
+            "lower",
+            shows="structural similarity of the concepts' positive relevance, 1 for equal maps: whether cells rise and "
+            "fall together in windows of 7 x 7 cells. What both leave empty counts as alike, so that sparse concepts "
+            "are more alike than dense ones, whatever they show, and it knows nothing of the model.",
+            source="Wang et al. 2004",
         ),
         Metric("own", "higher", "logit", source="eq. 4.5"),
         Metric("others", "none", "logit", source="eq. 4.5"),
@@ -246,6 +262,8 @@ METRICS = {
         Metric("sps", "none", "", True, SPREAD),
         Metric("comp", "none", "ln N", True, SPREAD),
         Metric("energy", "none", "the clip's energy", True, "share that the sound has of the clip's energy."),
+        Metric("sanity_cosine", "none", "", True, ALIKE),
+        Metric("sanity_spearman", "none", "", True, ALIKE),
         Metric("sum_error", "lower", "the largest relevance", True),
         Metric("absorbed_share", "none", "own logit", True),
         Metric("bypass_share", "none", "relevance", True),
@@ -279,7 +297,7 @@ METRICS = {
 }
 """By name."""
 
-SCORES = ("thesis", "fair_zero", "fair_floor", "overlap", "matched_budget")
+SCORES = ("thesis", "fair_zero", "fair_floor", "overlap", "ssim", "matched_budget")
 """What :func:`score` measures of a clip, in its order."""
 
 FLIPPED = ("thesis", "fair_zero", "fair_floor")
@@ -329,13 +347,14 @@ def score(
 
     Returns
     -------
-    Tensor [B, 5]
+    Tensor [B, 6]
         Columns in the order of ``SCORES``.
     """
     zero = patch_flipping(model, inputs, targets, heatmaps, patch, "zero", seeds)
     floor = patch_flipping(model, inputs, targets, heatmaps, patch, "floor", seeds)
     control = matched_budget(model, inputs, targets, standard, zero.union_counts, patch, seeds)
-    return torch.stack([zero.thesis, zero.fair, floor.fair, overlap(heatmaps), control], dim=1)
+    apart = overlap(heatmaps), similarity(heatmaps)
+    return torch.stack([zero.thesis, zero.fair, floor.fair, *apart, control], dim=1)
 
 
 def ties_seeds(seed: int, paths: Iterable[str]) -> list[int]:

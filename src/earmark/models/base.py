@@ -70,6 +70,9 @@ class Model(Protocol):
     def place(self, graph: Graph, layer: str) -> Place:
         """Find in a graph of the network where a layer's activations are."""
 
+    def with_network(self, network: nn.Module) -> Model:
+        """Put another network of the same modules in its place."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -134,9 +137,13 @@ class Network:
         """
         return graph.place(self.names.get(layer, layer), self.layers)
 
+    def with_network(self, network: nn.Module) -> Network:
+        """Put another network of the same modules in its place."""
+        return replace(self, network=network)
+
     def to(self, device: torch.device) -> Network:
         """Copy it to a device."""
-        return replace(self, network=copy.deepcopy(self.network).to(device))
+        return self.with_network(copy.deepcopy(self.network).to(device))
 
 
 def _state(weight: torch.Tensor) -> tuple[Any, ...]:

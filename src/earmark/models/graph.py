@@ -342,6 +342,16 @@ def nodes_before(tensor: torch.Tensor) -> set[Any]:
 
 
 @torch.inference_mode(False)
+def unparametrised(network: nn.Module) -> nn.Module:
+    """Copy a network for evaluation, weights that are computed of others (weight norm) being what they come to."""
+    copied = copy.deepcopy(network).eval()
+    for module in list(copied.modules()):
+        for name in list(getattr(module, "parametrizations", ())):
+            parametrize.remove_parametrizations(module, name)
+    return copied
+
+
+@torch.inference_mode(False)
 def fused(network: nn.Module, inputs: torch.Tensor) -> tuple[nn.Module, Graph]:
     """Copy a network in evaluation mode, batch normalisations fused into the linear modules that they alone read.
 
@@ -360,11 +370,8 @@ def fused(network: nn.Module, inputs: torch.Tensor) -> tuple[nn.Module, Graph]:
     graph : Graph
         Of the network as it was. Names and numbers of calls hold for the copy too.
     """
-    copied = copy.deepcopy(network).eval()
-    for module in list(copied.modules()):
-        for name in list(getattr(module, "parametrizations", ())):
-            parametrize.remove_parametrizations(module, name)
-    graph = probed(copied.requires_grad_(False), inputs)
+    copied = unparametrised(network).requires_grad_(False)
+    graph = probed(copied, inputs)
     for module, norm in graph.normalised():
         fuse: Any = fuse_linear_bn_eval if isinstance(module, nn.Linear) else fuse_conv_bn_eval
         replace(copied, module, fuse(module, norm))

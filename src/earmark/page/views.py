@@ -33,6 +33,7 @@ SCORES = (
     ("flipping", "thesis", "patch flipping, all concepts at once"),
     ("flipping", "fair_zero", "patch flipping, in one order"),
     ("flipping", "overlap", "overlap of concepts"),
+    ("flipping", "ssim", "structural similarity of concepts"),
     ("ground_truth", "nmi", "information on sound objects"),
 )
 """Tables and metrics that stand beside a view, and how they are called there."""

@@ -47,6 +47,7 @@ KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
     "sonify.methods": (lambda method: method.parts, "has no concepts"),
     "evaluate.cross": (lambda method: method.has_basis, "has no subspaces of every class"),
     "evaluate.masking": (lambda method: True, ""),
+    "evaluate.sanity": (lambda method: True, ""),
     "stability.methods": (lambda method: method.refits, "is not fitted to clips alone"),
 }
 """Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""

@@ -58,6 +58,7 @@ SCHEMA = {
                     "fitted_to": {"enum": ["nothing", *SUBSPACES, "model"]},
                     "needs": {"type": "array", "items": {"enum": ["gradients", "training", "stems"]}},
                     "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
+                    "beside": {"type": "array", "items": {"type": "string"}},
                     "control": {"type": "boolean"},
                     "maximises": {"type": "string"},
                     "promises": {"type": "array", "items": {"enum": ["signed", "sums_to_standard"]}},
@@ -96,6 +97,8 @@ class Method:
         What it asks for: ``gradients`` of the network, ``training`` clips to compare with, ``stems`` of the clips.
     depends_on : tuple of str
         Which of ``pairs`` and ``seed`` can change what is fitted.
+    beside : tuple of str
+        Methods whose explainers it is made with: their code and their families' settings are its too.
     control : bool
         Whether it explains nothing: what every explanation must beat.
     maximises : str
@@ -117,6 +120,7 @@ class Method:
     fitted_to: str = "nothing"
     needs: frozenset[str] = frozenset()
     depends_on: tuple[str, ...] = ("pairs", "seed")
+    beside: tuple[str, ...] = ()
     control: bool = False
     maximises: str = ""
     promises: frozenset[str] = frozenset()
@@ -143,9 +147,9 @@ class Method:
 
     @property
     def needs_answers_only(self) -> bool:
-        """Whether it explains networks that nothing can look into."""
+        """Whether it explains networks that nothing can look into, whatever clips they hear."""
         inside = self.layered or "gradients" in self.needs or "sums_to_standard" in self.promises
-        return not (inside or self.control)
+        return not (inside or self.control or self.needs_stems)
 
     @property
     def needs_stems(self) -> bool:
@@ -208,6 +212,7 @@ def _family(path: Path, content: Mapping[str, Any]) -> Family:
             **{
                 **said,
                 "always": tuple(said.get("always", ())),
+                "beside": tuple(said.get("beside", ())),
                 "depends_on": tuple(said.get("depends_on", ("pairs", "seed"))),
                 "needs": frozenset(said.get("needs", ())),
                 "promises": frozenset(said.get("promises", ())),

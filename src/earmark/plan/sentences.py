@@ -30,8 +30,9 @@ BOUNDS_IN_WORDS = {
 def choices(wrong: object, allowed: Iterable[object]) -> str:
     """End a sentence on a wrong name with the allowed ones, and with the one that was probably meant."""
     names = [str(name) for name in allowed]
-    close = difflib.get_close_matches(str(wrong), names, n=1)
-    hint = f"; did you mean {close[0]}? Allowed: " if close else "; allowed: "
+    known = {part: name for name in names for part in (name.partition("~")[0], name)}  # random means random~SEED
+    close = difflib.get_close_matches(str(wrong), known, n=1)
+    hint = f"; did you mean {known[close[0]]}? Allowed: " if close else "; allowed: "
     return hint + ", ".join(names)
 
 

@@ -55,7 +55,8 @@ class Stage:
     def methods(self, own: str | None) -> list[Method]:
         """List the methods whose code it runs in a job of the method `own`, if it has one."""
         names = ([own] if self.explains and own is not None else []) + list(self.beside)
-        return [method_of(name) for name in names]
+        named = [method_of(name) for name in names]
+        return list(dict.fromkeys([*named, *(method_of(name) for one in named for name in one.beside)]))
 
 
 CONCEPTS = ("split", "layer", "method", "k")
@@ -117,6 +118,12 @@ STAGES = {
         "score explanations by what the model says when it hears them alone, and the clips without them",
         ("sonify.percentile", "sonify.inverse", "explain.classes"),
         (*CONCEPTS, "gpu"),
+    ),
+    "sanity": Stage(
+        "compare maps with those of another network or class, of another seed and of clips that hardly differ",
+        ("lrp", "evaluate.sanity_clips", "explain.classes"),
+        (*CONCEPTS, "gpu"),
+        explains=True,
     ),
     "cross": Stage(
         "score every class with every class's subspaces",

@@ -50,6 +50,8 @@ TABLES = (
     "stability.md",
     "masking.csv",
     "masking.md",
+    "sanity.csv",
+    "sanity.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -75,7 +77,7 @@ FITTED_FILES = ("subspaces.safetensors", "fit.json", *CLASS_FILES)
 
 MASKING_FILES = ("masking.csv", "masking_concepts.csv", "truth.csv")
 
-METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES)
+METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, "sanity.csv")
 
 CROSS_FILES = ("cross_class.csv", "cross_class_clips.csv")
 

@@ -19,6 +19,7 @@ from earmark.tables import (
     model,
     networks,
     recovery,
+    sanity,
     stability,
 )
 from earmark.tables.study import Study
@@ -37,6 +38,7 @@ TABLES: tuple[ModuleType, ...] = (
     networks,
     agreement,
     masking,
+    sanity,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

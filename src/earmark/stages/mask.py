@@ -123,9 +123,8 @@ def masked(
 
 
 def relevance(found: Explanation) -> Tensor:
-    """Join the parts of a clip's explanation: the only map, or the sum of what is positive in each, ``[F, T]``."""
-    maps = found.heatmaps[0, :, 0]  # [K, F, T]
-    return maps[0] if len(maps) == 1 else maps.clamp_min(0).sum(dim=0)
+    """Join the parts of a clip's explanation, ``[F, T]``."""
+    return explanation.joined(found.heatmaps)[0]
 
 
 def _written(value: Any) -> Any:

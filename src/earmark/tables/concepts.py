@@ -1,6 +1,7 @@
 """Table ``concepts``: each concept's share of a class's relevance, and how many concepts are really there.
 
-For every method of the grid. Beside the shares stand the cosines between concepts, and the effective number of them.
+For every method of the grid. Beside the shares stand the cosines between concepts, their structural similarity, and the
+effective number of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from earmark.explainers import explanation
-from earmark.metrics.overlap import EMPTY, TWINS, Apart, cosines, effective_number, pooled
+from earmark.metrics.overlap import EMPTY, TWINS, Apart, cosines, effective_number, pooled, similarities
 from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At
@@ -26,7 +27,10 @@ from earmark.tables.written import BAR, Tables, numbers
 
 COLUMNS = (*summary.COLUMNS, "concept", "other")
 
-METRICS = NUMBER, SHARE, COSINE = "effective_number", "share", "cosine"
+Pairs = dict[tuple[int, int], Interval]
+"""What is known of two concepts, counted from 1."""
+
+METRICS = NUMBER, SHARE, COSINE, SSIM = "effective_number", "share", "cosine", "ssim"
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Concepts:
     ----------
     shares : list of Interval
         K parts of the relevance.
-    cosines : dict of (int, int) to Interval
-        Between the positive relevance of two concepts, counted from 1.
+    cosines, similarities : dict of (int, int) to Interval
+        Between the positive relevance of two concepts, and its structural similarity.
     number : Interval
         Effective number of concepts.
     n, left_out : int
@@ -46,7 +50,8 @@ class Concepts:
     """
 
     shares: list[Interval]
-    cosines: dict[tuple[int, int], Interval]
+    cosines: Pairs
+    similarities: Pairs
     number: Interval
     n: int
     left_out: int
@@ -95,23 +100,22 @@ def _measured(study: Study, at: At, cls: str) -> Concepts | None:
     if not len(clips):
         return None
     groups = study.source.clips["group"].to_numpy(str)[clips]
-    measured = summarise(
-        found.relevance.double().numpy(), cosines(found.heatmaps).numpy(), groups, study.draws, study.seed
-    )
+    between = np.stack([cosines(found.heatmaps).numpy(), similarities(found.heatmaps).numpy()], axis=1)
+    measured = summarise(found.relevance.double().numpy(), between, groups, study.draws, study.seed)
     return Concepts(*measured, len(clips), found.left_out)
 
 
 def summarise(
     relevance: ArrayLike, between: ArrayLike, groups: ArrayLike, draws: int, seed: int
-) -> tuple[list[Interval], dict[tuple[int, int], Interval], Interval]:
+) -> tuple[list[Interval], Pairs, Pairs, Interval]:
     """Share the relevance of all clips out among the concepts, and compare these.
 
     Parameters
     ----------
     relevance : array [n, K]
         Per clip and concept, of either sign.
-    between : array [n, K, K]
-        Of :func:`earmark.metrics.overlap.cosines`.
+    between : array [n, 2, K, K]
+        Of :func:`earmark.metrics.overlap.cosines` and :func:`earmark.metrics.overlap.similarities`.
     groups : array [n]
         Group of each clip; whole groups are resampled.
     draws, seed : int
@@ -122,29 +126,39 @@ def summarise(
     shares : list of Interval
         K parts of 1: relevance of a concept, summed over clips, over that of all concepts. Sums are divided, not
         clips, whose own sum may be close to 0.
-    cosines : dict of (int, int) to Interval
+    cosines, similarities : dict of (int, int) to Interval
         Of every pair, over all clips.
     number : Interval
         Effective number. All bounds are NaN where fewer than two groups speak.
     """
-    parts, table = np.asarray(relevance, dtype=float), np.asarray(between, dtype=float)
-    size = parts.shape[1]
+    parts, tables = np.asarray(relevance, dtype=float), np.asarray(between, dtype=float)
+    n_clips, size = parts.shape
 
     def statistic(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        shares = sums[..., :size] / sums[..., :size].sum(axis=-1, keepdims=True)
-        alike = pooled(sums[..., size:].reshape(*sums.shape[:-1], size, size))
-        return np.concatenate(
-            [shares, alike.reshape(*sums.shape[:-1], -1), effective_number(alike, shares)[..., None]], axis=-1
-        )
+        relevance, between, count = np.split(sums, [size, size + 2 * size**2], axis=-1)
+        shares = relevance / relevance.sum(axis=-1, keepdims=True)
+        pairs = between.reshape(*sums.shape[:-1], 2, size, size)
+        alike = pooled(pairs[..., 0, :, :])
+        similar = pairs[..., 1, :, :] / np.where(count > 0, count, np.nan)[..., None]
+        flat = [one.reshape(*sums.shape[:-1], -1) for one in (alike, similar)]
+        return np.concatenate([shares, *flat, effective_number(alike, shares)[..., None]], axis=-1)
 
     clusters = Clusters.of(groups)
     (estimates,), resampled = bootstrap_sums(
-        np.concatenate([parts, table.reshape(len(table), -1)], axis=1), clusters, statistic, draws, seed
+        np.concatenate([parts, tables.reshape(n_clips, -1), np.ones((n_clips, 1))], axis=1),
+        clusters,
+        statistic,
+        draws,
+        seed,
     )
     bounds = percentiles(resampled[:, 0]) if clusters.n_groups > 1 else np.full((2, len(estimates)), math.nan)
     found = [Interval(*map(float, values)) for values in zip(estimates, *bounds, strict=True)]
-    pairs = {(one + 1, other + 1): found[size + one * size + other] for one, other in combinations(range(size), 2)}
-    return found[:size], pairs, found[-1]
+
+    def pairs_from(first: int) -> Pairs:
+        pairs = combinations(range(size), 2)
+        return {(one + 1, other + 1): found[first + one * size + other] for one, other in pairs}
+
+    return found[:size], pairs_from(size), pairs_from(size + size**2), found[-1]
 
 
 def rows(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> Iterator[Row]:
@@ -168,6 +182,7 @@ def rows(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> Itera
             yield row(SHARE, found.shares[concept - 1] if found else unknown, concept, "")
         for one, other in combinations(range(1, at.k + 1), 2):
             yield row(COSINE, found.cosines[one, other] if found else unknown, one, other)
+            yield row(SSIM, found.similarities[one, other] if found else unknown, one, other)
 
 
 def read(frame: pd.DataFrame, k: int) -> Concepts | None:
@@ -182,9 +197,15 @@ def read(frame: pd.DataFrame, k: int) -> Concepts | None:
     if (NUMBER, "", "") not in found:
         return None
     about = frame.iloc[0]
+
+    def pairs(metric: str) -> Pairs:
+        numbered = combinations(range(1, k + 1), 2)
+        return {(one, other): found[metric, str(one), str(other)] for one, other in numbered}
+
     return Concepts(
         [found[SHARE, str(concept), ""] for concept in range(1, k + 1)],
-        {(one, other): found[COSINE, str(one), str(other)] for one, other in combinations(range(1, k + 1), 2)},
+        pairs(COSINE),
+        pairs(SSIM),
         found[NUMBER, "", ""],
         int(about["n"]),
         int(about["left_out"]),
@@ -198,7 +219,7 @@ def report(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> str
         "",
         "Effective number of concepts over the scored clips, with its 95 % interval over groups. A concept with less",
         f"than {EMPTY:.0%} of the relevance is *empty*; two with a cosine above {TWINS} are *twins*: they point to the",
-        "same cells. `concepts.csv` holds every share and cosine.",
+        "same cells. `concepts.csv` holds every share, cosine and structural similarity.",
         "",
         markdown.notes(METRICS),
         "",

@@ -37,7 +37,10 @@ RIVALRY = tuple(name for name in SCORES if METRICS[name].direction != "none")
 BUDGET = "matched_budget"
 """The standard heatmap with as many patches flipped as the concepts' union holds."""
 
-REPORTED = ("thesis", *(name for score in JOINT for name in (score, MEDIANS[score])), "overlap", BUDGET)
+BETWEEN = "overlap", "ssim"
+"""Scores of concepts against each other, which a single one does not have."""
+
+REPORTED = ("thesis", *(name for score in JOINT for name in (score, MEDIANS[score])), *BETWEEN, BUDGET)
 """Columns of the table for people."""
 
 
@@ -233,7 +236,7 @@ layers. No bold: no clear winner.
 
 What the scores can and cannot show:
 
-{markdown.notes(("thesis", BUDGET, *JOINT, "overlap"))}
+{markdown.notes(("thesis", BUDGET, *JOINT, *BETWEEN))}
 - `concepts`: how many of the K are really there, the effective number of `concepts.md`.
 - `{STANDARD.method}` has one map per clip (K = 1){beaten}.
 """
@@ -247,7 +250,7 @@ def _scored(found: Summaries, label: Label, cls: str, best: set[tuple[Label, str
 
 def _missing(label: Label) -> str:
     """Say why a cell is empty: one concept overlaps with none, so that nothing is missing there."""
-    return "–" if label.at.k == 1 and label.metric == "overlap" else "not computed"
+    return "–" if label.at.k == 1 and label.metric in BETWEEN else "not computed"
 
 
 def _difference_tables(grid: Sequence[At], labels: Sequence[Label], compared: Summaries) -> list[str]:

@@ -17,7 +17,7 @@ from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
 from earmark.statistics import ALL, Interval, exact_sign_flip, students
 from earmark.tables import flipping, ground_truth, markdown, summary
-from earmark.tables.flipping import BUDGET, JOINT
+from earmark.tables.flipping import BETWEEN, BUDGET, JOINT
 from earmark.tables.ground_truth import NMI, RATIO
 from earmark.tables.labels import At, Label, rivals
 from earmark.tables.markdown import bounded
@@ -28,7 +28,7 @@ COLUMNS = (*summary.COLUMNS, "networks", "wins")
 
 RECOVERED = (NMI, "capture")
 
-COMPARED = (NMI, RATIO, "capture", "overlap", "thesis", BUDGET, *JOINT)
+COMPARED = (NMI, RATIO, "capture", *BETWEEN, "thesis", BUDGET, *JOINT)
 """What methods are compared by."""
 
 FEWEST = 6

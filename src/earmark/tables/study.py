@@ -121,12 +121,20 @@ class Study:
 
     @property
     def masked(self) -> list[At]:
-        """Explanations that the model hears: those in one part first, then K by K."""
-        names = methods(self.config["evaluate"]["masking"])
+        """Explanations that the model hears."""
+        return self.places(self.config["evaluate"]["masking"])
+
+    @property
+    def tried(self) -> list[At]:
+        """Explanations that are compared with those of other networks and classes, and of nearly equal clips."""
+        return self.places(self.config["evaluate"]["sanity"])
+
+    def places(self, names: Sequence[str]) -> list[At]:
+        """List where methods are, the seeds of one as one: those that give one part first, then the others."""
         return [
             At(layer, name, k)
             for parts in (False, True)
-            for name in names
+            for name in methods(names)
             if named(name).parts == parts
             for layer in (self.layers if named(name).layered else [INPUT_LAYER])
             for k in named(name).counts(self.ks)

@@ -59,7 +59,8 @@ def batch_of(trained: Trained, places: slice = slice(None)) -> Batch:
 
 def state_of(method: Method, trained: Trained) -> Subspaces | Background | None:
     if "training" in method.needs:
-        return Background(np.arange(len(trained.inputs)), trained.inputs.flip(0), trained.targets.flip(0))
+        waveforms = batch_of(trained).waveforms.flip(0)
+        return Background(np.arange(len(waveforms)), trained.inputs.flip(0), trained.targets.flip(0), waveforms)
     return Subspaces(random_orthogonal(SIZE, torch.Generator().manual_seed(5)), K) if method.has_basis else None
 
 

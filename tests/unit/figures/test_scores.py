@@ -76,7 +76,7 @@ def test_noise_stands_beside_every_score_but_the_one_that_knows_k() -> None:
     across = [
         [float(line.get_ydata()[0]) for line in axis.lines if line.get_linestyle() == "--"] for axis in figure.axes
     ]
-    assert across == [[0.5], [0.5, 0.9], [], []]
+    assert across == [[0.5], [0.5, 0.9], [], [], []]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["drsa", "standard (K = 1)", "noise (K = 1)"]
     assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(0.3)
     assert flipping({}, ["conv4"], ["drsa"], 4, ["standard", "noise"], {"noise"}, UNITS) is None
@@ -115,7 +115,7 @@ def test_a_method_looks_the_same_where_another_is_missing() -> None:
 def test_titles_bear_the_units_of_what_they_show() -> None:
     bars = {("conv4", "drsa", 4, "all", metric): (0.3, 0.2, 0.4) for metric in ("thesis", "si_sdr")}
     for draw, titles in (
-        (lambda *given: flipping(*given[:4], [], *given[4:]), ["thesis score [logit]", "overlap"]),
+        (lambda *given: flipping(*given[:4], [], *given[4:]), ["thesis score [logit]", "structural similarity"]),
         (recovered, ["mutual information / log O", "SI-SDR [dB]"]),
     ):
         figure = draw(bars, ["conv4"], ["drsa"], 4, set(), UNITS)

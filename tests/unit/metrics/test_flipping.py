@@ -10,7 +10,7 @@ from torch import nn
 from earmark.errors import EarmarkError
 from earmark.metrics import flipping
 from earmark.metrics.flipping import _tie_order, matched_budget, patch_flipping, schedule, thesis_table
-from earmark.metrics.overlap import overlap
+from earmark.metrics.overlap import overlap, similarity
 from earmark.metrics.scores import score, ties_seeds
 from earmark.models.base import Network
 from earmark.sound.stft import Stft
@@ -461,7 +461,8 @@ def test_score_columns(network):
     zero = patch_flipping(model, inputs, targets, heatmaps, PATCH, "zero", seeds)
     floor = patch_flipping(model, inputs, targets, heatmaps, PATCH, "floor", seeds)
     control = matched_budget(model, inputs, targets, standard, zero.union_counts, PATCH, seeds)
-    for column, expected in zip(columns, [zero.thesis, zero.fair, floor.fair, overlap(heatmaps), control], strict=True):
+    between = overlap(heatmaps), similarity(heatmaps)
+    for column, expected in zip(columns, [zero.thesis, zero.fair, floor.fair, *between, control], strict=True):
         assert torch.equal(column, expected)
     place = [3, 1]
     alone = score(

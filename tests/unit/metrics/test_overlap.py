@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from earmark.metrics.overlap import Apart, apart, cosines, effective_number, overlap, pooled
+from earmark.metrics.overlap import (
+    Apart,
+    apart,
+    cosines,
+    effective_number,
+    overlap,
+    pooled,
+    similarities,
+    similarity,
+)
 
 
 def cues(n_cues: int, n_concepts: int, seed: int = 0) -> torch.Tensor:
@@ -76,3 +85,59 @@ def test_empty_and_twin_concepts_are_named() -> None:
     assert apart_.text == "2.0 concepts in effect"
     assert apart_.of_concept(1) == ""
     assert Apart.of([0.99, 0.005, 0.005], np.eye(3)).text.endswith("concepts 2 and 3 are empty")
+
+
+def window_by_window(one: np.ndarray, other: np.ndarray, side: int = 7) -> float:
+    """Structural similarity as Wang et al. (2004) write it, one window after another."""
+    span = max(one.max(), other.max()) - min(one.min(), other.min())
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    found = []
+    for row in range(one.shape[0] - side + 1):
+        for column in range(one.shape[1] - side + 1):
+            x, y = (cells[row : row + side, column : column + side].ravel() for cells in (one, other))
+            (xx, xy), (_, yy) = np.cov(x, y)
+            mx, my = x.mean(), y.mean()
+            found.append((2 * mx * my + c1) * (2 * xy + c2) / ((mx**2 + my**2 + c1) * (xx + yy + c2)))
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-12])
+def test_similarity_is_that_of_the_paper(scale: float) -> None:
+    heatmaps = scale * torch.randn(3, 3, 1, 10, 9, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    heatmaps[:, 1] += heatmaps[:, 0]
+    heatmaps[1, 2] *= 20  # the range is that of both
+    found = similarities(heatmaps)
+    positive = heatmaps.clamp(min=0)[:, :, 0].numpy()
+    for one, other in combinations(range(3), 2):
+        wanted = [window_by_window(clip[one], clip[other]) for clip in positive]
+        np.testing.assert_allclose(found[:, one, other], wanted, rtol=1e-9)
+        np.testing.assert_allclose(found[:, other, one], wanted, rtol=1e-9)
+    torch.testing.assert_close(similarity(heatmaps), found[:, [0, 0, 1], [1, 2, 2]].mean(dim=1))
+
+
+def test_similarity_of_special_cases() -> None:
+    generator = torch.Generator().manual_seed(3)
+    maps = torch.rand(4, 1, 1, 40, 40, generator=generator)
+    same = maps.repeat(1, 3, 1, 1, 1)
+    torch.testing.assert_close(similarity(same), torch.ones(4))
+    torch.testing.assert_close(similarity(torch.zeros_like(same)), torch.ones(4))  # nothing is like nothing
+    noise = torch.rand(4, 3, 1, 40, 40, generator=generator)
+    assert similarity(noise).abs().max() < 0.05
+    assert overlap(noise).min() > 0.7  # which cosines call alike
+    torch.testing.assert_close(similarity(noise), similarity(noise[:, [2, 0, 1]]))
+    upside_down = torch.cat([maps, 1 - maps], dim=1)
+    assert similarity(upside_down).max() < -0.9
+    assert torch.isnan(similarity(maps)).all()  # of one concept there is none
+    assert similarity(same[:0]).shape == (0,)
+
+
+def test_windows_are_no_larger_than_the_grid() -> None:
+    heatmaps = torch.rand(2, 2, 1, 3, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    one, other = heatmaps[0, :, 0].numpy()
+    span = max(one.max(), other.max()) - min(one.min(), other.min())
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    (xx, xy), (_, yy) = np.cov(one.ravel(), other.ravel())
+    mx, my = one.mean(), other.mean()
+    wanted = (2 * mx * my + c1) * (2 * xy + c2) / ((mx**2 + my**2 + c1) * (xx + yy + c2))
+    assert float(similarity(heatmaps)[0]) == pytest.approx(wanted)
+    assert torch.isfinite(similarity(torch.rand(2, 2, 1, 1, 1))).all()

@@ -165,7 +165,7 @@ MISTAKES = [
     (
         "datasets.synthetic.grid.methods",
         ["drsaa"],
-        "there is no method drsaa; did you mean drsa? Allowed: noise~SEED, saliency, input-x-gradient,",
+        "there is no method drsaa; did you mean drsa? Allowed: noise~SEED, cells~SEED, smooth~SEED, allpass, silence,",
     ),
     ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
     (

@@ -20,6 +20,7 @@ from earmark.plan.datasets import (
     planned_folds,
     splits,
 )
+from earmark.plan.methods import families, method_of, methods
 from earmark.plan.stages import STAGES, compared_config, named_rules, rules_of, stage_config, threads
 from earmark.sources.band.styles import STYLES
 from earmark.store import artifacts
@@ -79,6 +80,10 @@ def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
         assert json.loads(stage_config(full, "synthetic", "fit", method)) == shared | settings
     assert json.loads(stage_config(full, "synthetic", "fit", "random~3")) == shared
     assert json.loads(stage_config(full, "synthetic", "train"))["torch_threads"] == 2
+    for one in methods():  # what a method is made with is told its settings too
+        given = json.loads(stage_config(full, "synthetic", "explain", one.spelled.replace("SEED", "0")))
+        with_settings = {other for other in (one, *map(method_of, one.beside)) if families()[other.family].settings}
+        assert set(given.get("explainers", {})) == {other.family for other in with_settings}
 
 
 @pytest.mark.parametrize("dataset", ["synthetic", "band"])
@@ -277,7 +282,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; allowed: scores.csv"),
         ("synthetic/main/input/standard/K~1/held_out.csv", "there is no held_out.csv; allowed: scores.csv"),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
-        ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, saliency"),
+        ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, cells~SEED,"),
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
         ("synthetic/main/input/standard/K~1/class1/fit.json", "there is no fit.json; allowed: heatmaps.safetensors"),
         ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),

@@ -23,6 +23,7 @@ from earmark.explainers.subspaces import basis
 from earmark.figures import style
 from earmark.figures.heatmaps import nothing
 from earmark.job import Job
+from earmark.metrics.sanity import CHECKS
 from earmark.models import base as models
 from earmark.models.cnn import build
 from earmark.plan.config import fill
@@ -42,6 +43,7 @@ from earmark.stages import (
     objects,
     picture,
     predict,
+    sanity,
     score,
     sonify,
     stability,
@@ -57,6 +59,7 @@ HEARD = ["deep", "high", "blind"]
 REASONS = {"mute": "no test clip of it is recognised", "shy": "no training clip of it is recognised"}
 FITTED = ["info", "drsa", "pca", "random~0", "oracle"]
 UNLAYERED = ["standard", "noise~0", "occlusion"]
+TRIED = ["standard", "noise~0", "energy", "other-clip", "oracle-stems", "drsa"]
 LAYER, K, PER_CLASS = "conv2", 2, 15
 CONFIG: dict[str, Any] = {
     **fill(
@@ -72,7 +75,7 @@ CONFIG: dict[str, Any] = {
             },
             "explain": {"clips": 6, "gallery": 2},
             "objects": {"clips": 3, "sounds": 1},
-            "evaluate": {"bootstrap": 20, "cross": ["info", "random~0"]},
+            "evaluate": {"bootstrap": 20, "cross": ["info", "random~0"], "sanity": TRIED, "sanity_clips": 3},
             "stability": {"methods": ["info"], "draws": 2},
             "composites": {"clips": 3, "candidates": {"epsilon": [{"layers": "*", "rule": "epsilon"}]}},
             "grid": {"layers": [LAYER], "methods": [*FITTED, "occlusion"], "k": [K]},
@@ -87,6 +90,11 @@ CONFIG: dict[str, Any] = {
 def places() -> list[dict[str, Any]]:
     unlayered = [{"layer": "input", "method": method, "k": 1} for method in UNLAYERED]
     return unlayered + [{"layer": LAYER, "method": method, "k": K} for method in FITTED]
+
+
+def at_of(method: str) -> dict[str, Any]:
+    layered = method_of(method).layered
+    return {"layer": LAYER if layered else "input", "method": method, "k": K if layered else 1}
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,8 @@ def complete(heard: Case, tmp_path_factory: pytest.TempPathFactory) -> Case:
             case.run(cross, **at)
         if at["method"] in CONFIG["stability"]["methods"]:
             case.run(stability, **at)
+    for method in TRIED:
+        case.run(sanity, **at_of(method))
     shutil.copytree(case.layout.split("main"), case.layout.split("net1"))
     case.run(agree, layer=LAYER, k=K)
     case.run(compare)
@@ -326,6 +336,36 @@ def test_rows_are_of_the_others_alone(complete, method):
         assert ("blind", "training") in held_out and ("blind", VALIDATION) not in held_out
         again = artifacts.read_rows(complete.layout.agreement("main", LAYER, K))
         assert {row["cls"] for row in again} == set(HEARD)
+
+
+def likeness(case: Case, method: str) -> dict[str, list[float]]:
+    """Read the cosines of every check, clip by clip."""
+    at = at_of(method)
+    rows = artifacts.read_rows(case.layout.method("main", at["layer"], method, at["k"]) / "sanity.csv")
+    assert {row["cls"] for row in rows} == set(HEARD)
+    found: dict[str, list[float]] = {check: [] for check in CHECKS}
+    for row in rows:
+        found[row["check"]].append(float(row["cosine"] or "nan"))
+    assert {len(values) for values in found.values()} == {3 * len(HEARD)}
+    return found
+
+
+def test_what_maps_depend_on_is_told_of_the_others(complete):
+    noise, energy = likeness(complete, "noise~0"), likeness(complete, "energy")
+    for check in ("network", "class", "noise"):  # it knows the clip's number alone
+        assert noise[check] == pytest.approx([1] * len(noise[check]))
+    for check in ("seed", "shift"):
+        assert max(map(abs, noise[check])) < 0.3
+    for check in ("network", "class", "seed"):  # the clip's energy knows no model
+        assert energy[check] == pytest.approx([1] * len(energy[check]))
+    assert min(energy["noise"] + energy["shift"]) > 0.9
+    for method in ("standard", "drsa"):
+        found = likeness(complete, method)
+        assert found["seed"] == pytest.approx([1] * len(found["seed"]))
+        assert np.median(found["network"]) < np.median(found["noise"])
+        assert np.median(found["class"]) < np.median(found["noise"])
+    table = complete.table("sanity")
+    assert {row["cls"] for row in table if row["estimate"]} == {*HEARD, "all"}
 
 
 def test_its_row_and_column_among_the_classes_are_empty(complete):

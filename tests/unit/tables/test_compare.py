@@ -89,7 +89,7 @@ def ingested(layout):
 def value(at, metric, clip):
     """A score that any test can compute again."""
     rng = np.random.default_rng([sum(map(ord, "".join(map(str, at)) + metric)), clip])
-    if metric == "overlap" and at[2] == 1:
+    if metric in flipping.BETWEEN and at[2] == 1:
         return float("nan")
     return float(rng.uniform(0, 1) + (0.5 if "random" in at[1] else 0.0))
 
@@ -288,7 +288,8 @@ def test_what_was_not_computed_is_an_empty_labelled_cell(tree):
         line = row(table, layer="conv2", method="dsa", k=2, cls=ALL, metric=metric)
         assert (line["estimate"], line["low"], line["p"], line["n"]) == ("", "", "", "0")
     assert row(table, layer="conv2", method="drsa", k=2, cls=ALL, metric="thesis - dsa")["estimate"] == ""
-    assert row(table, layer="input", method="standard", k=1, cls=ALL, metric="overlap")["estimate"] == ""
+    for metric in ("overlap", "ssim"):
+        assert row(table, layer="input", method="standard", k=1, cls=ALL, metric=metric)["estimate"] == ""
     names = {path.name for path in tree.figures.iterdir()}
     assert not [name for name in names if "dsa" in name.replace("drsa", "")]
     cells = ["not computed"] * len(flipping.REPORTED)
@@ -525,10 +526,10 @@ def test_curves_of_rules_are_means_over_clips_then_classes(tree):
 
 def test_shares_of_concepts_stand_in_a_table(tree):
     table = read_csv(tree.tables / "concepts.csv")
-    # layers, methods; the mean over classes, and of each a number, two shares and a cosine
-    assert len(table) == 2 * 4 * (1 + len(CLASSES) * 4)
+    # layers, methods; the mean over classes, and of each a number, two shares, a cosine and a similarity
+    assert len(table) == 2 * 4 * (1 + len(CLASSES) * 5)
     rows = [line for line in table if (line["layer"], line["method"], line["cls"]) == ("conv1", "drsa", "wind")]
-    assert [line["metric"] for line in rows] == ["effective_number", "share", "share", "cosine"]
+    assert [line["metric"] for line in rows] == ["effective_number", "share", "share", "cosine", "ssim"]
     assert 1 <= float(rows[0]["estimate"]) <= 2
     lines = [line for line in rows if line["metric"] == "share"]
     maps, _ = artifacts.read_tensors(tree.concept("main", "conv1", "drsa", 2, "wind") / "heatmaps.safetensors")

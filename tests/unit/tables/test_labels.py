@@ -58,7 +58,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
 
 
 def test_which_scores_compete_follows_from_what_they_declare() -> None:
-    assert flipping.RIVALRY == ("thesis", "fair_zero", "fair_floor", "overlap")
+    assert flipping.RIVALRY == ("thesis", "fair_zero", "fair_floor", "overlap", "ssim")
     assert flipping.JOINT == ("fair_zero", "fair_floor")
     assert {METRICS[name].direction for name in flipping.RIVALRY} == {"lower"}
 
