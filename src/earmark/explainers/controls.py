@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from earmark.errors import EarmarkError
 from earmark.explainers import base
 from earmark.explainers.base import Background, Batch, Explainer, Parts
-from earmark.metrics.masking import heard, log_odds
+from earmark.metrics.masking import drops
 from earmark.models.base import Model
 from earmark.models.contrasts import randomised, runners_up
 from earmark.seeds import derive
@@ -187,7 +187,7 @@ def oracle(model: Model, least: float) -> Explainer:
         maps = batch.inputs.new_zeros(len(batch.inputs), 1, *model.frontend.grid)
         sounds = torch.zeros_like(batch.waveforms).unsqueeze(1)  # [B, 1, S]
         for row, (clip, stems) in enumerate(zip(batch.waveforms, batch.stems, strict=True)):
-            used = losses(model, clip, stems, batch.targets[row]) > least  # [O]
+            used = drops(model, clip, batch.targets[row], stems) > least  # [O]
             energies = model.frontend.energies(torch.cat([stems, (clip - stems.sum(dim=0)).unsqueeze(0)]))
             whole = energies.sum(dim=0)  # [F, T], with what is in no stem
             maps[row, 0] = torch.where(whole > 0, energies[:-1][used].sum(dim=0) / whole, 0.0)
@@ -195,26 +195,3 @@ def oracle(model: Model, least: float) -> Explainer:
         return Parts(maps, sounds=sounds)
 
     return explain
-
-
-def losses(model: Model, clip: Tensor, stems: Tensor, target: Tensor) -> Tensor:
-    """Measure how far the log-odds fall without each stem, the rest staying at the clip's level.
-
-    Parameters
-    ----------
-    model : Model
-        What is explained.
-    clip, stems : Tensor
-        ``[S]`` and ``[O, S]``.
-    target : Tensor
-        The class, ``[]``.
-
-    Returns
-    -------
-    Tensor
-        float64 ``[O]``.
-    """
-    sounds = torch.cat([clip.unsqueeze(0), clip - stems])  # [1 + O, S]
-    logits = heard(model, sounds, clip.expand_as(sounds))
-    odds = log_odds(logits, target.expand(len(sounds)), model.multi_label)
-    return odds[0] - odds[1:]

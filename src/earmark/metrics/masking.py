@@ -65,6 +65,31 @@ def heard(model: Model, sounds: Tensor, clips: Tensor) -> Tensor:
         return torch.cat([model.logits(model.frontend(sound, like=clip)) for sound, clip in parts])
 
 
+def drops(model: Model, clip: Tensor, target: Tensor, stems: Tensor) -> Tensor:
+    """Measure how far the log-odds of a class fall without each object of a clip.
+
+    Parameters
+    ----------
+    model : Model
+        What is explained.
+    clip : Tensor
+        ``[S]``.
+    target : Tensor
+        The class, a scalar.
+    stems : Tensor
+        Its objects at their level in it, ``[O, S]``.
+
+    Returns
+    -------
+    Tensor
+        Nats, float64 ``[O]``; 0 for an object that is silent.
+    """
+    sounds = torch.cat([clip[None], clip - stems])  # [1 + O, S]
+    logits = heard(model, sounds, clip.expand_as(sounds))
+    odds = log_odds(logits, target.expand(len(sounds)), model.multi_label)
+    return odds[0] - odds[1:]
+
+
 def ranks(cells: Tensor, seed: int) -> Tensor:
     """Rank the cells of a map from most to least relevant, equal ones by lot.
 

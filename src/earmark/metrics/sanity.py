@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from earmark.metrics.objects import ranks
 from earmark.sound.base import Frontend
 
 CHECKS = NETWORK, CLASS, SEED, NOISE, SHIFT = "network", "class", "seed", "noise", "shift"
@@ -24,16 +25,8 @@ def cosine(one: Tensor, other: Tensor) -> Tensor:
 
 def spearman(one: Tensor, other: Tensor) -> Tensor:
     """Rank correlation of maps ``[B, F, T]``, float64 ``[B]``; equal cells share a rank; NaN where all are equal."""
-    first, second = (ranks(maps.double().flatten(1)) for maps in (one, other))
+    first, second = (ranks(maps.flatten(1)) for maps in (one, other))
     return cosine(first - first.mean(dim=1, keepdim=True), second - second.mean(dim=1, keepdim=True))
-
-
-def ranks(values: Tensor) -> Tensor:
-    """Rank the values of each row of ``[B, N]`` in ascending order, equal ones by the mean of their ranks: float64."""
-    ordered = values.sort(dim=1).values
-    below = torch.searchsorted(ordered, values.contiguous())
-    upto = torch.searchsorted(ordered, values.contiguous(), right=True)
-    return (below + upto).double() / 2
 
 
 def noisy(waveforms: Tensor, seeds: Sequence[int], decibels: float = DECIBELS) -> Tensor:

@@ -10,10 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from earmark.metrics.masking import first_cells, heard, log_odds, ranks
+from earmark.metrics.masking import first_cells, ranks
 from earmark.metrics.objects import auc, average_precision, object_cells, rank_correlation, relevance_on, windows
 from earmark.metrics.sound import si_sdr
-from earmark.models.base import Model
 from earmark.sound.base import Frontend
 from earmark.sound.masks import apply_masks
 
@@ -30,31 +29,6 @@ TRUTHS = ("auc", "ap", "spearman", "si_sdr_gain", "time_auc")
 """What :func:`truth` tells."""
 
 
-def drops(model: Model, clip: Tensor, target: Tensor, stems: Tensor) -> Tensor:
-    """Measure how far the log-odds of a class fall without each object of a clip.
-
-    Parameters
-    ----------
-    model : Model
-        What is explained.
-    clip : Tensor
-        ``[S]``.
-    target : Tensor
-        The class, a scalar.
-    stems : Tensor
-        Its objects at their level in it, ``[O, S]``.
-
-    Returns
-    -------
-    Tensor
-        Nats, float64 ``[O]``; 0 for an object that is silent.
-    """
-    sounds = torch.cat([clip[None], clip - stems])  # [1 + O, S]
-    logits = heard(model, sounds, clip.expand_as(sounds))
-    odds = log_odds(logits, target.expand(len(sounds)), model.multi_label)
-    return odds[0] - odds[1:]
-
-
 def truth(
     frontend: Frontend, clip: Tensor, stems: Tensor, fallen: Tensor, cells: Tensor, seed: int
 ) -> dict[str, float]:
@@ -67,7 +41,7 @@ def truth(
     clip, stems : Tensor
         ``[S]`` and ``[O, S]``.
     fallen : Tensor
-        What the model loses without each object, ``[O]``, see :func:`drops`.
+        What the model loses without each object, ``[O]``, see :func:`earmark.metrics.masking.drops`.
     cells : Tensor
         Relevance ``[F, T]``.
     seed : int

@@ -15,9 +15,9 @@ from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
-from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, both_ends, greedy, replaced, scores
+from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, both_ends, drops, greedy, replaced, scores
 from earmark.metrics.scores import ties_seeds
-from earmark.metrics.truth import TRUTHS, USED, drops, truth
+from earmark.metrics.truth import TRUTHS, USED, truth
 from earmark.models import base as models
 from earmark.models.base import Model
 from earmark.plan.methods import method_of

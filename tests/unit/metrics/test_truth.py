@@ -9,8 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from earmark.metrics.masking import drops
 from earmark.metrics.objects import auc, average_precision, object_cells, rank_correlation, ranks, windows
-from earmark.metrics.truth import TRUTHS, drops, truth
+from earmark.metrics.truth import TRUTHS, truth
 from tests.unit.conftest import FRONTEND
 from tests.unit.metrics.test_masking import Bands, model_of
 
