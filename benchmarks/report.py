@@ -14,8 +14,9 @@ published fit at D = 128 to its end, `ARGS="--only flipping"` measures one case 
 
 *Published* is the procedure that the papers describe, written from the description (`benchmarks/baselines.py`):
 subspaces by autograd, unit step and eigendecomposition, 3 runs of 5000 steps; concept heatmaps by repeating each clip
-K + 1 times through zennit's own rules; patch flipping one clip and one step at a time. Both sides run in one process,
-in turn (A B A B ...), on the same inputs, nothing kept between runs; figures are medians of five runs after a warm-up.
+K + 1 times through zennit's own rules; patch flipping one clip and one step at a time. Of gradient maps it is captum
+(`benchmarks/attributions.py`), in the batches that suit it best. Both sides run in one process, in turn (A B A B ...),
+on the same inputs, nothing kept between runs; figures are medians of five runs after a warm-up.
 A row is met only if the results agree too. *Floor*: the operations that the method needs over the peak measured on this
 machine, or the bytes that it must move over the measured bandwidth, whichever takes longer; the last column says how
 many times longer Earmark takes. The inputs are clips of simulated patterns and networks trained on them a little

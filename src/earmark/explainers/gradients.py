@@ -144,10 +144,9 @@ def pieces(inputs: Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, len(inputs), size or 1)]
 
 
-@torch.inference_mode(False)
 def _gradient(network: nn.Module, inputs: Tensor, targets: Tensor, guided: bool) -> Tensor:
     with torch.enable_grad():
-        start = inputs.detach().clone().requires_grad_()
+        start = inputs.detach().requires_grad_()
         logits = network(start.clone())  # which it may change in place
         explained = logits.gather(1, targets.view(-1, 1)).sum()
         if guided:
@@ -163,7 +162,7 @@ def _gradient(network: nn.Module, inputs: Tensor, targets: Tensor, guided: bool)
 
 
 def guide(explained: Tensor) -> None:
-    """Make ReLUs hand on positive gradients alone on the next way back (Springenberg et al. 2015, section 3.4).
+    """Make ReLUs hand on positive gradients alone on the next way back (Springenberg et al. 2015, section 4).
 
     The hooks lie on the nodes of autograd's graph and go with it, so that modules keep none, and it does not matter
     whether a ReLU is a module, a function, in place, or used many times.
@@ -219,13 +218,13 @@ def saliency(asked: Asked, batch: Batch) -> Parts:
 
 
 def input_x_gradient(asked: Asked, batch: Batch) -> Parts:
-    """Multiply the gradient by what the input has more than silence (Shrikumar et al. 2017, section 2)."""
+    """Multiply the gradient by what the input has more than silence (Shrikumar et al. 2016)."""
     found = gradients(asked.network, batch.inputs, batch.targets)
     return whole(asked.frontend.relevance(batch.inputs - asked.silence(batch.inputs), found))
 
 
 def guided_backprop(asked: Asked, batch: Batch) -> Parts:
-    """Take the size of the guided gradient (Springenberg et al. 2015, section 3.4)."""
+    """Take the size of the guided gradient (Springenberg et al. 2015, section 4)."""
     return whole(_guided(asked, batch))
 
 
@@ -235,7 +234,7 @@ def _guided(asked: Asked, batch: Batch) -> Tensor:
 
 
 def smoothgrad(asked: Asked, batch: Batch) -> Parts:
-    """Average gradients over noisy copies, and take the size of that (Smilkov et al. 2017, section 3)."""
+    """Average gradients over noisy copies, and take the size of that (Smilkov et al. 2017)."""
     shape = (asked.settings["samples"], *batch.inputs.shape[1:])
     noise = (torch.randn(shape, generator=generator) for generator in asked.generators(batch))
     found = smoothed(asked.network, batch.inputs, batch.targets, noise, asked.settings["noise"])
@@ -319,7 +318,7 @@ def legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gradient_shap(asked: Asked, batch: Batch) -> Parts:
-    """Integrate gradients from training clips, one random place on each way (Erion et al. 2021, eq. 4)."""
+    """Integrate gradients from training clips, one random place on each way (Erion et al. 2021)."""
     assert asked.background is not None
     others = asked.background.inputs[: asked.settings["baselines"]].to(batch.inputs)  # [n, *I]
     shares = (torch.rand(len(others), generator=generator) for generator in asked.generators(batch))

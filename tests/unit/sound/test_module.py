@@ -18,6 +18,7 @@ from earmark.lrp.rules import from_config as rules_of
 from earmark.metrics.flipping import patch_flipping
 from earmark.models.base import Network
 from earmark.plan import foreign
+from earmark.plan.config import fill
 from earmark.sound.kinds import from_settings
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks
@@ -198,6 +199,27 @@ def test_networks_behind_it_are_explained_and_scored(made, name) -> None:
     occlude = explainers.build("occlusion", model, "input", {"explainers": {"perturb": {"patch": 16}}}, None, 0)
     parts = occlude(Batch(np.arange(3), waves, inputs, targets, torch.empty(3, 0, 0)))
     assert parts.maps is not None and parts.maps.shape == (3, 1, *frontend.grid)
+
+
+@pytest.mark.parametrize("name", ["build", "deltas"])
+def test_gradients_behind_it_lie_on_its_cells(made, name) -> None:
+    frontend = made(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        start = nn.Conv1d(65, 4, 3) if name == "build" else nn.Conv2d(2, 4, 3)
+        network = nn.Sequential(start, nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)).eval()
+        waves, targets = clips(3), torch.tensor([0, 1, 0])
+        inputs = frontend(waves)
+        network(inputs)
+    model, settings = Network.around(network, frontend), fill({})
+    batch = Batch(np.arange(3), waves, inputs, targets, torch.empty(3, 0, 0))
+    found = {
+        method: explainers.build(method, model, layer, settings, None, 0)(batch).maps
+        for method, layer in (("integrated-gradients", "input"), ("saliency", "input"), ("gradcam", "0"))
+    }
+    assert {tuple(maps.shape) for maps in found.values()} == {(3, 1, *frontend.grid)}
+    change = (model.logits(inputs) - model.logits(frontend(torch.zeros_like(waves)))).gather(1, targets[:, None])[:, 0]
+    torch.testing.assert_close(found["integrated-gradients"].flatten(1).sum(dim=1), change, rtol=0.01, atol=0)
 
 
 def test_log_mels_by_a_module_have_the_sounds_of_the_front_end(tmp_path, monkeypatch) -> None:
