@@ -7,8 +7,12 @@ flipping). Each is written plainly but not wastefully: what the description leav
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
+from captum._utils.models.linear_model import SkLearnRidge
+from captum.attr import KernelShap, Lime
+from captum.attr._core.lime import get_exp_kernel_similarity_function
 from torch import nn
 from zennit import rules as builtin
 from zennit.composites import NameMapComposite
@@ -172,3 +176,39 @@ def thesis_score(
             score += stop / steps[-1] * (before - after) / 2
             before = after
     return score
+
+
+Answers = Callable[[torch.Tensor], torch.Tensor]
+
+
+def lime(answers: Answers, states: torch.Tensor) -> torch.Tensor:
+    """Fit captum's LIME as Ribeiro et al. (2016) define it to given states of a clip's parts.
+
+    Parameters
+    ----------
+    answers : callable
+        From one state ``[1, d]`` to what the model answers, ``[1]``.
+    states : torch.Tensor
+        Those to ask for, one after the other, ``[N, d]``.
+
+    Returns
+    -------
+    torch.Tensor
+        The weights of the parts, ``[d]``.
+    """
+    near = get_exp_kernel_similarity_function("cosine", kernel_width=0.25)
+    following = iter(states.split(1))
+    peer = Lime(answers, SkLearnRidge(alpha=1.0), near, perturb_func=lambda *_, **named: next(following))
+    return _attributed(peer, states)
+
+
+def kernel_shap(answers: Answers, states: torch.Tensor) -> torch.Tensor:
+    """Fit captum's KernelSHAP to given states; parameters and result as of :func:`lime`."""
+    following = iter(states.split(1))
+    peer = KernelShap(answers)
+    peer.perturb_func = lambda *_, **named: next(following)
+    return _attributed(peer, states)
+
+
+def _attributed(peer: Lime, states: torch.Tensor) -> torch.Tensor:
+    return peer.attribute(torch.ones(1, states.shape[1]), n_samples=len(states)).flatten()

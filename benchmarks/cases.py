@@ -11,15 +11,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from benchmarks import baselines, inputs, measure
+from earmark.explainers import base as explainers
+from earmark.explainers import lime
+from earmark.explainers.base import Batch
 from earmark.explainers.subspaces import drsa, info
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import decomposed
 from earmark.job import Job
 from earmark.metrics.flipping import _tie_order, schedule, thesis_table
+from earmark.metrics.masking import log_odds
 from earmark.metrics.scores import CLIPS
 from earmark.models.base import Network
 from earmark.plan import config
@@ -421,6 +426,64 @@ def _inputs_evaluated(model: Network, call: Callable[[Network], Any]) -> int:
     return sum(sizes)
 
 
+# Surrogates
+
+
+def surrogates(setting: Setting) -> list[Row]:
+    """Explain clips by 1000 states of 24 blocks, by ridge regression and by KernelSHAP."""
+    samples = 100 if setting.quick else 1000
+    sizes = ((inputs.SYNTHETIC, ">= 10x, weights equal to 1e-4"), (inputs.GTZAN, "reported, weights equal to 1e-4"))
+    return [
+        _surrogate(setting, name, peer, size, required, samples)
+        for size, required in sizes[: 1 if setting.quick else 2]
+        for name, peer in (("slime", baselines.lime), ("kernel-shap", baselines.kernel_shap))
+    ]
+
+
+def _surrogate(
+    setting: Setting, name: str, peer: Callable[..., torch.Tensor], size: inputs.Size, required: str, samples: int
+) -> Row:
+    """Compare one method with captum's, on the states that it draws and through the same sounds."""
+    model = _model(size, setting.device)
+    settings = config.fill({"explainers": {"lime": {"samples": samples}}})
+    frontend, (clip,) = model.frontend, inputs.waveforms(1, model.frontend.clip_samples).to(setting.device)
+    target = torch.zeros(1, dtype=torch.long, device=setting.device)
+    batch = Batch(np.arange(1), clip.unsqueeze(0), frontend(clip.unsqueeze(0)), target, clip.new_empty(1, 0, 0))
+    explainer = explainers.build(name, model, "input", settings, None, 0)
+    cut, search = lime.METHODS[name]
+    sounds = cut(frontend, lime.Clip(clip, batch.stems[0], 0), settings["explainers"]["lime"]).sounds
+    answering = lime.answering(model, clip, 0, sounds, torch.zeros_like(sounds))
+    asked: list[torch.Tensor] = []
+
+    def recorded(states: torch.Tensor) -> torch.Tensor:
+        asked.append(states)
+        return answering(states)
+
+    expected = search(samples, 1.0)(recorded, len(sounds), torch.Generator().manual_seed(0)).weights
+
+    def one(state: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return log_odds(model.network(frontend(state.to(sounds) @ sounds, clip)), target)
+
+    theirs: list[torch.Tensor] = []
+    slow, fast = setting.median(lambda: theirs.append(peer(one, asked[0])), lambda: explainer(batch))
+    error = _relative(theirs[-1].to(expected), expected)
+    floor = _floor(model.network, batch.inputs, "", 0)  # two passes
+    return _row(
+        setting,
+        f"{name}, {samples} states of {len(sounds)} blocks, {size.side} x {size.side}",
+        fast,
+        required=required,
+        met=slow / fast >= 10 or required.startswith("reported"),
+        published=slow,
+        agreement=f"largest difference {error:.1e} of the largest weight",
+        agrees=error <= 1e-4,
+        flops=samples * floor["flops"] / 2,
+        traffic=samples * floor["traffic"] / 2,
+        note="published: captum, one state after the other",
+    )
+
+
 # Sound
 
 
@@ -640,6 +703,7 @@ CASES: dict[str, Callable[[Setting], list[Row]]] = {
     "heatmaps": heatmaps,
     "memory": memory,
     "flipping": flipping,
+    "lime": surrogates,
     "sound": sound,
     "band": band,
     "growth": growth,

@@ -69,7 +69,7 @@ def test_names_of_files_and_of_the_package_are_there(text):
 
 def examples(text: Path, name: str) -> bool:
     """Tell whether a page tells how a file is added."""
-    return text.name == "add-an-explainer.md" and name.startswith("src/earmark/explainers/gradients.")
+    return text.name == "add-an-explainer.md" and name.startswith("src/earmark/explainers/rivals.")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

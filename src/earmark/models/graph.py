@@ -323,16 +323,22 @@ def probed(network: nn.Module, inputs: torch.Tensor) -> Graph:
 
 def _readers(logits: torch.Tensor) -> dict[Value, set[Any]]:
     readers: dict[Value, set[Any]] = {}
+    for node in nodes_before(logits):
+        for value in _inputs(node):
+            readers.setdefault(value, set()).add(node)
+    return readers
+
+
+def nodes_before(tensor: torch.Tensor) -> set[Any]:
+    """Collect the nodes of autograd's graph that a tensor was computed by."""
     found: set[Any] = set()
-    waiting = [logits.grad_fn] if logits.grad_fn is not None else []
+    waiting = [tensor.grad_fn] if tensor.grad_fn is not None else []
     while waiting:
         node = waiting.pop()
         if node not in found:
             found.add(node)
-            for value in _inputs(node):
-                readers.setdefault(value, set()).add(node)
-                waiting.append(value.node)
-    return readers
+            waiting += [value.node for value in _inputs(node)]
+    return found
 
 
 @torch.inference_mode(False)

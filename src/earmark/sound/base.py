@@ -6,6 +6,8 @@ from typing import Protocol
 
 import torch
 
+from earmark.errors import EarmarkError
+
 
 class Frontend(Protocol):
     """A representation of sound.
@@ -49,6 +51,12 @@ class Frontend(Protocol):
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Make inputs ``[B, *I]`` of clips ``[B, S]``, scaled by the peak of `like` (default: of themselves)."""
 
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Make inputs ``[N, *I]`` of the sums of those sounds ``[d, S]`` that states ``[N, d]`` have as 1 and not as 0.
+
+        All are scaled by the peak of the clip `like`, ``[S]``.
+        """
+
     def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
         """Spread what inputs ``[..., *I]`` and their contexts say over the grid, ``[..., *grid]``."""
 
@@ -63,6 +71,26 @@ class Frontend(Protocol):
 
     def gathered(self, maps: torch.Tensor) -> torch.Tensor:
         """Lay out maps on the grid, ``[..., *grid]``, on the cells of inputs, ``[..., *I]``; errors likewise."""
+
+    def sensitivity(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Say how much a logit changes at most where a cell of the grid changes by 1.
+
+        Parameters
+        ----------
+        contexts : torch.Tensor
+            Gradient of the logit by inputs, ``[..., *I]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[..., *grid]``, not negative.
+        """
+
+    def enlarged(self, cells: torch.Tensor) -> torch.Tensor:
+        """Interpolate what lies on the cells of a layer, ``[B, *g]``, to the grid, ``[B, *grid]``.
+
+        A layer's cells lie in time, ``[B, n]``, or in the two directions of an input, ``[B, m, n]``.
+        """
 
     def picture(self, inputs: torch.Tensor) -> torch.Tensor:
         """Show inputs ``[..., *I]`` as a spectrogram on the grid, ``[..., F, T]``."""
@@ -84,3 +112,19 @@ class Frontend(Protocol):
 
     def istft(self, spectra: torch.Tensor) -> torch.Tensor:
         """Inverse of :meth:`stft`, complex ``[B, n_bins, n_frames]`` to ``[B, S]``."""
+
+
+def silence(frontend: Frontend) -> torch.Tensor:
+    """Make the input ``[*I]`` of silence, which is the same at any clip's level.
+
+    Raises
+    ------
+    EarmarkError
+        If it is no number.
+    """
+    made = frontend(torch.zeros(1, frontend.clip_samples))[0]
+    if not torch.isfinite(made).all():
+        raise EarmarkError(
+            "the front end makes NaN or infinity of silence, which clips are compared with; keep logarithms away from 0"
+        )
+    return made

@@ -30,6 +30,8 @@ class Framed(abc.ABC):
         Periodic.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1).
+    layout : {"frequency-time", "time-frequency"}
+        Of the two directions of an input.
     """
 
     sample_rate: int
@@ -37,6 +39,7 @@ class Framed(abc.ABC):
     hop: int
     window: str
     peak_scaling: bool
+    layout: str = "frequency-time"
 
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"window": tuple(RAISED)}
     """Words that an attribute may be."""
@@ -117,6 +120,49 @@ class Framed(abc.ABC):
             center=True,
             length=self.clip_samples,
         )
+
+    def enlarged(self, cells: torch.Tensor) -> torch.Tensor:
+        """Interpolate what lies on the cells of a layer to the heatmaps' grid, linearly.
+
+        Parameters
+        ----------
+        cells : torch.Tensor
+            ``[B, n]`` in time, the same for all rows then; or ``[B, m, n]`` in the two directions of an input.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[B, 1, F, T]``.
+        """
+        _, rows, columns = self.grid
+        if cells.dim() == 2:
+            along = torch.nn.functional.interpolate(cells.unsqueeze(1), columns, mode="linear")  # [B, 1, T]
+            return along.unsqueeze(2).expand(-1, -1, rows, -1)
+        upright = cells if self.layout == "frequency-time" else cells.transpose(-2, -1)
+        return torch.nn.functional.interpolate(upright.unsqueeze(1), (rows, columns), mode="bilinear")
+
+    @abc.abstractmethod
+    def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        """Make inputs ``[B, *I]`` of clips ``[B, S]``; `like` as in :meth:`normalised`."""
+
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Make inputs of sums of some of a clip's sounds.
+
+        Parameters
+        ----------
+        sounds : torch.Tensor
+            ``[d, clip_samples]``.
+        states : torch.Tensor
+            ``[N, d]``, 1 for the sounds that are heard and 0 for the others.
+        like : torch.Tensor
+            The clip ``[clip_samples]`` whose peak scales all.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[N, *I]``.
+        """
+        return self(states.to(sounds) @ sounds, like)
 
     def normalised(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Scale clips ``[B, clip_samples]`` to peak 1 (eq. A.1), where the front end does.

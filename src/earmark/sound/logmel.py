@@ -125,7 +125,7 @@ class LogMel(Spectrogram):
         bank = self.filter_bank.to(masks)  # [F, n_bins]
         cover = bank.sum(dim=0)
         covered = torch.nonzero(cover > 0).squeeze(1)
-        bins = torch.arange(len(cover))
+        bins = torch.arange(len(cover), device=cover.device)
         nearest = covered[(bins[:, None] - covered).abs().argmin(dim=1)]
         weights = (bank / torch.where(cover > 0, cover, 1.0))[:, nearest]  # [F, n_bins]
         return weights.T @ masks

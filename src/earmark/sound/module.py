@@ -184,6 +184,10 @@ class Module(Sampled):
         channels = (*cells.shape[:-3], self.shape[0], *cells.shape[-2:])
         return cells.squeeze(-3) if len(self.shape) == 2 else cells.expand(channels)
 
+    def sensitivity(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Sum the sizes of gradients by inputs, ``[..., *I]``, over channels: ``[..., 1, F, T]``."""
+        return self.spread(contexts.abs())
+
     def picture(self, inputs: torch.Tensor) -> torch.Tensor:
         """Show inputs ``[..., *I]`` as their mean over channels, ``[..., F, T]``."""
         return self.spread(inputs)[..., 0, :, :] * (self.grid[-1] * self.grid[-2] / torch.Size(self.shape).numel())

@@ -109,10 +109,30 @@ class Waveform(Sampled):
             ``[..., 1, n_bins, T]``; sums to :meth:`sample_relevance`.
         """
         # In float64: cells of both signs sum to far less than they amount to.
-        weighted = contexts.double() / self.overlap.to(contexts.device)
-        both = [self.stft(waves.double().flatten(0, -2)) for waves in (inputs, weighted)]  # complex [B, n_bins, T] each
-        cells = self.sides.to(inputs.device) * (both[0] * both[1].conj()).real / self.n_fft
+        spectra = self.stft(inputs.double().flatten(0, -2))  # complex [B, n_bins, T]
+        cells = (spectra * self._slopes(contexts).conj()).real / self.n_fft
         return cells.view(*inputs.shape[:-1], *cells.shape[1:]).to(inputs)
+
+    def sensitivity(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Measure how much a logit changes at most where a cell of the transform changes by 1, in any phase.
+
+        Parameters
+        ----------
+        contexts : torch.Tensor
+            Gradient of the logit by samples, ``[..., 1, S]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[..., 1, n_bins, T]``.
+        """
+        cells = self._slopes(contexts).abs() / self.n_fft
+        return cells.view(*contexts.shape[:-1], *cells.shape[1:]).to(contexts)
+
+    def _slopes(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Turn gradients by samples ``[..., S]`` into `n_fft` times those by cells, complex ``[B, n_bins, T]``."""
+        weighted = contexts.double() / self.overlap.to(contexts.device)
+        return self.sides.to(contexts.device) * self.stft(weighted.flatten(0, -2))
 
     def spread(self, cells: torch.Tensor) -> torch.Tensor:
         """Refuse relevance of samples without their contexts.

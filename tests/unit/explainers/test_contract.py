@@ -38,7 +38,8 @@ SETTINGS = fill(
                 {"layers": "conv*", "rule": "gamma", "gamma": 0.8},
                 {"layers": "dense*", "rule": "epsilon"},
             ]
-        }
+        },
+        "explainers": {"lime": {"samples": 40, "segments": 4, "pieces": 2}},  # few of what takes long
     }
 ) | {"seed": 0}
 

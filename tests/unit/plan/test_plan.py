@@ -269,7 +269,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv9/pairs/class1.safetensors", "the model has no layer conv9; allowed: conv1"),
         (
             "synthetic/main/conv3/drso/K~4/class1/fit.json",
-            "there is no method drso; did you mean drsa? Allowed: pca, prca, random~SEED, drsa, dsa, info, oracle",
+            "there is no method drso; did you mean drsa? Allowed: gradcam, guided-gradcam, pca, prca",
         ),
         (
             "synthetic/main/conv3/drsa/K~3/class1/fit.json",

@@ -11,6 +11,7 @@ import torch
 
 from earmark.errors import EarmarkError
 from earmark.plan import config
+from earmark.sound.base import silence
 from earmark.sound.kinds import KINDS, from_config, from_settings
 from earmark.sound.logmel import LogMel, to_hertz, to_mel
 from earmark.sound.masks import apply_masks, render
@@ -35,6 +36,8 @@ SETTINGS = {
 }
 """Sections ``frontend``."""
 
+MADE = dataclasses.asdict(LogMel(16000, 480, 240, n_mels=16, n_frames=16)) | {"kind": "logmel"}
+
 ALL = pytest.mark.parametrize(
     "frontend", [from_config({"frontend": block}) for block in SETTINGS.values()], ids=SETTINGS
 )
@@ -57,6 +60,44 @@ def test_inputs_have_the_shape_that_is_promised(frontend) -> None:
 
 
 @ALL
+def test_silence_is_what_is_left_of_a_clip_that_is_taken_away(frontend) -> None:
+    clip = clips(1, frontend.clip_samples)
+    assert torch.equal(silence(frontend), frontend(torch.zeros_like(clip), like=clip)[0])
+
+
+def test_silence_of_a_log_mel_spectrogram_is_its_floor() -> None:
+    frontend = from_settings(MADE | {"floor": -3.5})
+    assert torch.equal(silence(frontend), torch.full(frontend.shape, -3.5))
+
+
+def test_silence_that_is_no_number_is_refused() -> None:
+    frontend = from_settings(MADE | {"mean": float("inf")})
+    with pytest.raises(EarmarkError, match=r"^the front end makes NaN or infinity of silence, .*keep logarithms away"):
+        silence(frontend)
+
+
+@ALL
+def test_sensitivity_lies_on_the_grid_and_has_no_sign(frontend) -> None:
+    contexts = torch.randn(2, *frontend.shape, generator=torch.Generator().manual_seed(0))
+    found = frontend.sensitivity(contexts)
+    assert found.shape == (2, *frontend.grid)
+    assert found.min() >= 0
+    torch.testing.assert_close(found, frontend.sensitivity(-contexts))
+
+
+@ALL
+def test_cells_of_a_layer_are_enlarged_to_the_grid(frontend) -> None:
+    late = frontend.enlarged(torch.linspace(0, 1, 5).expand(2, 5))  # a layer that knows time alone
+    assert late.shape == (2, *frontend.grid)
+    assert (late.diff(dim=-1) >= 0).all()
+    assert torch.equal(late, late[:, :, :1].expand_as(late))
+    upright = torch.randn(2, *frontend.grid[1:], generator=torch.Generator().manual_seed(0))
+    cells = upright if frontend.layout == "frequency-time" else upright.mT
+    torch.testing.assert_close(frontend.enlarged(cells)[:, 0], upright)
+    torch.testing.assert_close(frontend.enlarged(torch.full((2, 3, 4), 0.7)), torch.full_like(late, 0.7))
+
+
+@ALL
 def test_an_all_ones_mask_returns_the_clip_with_its_ends(frontend) -> None:
     clip = clips(1, frontend.clip_samples, seed=3)[0]
     clip[:8] = clip[-8:] = 1.0  # what is lost at the ends would be heard
@@ -64,6 +105,19 @@ def test_an_all_ones_mask_returns_the_clip_with_its_ends(frontend) -> None:
     assert si_sdr(sound, clip) > 60
     for end in (slice(None, 8), slice(-8, None)):
         torch.testing.assert_close(sound[end], clip[end], atol=1e-4, rtol=0)
+
+
+@ALL
+def test_sums_of_sounds_are_heard_as_if_they_had_been_summed(frontend) -> None:
+    sounds = clips(70, frontend.clip_samples, seed=5).double()
+    for number, sound in enumerate(sounds[:-1]):  # short ones, next to one another
+        sound[: number * len(sound) // 80] = sound[(number + 1) * len(sound) // 80 :] = 0
+    sounds[-1] = 0
+    generator = torch.Generator().manual_seed(6)
+    states = torch.randint(2, (20, len(sounds)), generator=generator)
+    states[0], states[1] = 1, 0
+    mixed = frontend.mixed(sounds, states, sounds.sum(dim=0))
+    torch.testing.assert_close(mixed, frontend(states.double() @ sounds, sounds.sum(dim=0)), atol=1e-8, rtol=0)
 
 
 @ALL

@@ -84,6 +84,16 @@ def test_relevance_is_linear_and_lies_where_the_sound_is() -> None:
     torch.testing.assert_close(whole, parts)
 
 
+@pytest.mark.parametrize("cell", [(0, 3), (5, 0), (9, 24), (16, 25), (32, 12)])
+def test_sensitivity_is_the_most_that_a_cell_changes_a_sum(cell) -> None:
+    frontend = Waveform(8000, 790, n_fft=64, hop=32)
+    _, contexts = drawn_waves(790)
+    phases = torch.zeros(2, *frontend.grid[1:], dtype=torch.complex128)
+    phases[(slice(None), *cell)] = torch.tensor([1, 1j], dtype=torch.complex128)
+    changes = contexts[:, 0] @ frontend.istft(phases).T  # [3, 2], by a quarter of a period apart
+    torch.testing.assert_close(frontend.sensitivity(contexts)[(slice(None), 0, *cell)], changes.norm(dim=1))
+
+
 def test_a_network_of_waveforms_is_explained_in_time_and_frequency() -> None:
     frontend = Waveform(8000, 64, n_fft=16, hop=8)
     model = Network.around(drawn(wave(), biases=False), frontend)
