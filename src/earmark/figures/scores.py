@@ -347,12 +347,14 @@ def _lines(names: Iterable[str], controls: Collection[str]) -> dict[str, tuple[s
 
 
 def _levels(names: Iterable[str], controls: Collection[str]) -> dict[str, tuple[str, Any]]:
-    """Give every level its colour and dashes: the standard explanation's is black, a control's sky blue."""
-    others = cycle(product(DASHES, COLOURS))
+    """Give every level its colour and dashes: the standard explanation's is black, those of controls are sky blue."""
+    others, of_controls = cycle(product(DASHES, COLOURS)), cycle(DASHES)
     looks: dict[str, tuple[str, Any]] = {}
     for name in names:
-        if name == STANDARD or name in controls:
-            looks[name] = (BLACK if name == STANDARD else SKY, "--")
+        if name == STANDARD:
+            looks[name] = (BLACK, "--")
+        elif name in controls:
+            looks[name] = (SKY, next(of_controls))
         else:
             dashes, color = next(others)
             looks[name] = (color, dashes)

@@ -100,6 +100,17 @@ def test_any_number_of_methods_can_be_told_apart_from_each_other_from_controls_a
     assert names[:22] == [*methods, "random", "standard, budget of method 0"]
 
 
+def test_controls_that_know_no_layer_are_told_apart() -> None:
+    controls = ["noise", "energy", "allpass"]
+    bars = {("input", name, 1, "all", "fair_zero"): (0.7, 0.6, 0.8) for name in controls}
+    bars |= {("conv4", "drsa", 4, "all", "fair_zero"): (0.3, 0.2, 0.4)}
+    figure = flipping(bars, ["conv4"], ["drsa"], 4, controls, set(controls), UNITS)
+    assert figure is not None
+    across = [line for line in figure.axes[1].lines if line.get_color() == SKY]
+    assert len({str(line._unscaled_dash_pattern) for line in across}) == len(across) == 3
+    assert across[0].get_linestyle() == "--"
+
+
 def test_a_method_looks_the_same_where_another_is_missing() -> None:
     bars = {("conv4", "dsa", 4, "all", "thesis"): (0.3, 0.2, 0.4)}
     bars |= {("conv4", method, 4, "all", "fair_zero"): (0.3, 0.2, 0.4) for method in ("drsa", "dsa")}
