@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from earmark.metrics.scores import MEDIANS, METRICS, SCORES
-from earmark.tables import agreement, concepts, conservation, flipping, markdown, masking, model, stability
+from earmark.tables import agreement, concepts, conservation, flipping, markdown, masking, model, sanity, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by, labels
 from earmark.tables.labels import At, Label, methods, rivals
@@ -45,6 +45,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *masking.AREAS,
         masking.LEAD,
         *masking.TRUTHS,
+        *sanity.METRICS,
         *stability.METRICS,
         *conservation.METRICS,
         *concepts.METRICS,
