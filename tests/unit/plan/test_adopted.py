@@ -122,8 +122,8 @@ def test_what_only_a_network_of_the_user_s_has(keys, sentence):
         ),
         (
             {"lrp": {"rules": "occlusion"}, "grid": {"methods": ["occlusion", "noise~1", "info"]}},
-            "lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as occlusion; "
-            "info looks inside",
+            "lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as slime, "
+            "slime-segments, audiolime-hpss, audiolime-nmf, kernel-shap, occlusion; info looks inside",
         ),
         ({"networks": 2}, "networks trains networks anew, which an adopted one is not"),
         ({"cross_validation": True}, "cross_validation trains networks anew, which an adopted one is not"),
