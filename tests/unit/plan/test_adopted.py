@@ -9,6 +9,7 @@ from earmark.errors import EarmarkError
 from earmark.plan import folder, foreign, targets
 from earmark.plan.config import AUTO, validate
 from earmark.plan.datasets import class_slugs, explained, fold_count, known_classes
+from earmark.plan.methods import methods, spelled
 
 CLASSES = ["Great Tit", "wren"]
 
@@ -122,8 +123,8 @@ def test_what_only_a_network_of_the_user_s_has(keys, sentence):
         ),
         (
             {"lrp": {"rules": "occlusion"}, "grid": {"methods": ["occlusion", "noise~1", "info"]}},
-            "lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as slime, "
-            "slime-segments, audiolime-hpss, audiolime-nmf, kernel-shap, occlusion; info looks inside",
+            "lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as "
+            f"{', '.join(spelled(methods(lambda method: method.needs_answers_only)))}; info looks inside",
         ),
         ({"networks": 2}, "networks trains networks anew, which an adopted one is not"),
         ({"cross_validation": True}, "cross_validation trains networks anew, which an adopted one is not"),
