@@ -1,0 +1,80 @@
+"""Explainers beside controls, heard by the model: asked for by one key, after everything else is there."""
+
+import csv
+
+import pytest
+
+from tests.workflow.conftest import TINY
+
+ASKED = ["standard", "drsa", "gradcam", "input-x-gradient", "audiolime-stems", "energy", "cells~0", "oracle-stems"]
+
+
+@pytest.fixture(scope="module")
+def compared(complete, tmp_path_factory):
+    """The tiny grid with what was asked for on top."""
+    project = complete.copy(tmp_path_factory.mktemp("masking") / "project")
+    block = TINY["datasets"]["synthetic"]
+    asked = {**block["evaluate"], "masking": ASKED, "sanity": ["input-x-gradient"], "sanity_clips": 3}
+    small = {**block["explainers"], "lime": {"samples": 64}}
+    grid = {**block["grid"], "layers": ["conv4"], "k": [4]}
+    changed = block | {"evaluate": asked, "explainers": small, "grid": grid}
+    project.configure(TINY | {"datasets": {"synthetic": changed}})
+    called = project.snakemake("--cores", "2", "results/synthetic/tables/masking.csv", "results/synthetic/figures")
+    assert called.status == 0, called.output
+    return project, called
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+def test_nothing_but_what_was_asked_for_is_made(compared):
+    _, called = compared
+    assert called.jobs["mask"] == len(ASKED)
+    assert called.jobs["explain_synthetic"] == len(ASKED) - 2  # the standard heatmap and DRSA are there
+    assert called.jobs["sanity"] == 1
+    assert not {"train", "fit_synthetic", "objects"} & set(called.jobs)
+
+
+def test_whoever_knows_the_sounds_beats_whoever_draws_lots(compared):
+    project, _ = compared
+    found = {
+        row["method"]: float(row["estimate"])
+        for row in rows(project.folder / "results/synthetic/tables/masking.csv")
+        if (row["metric"], row["cls"]) == ("srg", "all") and row["estimate"]
+    }
+    assert set(found) == {name.partition("~")[0] for name in ASKED}
+    assert found["standard"] > found["cells"] < found["oracle-stems"]
+
+
+def test_truth_is_told_where_the_stems_are_known(compared):
+    project, _ = compared
+    truths = rows(project.folder / "results/synthetic/main/input/oracle-stems/K~1/truth.csv")
+    known = [float(row["auc"]) for row in truths if row["auc"]]
+    assert known and sum(known) / len(known) > 0.9
+
+
+def test_a_method_without_parts_lies_at_its_layer_once(compared):
+    project, _ = compared
+    assert (project.folder / "results/synthetic/main/conv4/gradcam/K~1/masking.csv").exists()
+    refused = project.snakemake("--dry-run", "results/synthetic/main/conv4/gradcam/K~4/masking.csv")
+    assert "there is no K~4; allowed: K~1/" in refused.output
+
+
+def test_the_figure_and_the_tables_for_people_are_there(compared):
+    project, _ = compared
+    results = project.folder / "results/synthetic"
+    assert (results / "figures/masking.png").exists()
+    told = (results / "tables/masking.md").read_text()
+    assert "## Whom to believe" in told and "audiolime-stems" in told
+    checks = {row["check"] for row in rows(results / "main/input/input-x-gradient/K~1/sanity.csv")}
+    assert {"network", "class", "noise", "shift"} <= checks
+
+
+def test_concepts_are_added_one_by_one(compared):
+    project, _ = compared
+    added = rows(project.folder / "results/synthetic/main/conv4/drsa/K~4/masking_concepts.csv")
+    of_clip = [row for row in added if (row["cls"], row["clip"]) == (added[0]["cls"], added[0]["clip"])]
+    assert [row["count"] for row in of_clip] == ["1", "2", "3", "4"]
+    assert sorted(row["concept"] for row in of_clip) == ["1", "2", "3", "4"]
