@@ -223,7 +223,7 @@ def trains(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
     [
         (lambda net, x: net.inner(x) * torch.nan, "answers NaN or infinity"),
         (lambda net, x: net.inner(x) / 0, "answers NaN or infinity"),
-        (lambda net, x: functional.dropout(net.inner(x)), "answers the same input differently each time"),
+        (lambda net, x: net.inner(functional.dropout(x)), "answers the same input differently each time"),
         (lambda net, x: net.inner(x) + torch.randn(1), "answers the same input differently each time"),
         (lambda net, x: net.inner(x) - net.inner(x).mean(dim=0), "depends on what else is in the batch"),
         (trains, "forward puts modules into training mode"),
