@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from earmark.errors import EarmarkError
 from earmark.explainers.base import Background, Batch, Explainer, Parts
-from earmark.lrp.operations import operation
+from earmark.lrp.operations import is_zero, operation
 from earmark.models.base import Model, batch_size, evaluated
 from earmark.models.graph import nodes_before
 from earmark.plan.methods import methods, spelled
@@ -186,13 +186,8 @@ def guide(explained: Tensor) -> None:
                 "without checkpoints, compilers and autograd functions of its own, or choose a method that is not "
                 "guided"
             )
-        if name == "Relu" or (name in BOUNDS and _is_zero(getattr(node, BOUNDS[name]))):
+        if name == "Relu" or (name in BOUNDS and is_zero(getattr(node, BOUNDS[name]))):
             node.register_hook(_positive)
-
-
-def _is_zero(bound: Any) -> bool:
-    """Whether a lower bound, a number or one for every cell, is 0."""
-    return bound is not None and not torch.as_tensor(bound).any()
 
 
 def _positive(below: tuple[Tensor | None, ...], above: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

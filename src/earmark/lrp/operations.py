@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from earmark.models.graph import ACTIVATIONS, LINEAR, NORMS, Call, Graph
@@ -36,11 +37,16 @@ def _reads(node: Any, number: int) -> bool:
     return node.next_functions[number][0] is not None
 
 
+def is_zero(bound: Any) -> bool:
+    """Whether a bound that a node keeps, a number or one for every cell, is 0."""
+    return bound is not None and not torch.as_tensor(bound).any()
+
+
 CONDITIONS: Mapping[str, Callable[[Any], bool]] = {
     "Mul": lambda node: not (_reads(node, 0) and _reads(node, 1)),
     "Div": lambda node: len(node.next_functions) == 1 or not _reads(node, 1),
-    "Clamp": lambda node: node._saved_min == 0 and node._saved_max is None,
-    "ClampMin": lambda node: node._saved_min == 0,
+    "Clamp": lambda node: is_zero(node._saved_min) and node._saved_max is None,
+    "ClampMin": lambda node: is_zero(node._saved_min),
     "Threshold": lambda node: node._saved_threshold == 0,
 }
 """Operations that conserve relevance under a condition: scaling by a constant, and ReLU by other names."""
@@ -115,7 +121,7 @@ def conserves(node: Any) -> bool:
 def is_rectified(node: Any) -> bool:
     """Whether what a node gives is never negative, whatever the network's input: by what it is made of."""
     name = operation(node)
-    if name in NEVER_NEGATIVE or (name in ("Clamp", "ClampMin") and node._saved_min == 0):
+    if name in NEVER_NEGATIVE or (name in ("Clamp", "ClampMin") and is_zero(node._saved_min)):
         return True
     sources = [source for source, _ in node.next_functions]
     return name in KEEPING_SIGNS and bool(sources) and all(source and is_rectified(source) for source in sources)

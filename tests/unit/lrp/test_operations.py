@@ -69,6 +69,7 @@ CONSERVED = {
     "assigned": lambda h, g: assigned(h, g),
     "chosen": lambda h, g: torch.maximum(h, g) + torch.where(g > 0, g, 2 * g),
     "rectified": lambda h, g: g.clamp(min=0) + functional.threshold(h, 0, 0),
+    "rectified by a tensor": lambda h, g: h + g.clamp(min=torch.zeros(())),
     "spread": lambda h, g: h.mean(dim=(2, 3), keepdim=True).expand(-1, -1, 8, 8) + g,
 }
 
