@@ -19,7 +19,7 @@ from earmark.explainers.base import Batch, Explainer, Parts
 from earmark.explainers.interpretable import Decomposition
 from earmark.explainers.surrogates import MOST_EXACT, Answers, Search, Surrogate
 from earmark.metrics.masking import log_odds
-from earmark.models.base import EVALUATION_BATCH, Model, batch_size
+from earmark.models.base import Model, answered
 from earmark.seeds import derive
 from earmark.sound.base import Frontend
 
@@ -129,8 +129,7 @@ def answering(model: Model, clip: Tensor, target: int, on: Tensor, off: Tensor) 
     @torch.no_grad()
     def answers(states: Tensor) -> Tensor:
         inputs = frontend.mixed(sounds, torch.nn.functional.pad(states, (0, 1), value=1).to(clip.device), clip)
-        size = batch_size(frontend.shape, inputs.device, EVALUATION_BATCH)
-        logits = torch.cat([model.logits(part) for part in inputs.split(size)])  # [N, C]
+        logits = answered(model, inputs)  # [N, C]
         return log_odds(logits, torch.full((len(logits),), target, device=logits.device), model.multi_label)
 
     return answers

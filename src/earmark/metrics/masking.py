@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from earmark.models.base import EVALUATION_BATCH, Model, batch_size
+from earmark.models.base import EVALUATION_BATCH, Model, answered, batch_size
 from earmark.sound.base import Frontend
 
 BUDGETS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
@@ -65,6 +65,11 @@ def heard(model: Model, sounds: Tensor, clips: Tensor) -> Tensor:
         return torch.cat([model.logits(model.frontend(sound, like=clip)) for sound, clip in parts])
 
 
+def odds(model: Model, sounds: Tensor, clip: Tensor, target: Tensor) -> Tensor:
+    """Return the log-odds of a class, a scalar, for sounds ``[N, S]`` of a clip ``[S]``: float64 ``[N]``."""
+    return log_odds(heard(model, sounds, clip.expand_as(sounds)), target.expand(len(sounds)), model.multi_label)
+
+
 def drops(model: Model, clip: Tensor, target: Tensor, stems: Tensor) -> Tensor:
     """Measure how far the log-odds of a class fall without each object of a clip.
 
@@ -84,10 +89,8 @@ def drops(model: Model, clip: Tensor, target: Tensor, stems: Tensor) -> Tensor:
     Tensor
         Nats, float64 ``[O]``; 0 for an object that is silent.
     """
-    sounds = torch.cat([clip[None], clip - stems])  # [1 + O, S]
-    logits = heard(model, sounds, clip.expand_as(sounds))
-    odds = log_odds(logits, target.expand(len(sounds)), model.multi_label)
-    return odds[0] - odds[1:]
+    found = odds(model, torch.cat([clip[None], clip - stems]), clip, target)  # [1 + O]
+    return found[0] - found[1:]
 
 
 def ranks(cells: Tensor, seed: int) -> Tensor:
@@ -260,10 +263,7 @@ def replaced(model: Model, inputs: Tensor, targets: Tensor, masks: Tensor, filli
     """
     taken = model.frontend.gathered(masks.view(len(masks), *model.frontend.grid).to(inputs)) > 0
     mixed = torch.where(taken, filling.to(inputs), inputs)
-    size = batch_size(model.frontend.shape, inputs.device, EVALUATION_BATCH)
-    with torch.no_grad():
-        logits = torch.cat([model.logits(part) for part in mixed.split(size)])
-    return log_odds(logits, targets, model.multi_label)
+    return log_odds(answered(model, mixed), targets, model.multi_label)
 
 
 def area(budgets: Sequence[float], curves: Tensor) -> Tensor:
@@ -294,14 +294,9 @@ def greedy(model: Model, clip: Tensor, target: Tensor, sounds: Tensor) -> list[t
     left, so_far, found = list(range(len(sounds))), torch.zeros_like(clip), []
     while left:
         tried = so_far + sounds[left]  # [m, S]
-        alone = _odds(model, tried, clip, target)
+        alone = odds(model, tried, clip, target)
         best = int(alone.argmax())
         so_far = tried[best]
-        without = _odds(model, (clip - so_far).unsqueeze(0), clip, target)
+        without = odds(model, (clip - so_far).unsqueeze(0), clip, target)
         found.append((left.pop(best) + 1, float(alone[best]), float(without)))
     return found
-
-
-def _odds(model: Model, sounds: Tensor, clip: Tensor, target: Tensor) -> Tensor:
-    logits = heard(model, sounds, clip.expand_as(sounds))
-    return log_odds(logits, target.expand(len(sounds)), model.multi_label)

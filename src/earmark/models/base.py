@@ -284,6 +284,13 @@ def device(gpu: int) -> torch.device:
     return torch.device("cuda" if gpu else "cpu")
 
 
+@torch.no_grad()
+def answered(model: Model, inputs: torch.Tensor) -> torch.Tensor:
+    """Answer inputs ``[N, *I]`` where they are, as many at once as suit the device: ``[N, C]``."""
+    size = batch_size(inputs.shape[1:], inputs.device, EVALUATION_BATCH)
+    return torch.cat([model.logits(part) for part in inputs.split(size)])
+
+
 def logits_of(network: nn.Module, inputs: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Evaluate a network in evaluation mode: ``[N, *I]`` to logits ``[N, C]`` on the CPU."""
     copied = evaluated(network)

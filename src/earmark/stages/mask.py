@@ -15,7 +15,7 @@ from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
-from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, both_ends, drops, greedy, replaced, scores
+from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, both_ends, drops, greedy, odds, replaced, scores
 from earmark.metrics.scores import ties_seeds
 from earmark.metrics.truth import TRUTHS, USED, truth
 from earmark.models import base as models
@@ -48,6 +48,8 @@ def run(job: Job) -> None:
     source = dataset.of(job)
     classes = dataset.explained(job.config, source)
     filling = explainers.background_of(job).inputs.mean(dim=0)
+    parts = method_of(job.method).parts
+    options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
     progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
     orders: list[tuple[Any, ...]] = []
@@ -58,6 +60,7 @@ def run(job: Job) -> None:
         clips = found.clips.tolist()
         index = source.clips.iloc[clips]
         seeds = ties_seeds(job.config["seed"], index["path"])
+        standards = explanation.standard(job, cls.slug).of(clips).heatmaps[:, 0] if parts else None  # [n, 1, F, T]
         for row, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             about = cls.slug, clip, path, group
             one = found.only(torch.tensor([row]))
@@ -67,13 +70,13 @@ def run(job: Job) -> None:
             rows.extend((*about, *map(_written, values)) for values in told.itertuples(index=False, name=None))
             if source.has_stems:
                 stems = stems_of(source, [clip])[0].to(device)
+                cells = explanation.joined(one.heatmaps)[0].to(device)
                 fallen = drops(model, waveform, target, stems)
-                known = truth(model.frontend, waveform, stems, fallen, relevance(one).to(device), seeds[row])
+                known = truth(model.frontend, waveform, stems, fallen, cells, seeds[row])
                 truths.append((*about, int((fallen > USED).sum()), *map(_written, known.values())))
-            if method_of(job.method).parts:
-                standard = explanation.standard(job, cls.slug).of([clip]).heatmaps[0, 0]
-                options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
-                sounds = render(model.frontend, waveform.cpu(), standard, one.heatmaps[0], *options).to(device)
+            if standards is not None:
+                maps = standards[row], one.heatmaps[0]
+                sounds = render(model.frontend, waveform.cpu(), *maps, *options).to(device)
                 whole = float(told["logodds"].iloc[0])
                 added = enumerate(greedy(model, waveform, target, sounds), start=1)
                 orders.extend((*about, count, concept, whole, *odds) for count, (concept, *odds) in added)
@@ -105,26 +108,21 @@ def masked(
         Of the order of equally relevant cells.
     """
     frontend = model.frontend
-    cells = relevance(found).to(waveform)
+    cells = explanation.joined(found.heatmaps)[0].to(waveform)
     most, least = both_ends(frontend, waveform, cells, seed)  # [M, F, T] each
     sounds, others = (apply_masks(frontend, waveform, masks) for masks in (most, least))  # [M, S]
     targets = target.expand(len(BUDGETS))
     clips = waveform.expand_as(sounds)
     told = scores(model, clips, targets, sounds)
-    told["logodds_least"] = scores(model, clips, targets, others)["logodds_out"]
+    told["logodds_least"] = odds(model, waveform - others, waveform, target).cpu().numpy()
     repeated = inputs.expand(len(BUDGETS), *inputs.shape[1:])
     for name, masks in (("mean_out", most), ("mean_least", least)):
         told[name] = replaced(model, repeated, targets, masks, filling).cpu().numpy()
     told["budget"] = [f"{budget:g}" for budget in BUDGETS]
     if found.sounds is not None:
-        own = scores(model, waveform[None], target[None], found.sounds[0].sum(dim=0, keepdim=True).to(waveform))
+        own = scores(model, waveform[None], target[None], found.sounds.sum(dim=1).to(waveform))
         told = pd.concat([told, own.assign(budget=NATIVE)], ignore_index=True)
     return told.reindex(columns=COLUMNS[len(CLIP) :])
-
-
-def relevance(found: Explanation) -> Tensor:
-    """Join the parts of a clip's explanation, ``[F, T]``."""
-    return explanation.joined(found.heatmaps)[0]
 
 
 def _written(value: Any) -> Any:

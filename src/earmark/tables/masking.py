@@ -119,17 +119,7 @@ def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
     values : dict
         Per quantity an array [n]; NaN where it lacks a clip. The seeds of a method are averaged clip by clip.
     """
-    numbers = dict.fromkeys((*SCORES, *CURVES), float)
-    files = {
-        at: [
-            study.read_csv(study.method(at._replace(method=name)) / "masking.csv", {"clip": int, **numbers})
-            for name in study.spelled(at, study.config["evaluate"]["masking"])
-        ]
-        for at in study.masked
-    }
-    there = {at: [part for part in parts if part is not None] for at, parts in files.items()}
-    whole = {at: parts for at, parts in there.items() if parts and len(parts) == len(files[at])}
-    frames = {at: [part.set_index(["cls", "clip"]) for part in parts] for at, parts in whole.items()}
+    frames = _files(study, "masking.csv", (*SCORES, *CURVES))
     groups = groups_of([part["group"] for parts in frames.values() for part in parts])
     values: dict[Label, Values] = {}
     for at, parts in frames.items():
@@ -140,17 +130,26 @@ def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
     return clips_of(groups, study.left_out(SCORED)), values | _leads(values)
 
 
-def _truths(study: Study, index: pd.Index) -> dict[Label, Values]:
-    """Read every ``truth.csv`` that has clips, as :func:`read` does."""
-    values: dict[Label, Values] = {}
+def _files(study: Study, name: str, columns: Sequence[str]) -> dict[At, list[pd.DataFrame]]:
+    """Read a file of clips of every seed of what was asked for, by class and clip; all that have clips, or none."""
+    types = {"clip": int, **dict.fromkeys(columns, float)}
+    found: dict[At, list[pd.DataFrame]] = {}
     for at in study.masked:
         names = study.spelled(at, study.config["evaluate"]["masking"])
-        types = {"clip": int, **dict.fromkeys(TRUTHS, float)}
-        read = [study.read_csv(study.method(at._replace(method=name)) / "truth.csv", types) for name in names]
-        parts = [part.set_index(["cls", "clip"]).reindex(index) for part in read if part is not None and len(part)]
+        read = [study.read_csv(study.method(at._replace(method=one)) / name, types) for one in names]
+        parts = [part.set_index(["cls", "clip"]) for part in read if part is not None and len(part)]
         if parts and len(parts) == len(names):
-            values |= {Label(at, name): np.mean([part[name] for part in parts], axis=0) for name in TRUTHS}
-    return values
+            found[at] = parts
+    return found
+
+
+def _truths(study: Study, index: pd.Index) -> dict[Label, Values]:
+    """Read every ``truth.csv``, as :func:`read` does."""
+    return {
+        Label(at, name): np.mean([part.reindex(index)[name] for part in parts], axis=0)
+        for at, parts in _files(study, "truth.csv", TRUTHS).items()
+        for name in TRUTHS
+    }
 
 
 def _of_clips(frame: pd.DataFrame, index: pd.Index) -> dict[tuple[str, tuple[str, ...], str], Values]:
