@@ -7,6 +7,7 @@ nor operations in place, nor modules that are called twice can mislead.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -289,13 +290,23 @@ def probed(network: nn.Module, inputs: torch.Tensor) -> Graph:
         In evaluation mode; left as it is.
     inputs : torch.Tensor
         ``[B, *I]``; one clip is enough. None at all: noise stands for one.
+
+    Raises
+    ------
+    EarmarkError
+        If a linear module is given its input by keyword alone, which the hooks of rules do not see.
     """
     noise = torch.randn(1, *inputs.shape[1:], generator=torch.Generator().manual_seed(0))
     clips = inputs if len(inputs) else noise.to(inputs)
     calls: list[Call] = []
     begun: list[tuple[tuple[Value, ...], float]] = []  # of the calls that have not ended, the innermost last
 
-    def begin(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def begin(name: str, module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if isinstance(module, LINEAR) and not arguments:
+            raise EarmarkError(
+                f"{name or 'the network'} is given its input by keyword, where it cannot be followed; call it by "
+                "position, as in self.layer(x)"
+            )
         least = float(arguments[0].detach().min()) if isinstance(module, LINEAR) else math.nan
         begun.append((_values([arguments, named]), least))
 
@@ -308,7 +319,7 @@ def probed(network: nn.Module, inputs: torch.Tensor) -> Graph:
     handles = []
     for name, module in network.named_modules():
         if name or not any(True for _ in network.children()):
-            handles.append(module.register_forward_pre_hook(begin, with_kwargs=True))
+            handles.append(module.register_forward_pre_hook(functools.partial(begin, name), with_kwargs=True))
             handles.append(module.register_forward_hook(lambda m, _, output, name=name: end(name, m, output)))
     try:
         with torch.enable_grad():

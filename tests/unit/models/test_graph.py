@@ -118,3 +118,18 @@ def test_a_network_in_training_is_left_so_and_looked_at_as_evaluated() -> None:
     torch.testing.assert_close(model.logits(INPUTS), expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(model.watched(INPUTS, "head")[1], expected, rtol=1e-12, atol=1e-12)
     assert network.training and not any(module._forward_hooks for module in network.modules())
+
+
+def test_an_input_by_keyword_is_refused_in_a_sentence() -> None:
+    class Keyword(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Conv2d(1, 4, 3)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self.inner(input=inputs).mean(dim=(2, 3))
+
+    network = Keyword().eval()
+    with pytest.raises(EarmarkError, match="inner is given its input by keyword"):
+        probed(network, torch.randn(1, 1, 8, 8))
+    assert not network.inner._forward_pre_hooks
