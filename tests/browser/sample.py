@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import pyplot
 from numpy.typing import NDArray
 
-from earmark.page.files import cells, put, put_sound
+from earmark.page.files import cells, put, put_sound, stored
 
 PAGE = Path(__file__).parents[2] / "src/earmark/page"
 RATE = 16000
@@ -90,7 +90,7 @@ def clip_of(files: Path, view: str, k: int, clip: int, sounding: bool) -> dict[s
         "seconds": SAMPLES / RATE,
         "answers": [1.6, -0.7, -0.25],
         "cls_logit": 1.6,
-        "picture": picture(clip),
+        "picture": picture(files, clip),
         "limit": limit,
         "maps": [
             {"name": name, "cells": cells(one, -limit, limit), "sum": one.sum(), "share": one.sum() / total.sum()}
@@ -100,10 +100,12 @@ def clip_of(files: Path, view: str, k: int, clip: int, sounding: bool) -> dict[s
     }
 
 
-def picture(clip: int) -> dict[str, Any]:
-    """The input as the network sees it."""
+def picture(files: Path, clip: int) -> dict[str, Any]:
+    """The input as the network sees it, written."""
     noise = np.random.default_rng(clip).uniform(0, 0.4, (ROWS, COLUMNS))
-    return cells(-4 + 40 * sum(np.clip(heat(n, clip), 0, None) for n in range(4)) + noise, -4, 1)
+    loud = 40 * sum(np.clip(heat(n, clip), 0, None) for n in range(4))
+    put(files, f"pictures/{clip}", cells(-4 + loud + noise, -4, 1))
+    return stored(f"pictures/{clip}")
 
 
 def concept_of(files: Path, view: str, number: int) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def concept_of(files: Path, view: str, number: int) -> dict[str, Any]:
                 "clip": 10 * clip + 7,
                 "relevance": one.sum(),
                 "share": share,
-                "picture": picture(clip),
+                "picture": picture(files, clip),
                 "limit": limit,
                 "map": cells(one, -limit, limit),
                 "sounds": list(heard(names, voices(4, clip), files, f"{view}/cards", clip)),

@@ -88,7 +88,7 @@ def sounds_asked(page: Any) -> list[str]:
 def test_opens_with_the_first_view_and_no_sound(show: Open) -> None:
     page = show()
     assert page.inner_text("main h2") == "class1, clip 1 of 3"
-    assert page.evaluate("earmark.asked()") == ["data", f"views/{FIRST}"]
+    assert page.evaluate("earmark.asked()") == ["data", f"views/{FIRST}", "pictures/0", "pictures/1", "pictures/2"]
     assert "relevance 10.2 · share 49 %" in page.inner_text("[data-name=concept1]")
     assert page.locator("main canvas[role=img]").count() == 6
     assert "strongest at 165 Hz, 0.08 s" in page.get_attribute("[data-name=concept1] canvas", "aria-label")

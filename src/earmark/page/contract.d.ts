@@ -5,7 +5,8 @@ interface Cells {
   columns: number;
   low: number;
   high: number;
-  data: string;
+  /** Unpacked when they were loaded. */
+  bytes: Uint8Array;
 }
 interface Sound {
   name: string;

@@ -8,14 +8,9 @@ const painters = new WeakMap();
 const LIGHT = { paper: 255, ink: 25, veil: 190, positive: [204, 85, 0], negative: [0, 105, 170] };
 const DARK = { paper: 24, ink: 240, veil: 85, positive: [255, 146, 60], negative: [80, 175, 255] };
 
-/** @param {Cells} cells */
-function bytesOf(cells) {
-  return Uint8Array.from(atob(cells.data), (letter) => letter.charCodeAt(0));
-}
-
-/** @param {Cells} cells @param {Uint8Array} bytes @param {number} i */
-function valueAt(cells, bytes, i) {
-  return cells.low + (bytes[i] * (cells.high - cells.low)) / 254;
+/** @param {Cells} cells @param {number} i */
+function valueAt(cells, i) {
+  return cells.low + (cells.bytes[i] * (cells.high - cells.low)) / 254;
 }
 
 /**
@@ -75,10 +70,9 @@ function emptyCanvas(text) {
 /** The input in grey. @param {Cells} cells @param {string} text */
 function pictureCanvas(cells, text) {
   const canvas = emptyCanvas(text);
-  const bytes = bytesOf(cells);
   return painted(canvas, () => {
     const palette = isDark() ? DARK : LIGHT;
-    paint(canvas, cells.columns, cells.rows, (i) => Array(3).fill(grey(bytes[i] / 254, palette, false)));
+    paint(canvas, cells.columns, cells.rows, (i) => Array(3).fill(grey(cells.bytes[i] / 254, palette, false)));
   });
 }
 
@@ -91,12 +85,11 @@ function pictureCanvas(cells, text) {
  */
 function mapCanvas(cells, limit, text, under) {
   const canvas = emptyCanvas(text);
-  const bytes = bytesOf(cells);
-  const below = under && under.rows === cells.rows && under.columns === cells.columns ? bytesOf(under) : null;
+  const below = under && under.rows === cells.rows && under.columns === cells.columns ? under.bytes : null;
   return painted(canvas, () => {
     const palette = isDark() ? DARK : LIGHT;
     paint(canvas, cells.columns, cells.rows, (i) =>
-      tint(grey(below ? below[i] / 254 : 0, palette, true), valueAt(cells, bytes, i) / (limit || 1), palette),
+      tint(grey(below ? below[i] / 254 : 0, palette, true), valueAt(cells, i) / (limit || 1), palette),
     );
   });
 }
@@ -141,8 +134,7 @@ function strengthLegend(cells, unit) {
  * @param {Data} data
  */
 function strongest(cells, data) {
-  const bytes = bytesOf(cells);
-  const top = bytes.reduce((best, byte, i) => (byte > bytes[best] ? i : best), 0);
+  const top = cells.bytes.reduce((best, byte, i) => (byte > cells.bytes[best] ? i : best), 0);
   const row = Math.floor(top / cells.columns);
   const column = top % cells.columns;
   const height = data.hertz ? `${show(data.hertz[row])} Hz` : `row ${row}`;

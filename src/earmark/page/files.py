@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ PEAK = 0.99
 
 LEVELS = 254
 """Steps of a stored cell: an even number, so that zero relevance is a step of its own."""
+
+SMALLEST = 1.0
+"""How hard FLAC tries, from 0 to 1: it takes a little longer to write, and as long to read."""
 
 
 def put(folder: Path, key: str, value: Any) -> None:
@@ -38,6 +42,11 @@ def put(folder: Path, key: str, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     said = json.dumps([key, value], allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     path.write_text(f"earmark.put(...{said});\n", encoding="ascii")
+
+
+def stored(key: str) -> dict[str, str]:
+    """Refer to a value that stands in a file of its own, since several others hold it: the page puts it in place."""
+    return {"stored": key}
 
 
 def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> float:
@@ -60,13 +69,14 @@ def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> f
     wave = np.asarray(samples, dtype=np.float64)
     peak = float(np.abs(wave).max(initial=0.0))
     written = io.BytesIO()
-    soundfile.write(written, wave * (PEAK / peak if peak else 0.0), sample_rate, "PCM_16", format="FLAC")
+    scaled = wave * (PEAK / peak if peak else 0.0)
+    soundfile.write(written, scaled, sample_rate, "PCM_16", format="FLAC", compression_level=SMALLEST)
     put(folder, key, {"flac": base64.b64encode(written.getvalue()).decode("ascii")})
     return peak / PEAK
 
 
 def cells(values: ArrayLike, low: float, high: float) -> dict[str, Any]:
-    """Store a map in bytes.
+    """Store a map in bytes, compressed: most cells of a map are about zero.
 
     Parameters
     ----------
@@ -78,10 +88,10 @@ def cells(values: ArrayLike, low: float, high: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows``, ``columns``, ``low``, ``high`` and ``data``, base64 of the cells row by row: a byte b is
-        ``low + b (high - low) / 254``.
+        ``rows``, ``columns``, ``low``, ``high`` and ``deflated``, the cells row by row, by zlib and in base64: a byte
+        b is ``low + b (high - low) / 254``.
     """
     table = np.asarray(values, dtype=np.float64)
     steps = np.clip(np.rint((table - low) * (LEVELS / ((high - low) or 1.0))), 0, LEVELS).astype(np.uint8)
-    data = base64.b64encode(steps.tobytes()).decode("ascii")
-    return {"rows": table.shape[0], "columns": table.shape[1], "low": low, "high": high, "data": data}
+    deflated = base64.b64encode(zlib.compress(steps.tobytes(), level=9)).decode("ascii")
+    return {"rows": table.shape[0], "columns": table.shape[1], "low": low, "high": high, "deflated": deflated}

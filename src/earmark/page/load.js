@@ -57,14 +57,39 @@ function load(key) {
     script.onerror = fail;
     script.onload = () => {
       script.remove();
-      if (arrived.has(key)) resolve(arrived.get(key));
-      else fail();
+      if (!arrived.has(key)) return fail();
+      const whole = { value: arrived.get(key) };
+      Promise.all(completing(whole)).then(() => resolve(whole.value), reject);
     };
     document.head.append(script);
   });
   asked.set(key, coming);
   requests.push(key);
   return coming;
+}
+
+/** Bytes that were packed by zlib and written in base64. @param {string} text */
+async function inflated(text) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bytes = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(bytes).arrayBuffer());
+}
+
+/**
+ * Put in place what a value lacks: maps that are packed, and what stands in a file of its own since others hold it too.
+ * @param {any} value an object or array, changed
+ * @returns {Promise<any>[]} all that is under way
+ */
+function completing(value) {
+  return Object.entries(value).flatMap(([name, part]) => {
+    if (typeof part !== "object" || part === null) return [];
+    if ("stored" in part) return [load(part.stored).then((found) => (value[name] = found))];
+    if ("deflated" in part) {
+      const { deflated, ...cells } = part;
+      return [inflated(deflated).then((bytes) => (value[name] = { ...cells, bytes }))];
+    }
+    return completing(part);
+  });
 }
 
 /** Let go of a value that is kept in another form. @param {string} key */

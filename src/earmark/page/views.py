@@ -18,6 +18,7 @@ from earmark.explainers.explanation import TOP, Explanation
 from earmark.metrics.scores import METRICS
 from earmark.page import files, names
 from earmark.page.names import Name
+from earmark.page.pictures import Pictures
 from earmark.page.sounds import Library, read
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
@@ -79,6 +80,8 @@ class Views:
         Its tables, each read once for all views.
     sounds : Library
         Where sounds go.
+    pictures : Pictures
+        Where pictures of clips go.
     """
 
     study: Study
@@ -86,6 +89,7 @@ class Views:
     predictions: Predictions
     tables: Tables
     sounds: Library
+    pictures: Pictures
 
     def view(self, place: Place) -> dict[str, Any]:
         """Store the sounds of a view whose heatmaps exist, and say what it shows."""
@@ -174,11 +178,10 @@ class Views:
 
     def _recording(self, clip: int) -> dict[str, Any]:
         """Name a clip and picture it."""
-        picture = self.frontend.picture(self.study.source.inputs([clip]))[0]  # [F, T]
         return {
             "clip": clip,
             "path": str(self.study.source.clips["path"].iloc[clip]),
-            "picture": files.cells(picture, float(picture.min()), float(picture.max())),
+            "picture": self.pictures.of(clip),
         }
 
 

@@ -11,6 +11,7 @@ from earmark.data import predictions
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.page import files, index
+from earmark.page.pictures import Pictures
 from earmark.page.sounds import Library
 from earmark.page.views import Views
 from earmark.plan.methods import shown
@@ -41,7 +42,8 @@ def run(job: Job) -> None:
     start = (PAGE / "index.html").read_text(encoding="utf-8")
     progress = job.progress(len(found))
     with artifacts.replacing_directory(job.layout.report_files) as folder:
-        views = Views(study, model.frontend, answered, Tables(job.layout.tables), Library(folder, model))
+        library, pictures = Library(folder, model), Pictures(folder, study.source, model.frontend)
+        views = Views(study, model.frontend, answered, Tables(job.layout.tables), library, pictures)
         for done, place in enumerate(found, start=1):
             files.put(folder, f"views/{place.name}", views.view(place))
             progress(done, place.name)
