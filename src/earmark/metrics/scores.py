@@ -238,6 +238,14 @@ METRICS = {
             "them; not of clips with fewer than three.",
         ),
         Metric(
+            "top",
+            "higher",
+            "of the clips",
+            True,
+            "in how many clips the object with the most positive relevance is the one without which the log-odds fall the "
+            "most.",
+        ),
+        Metric(
             "si_sdr_gain",
             "higher",
             "dB",

@@ -25,7 +25,7 @@ WINDOW = 0.1
 ACTIVE = 0.01
 """Part of its loudest window's energy above which an object is there."""
 
-TRUTHS = ("auc", "ap", "spearman", "si_sdr_gain", "time_auc")
+TRUTHS = ("auc", "ap", "spearman", "top", "si_sdr_gain", "time_auc")
 """What :func:`truth` tells."""
 
 
@@ -51,7 +51,8 @@ def truth(
     -------
     dict of str to float
         ``auc``, ``ap``: of the relevance as a detector of the cells of used objects; ``spearman``: of the positive
-        relevance on every object with what is lost without it; ``si_sdr_gain``: dB by which the most relevant cells, as
+        relevance on every object with what is lost without it; ``top``: 1 if both are largest at the same object, else 0;
+        ``si_sdr_gain``: dB by which the most relevant cells, as
         many as hold the energy of the used objects, are closer to these than the clip is; ``time_auc``: as ``auc``,
         of windows of time in which used objects sound. NaN where there is nothing to tell apart.
     """
@@ -62,11 +63,12 @@ def truth(
     owned = object_cells(frontend, clip[None], stems[None])[0]  # [O, F, T]
     wanted = owned[used].any(dim=0)  # [F, T]
     reference = stems[used].sum(dim=0)
-    on_objects = relevance_on(cells[None, None], owned[None])[0, 0]  # [O]
+    on_objects = relevance_on(cells[None, None], owned[None])[0, 0][sounding]
     return {
         "auc": float(auc(cells, wanted[None])[0]),
         "ap": float(average_precision(cells, wanted)),
-        "spearman": rank_correlation(on_objects[sounding], fallen[sounding]),
+        "spearman": rank_correlation(on_objects, fallen[sounding]),
+        "top": float(on_objects.argmax() == fallen[sounding].argmax()) if on_objects.unique().numel() > 1 else math.nan,
         "si_sdr_gain": _gain(frontend, clip, reference, cells, seed),
         "time_auc": _in_time(frontend, reference, cells),
     }

@@ -74,9 +74,9 @@ def test_the_used_object_s_own_cells_are_found_and_those_of_others_are_not() -> 
     assert right["auc"] == right["ap"] == 1
     assert right["time_auc"] == 1
     assert right["si_sdr_gain"] > 10
-    assert right["spearman"] > 0.5
+    assert right["spearman"] > 0.5 and right["top"] == 1
     wrong = truth(FRONTEND, clip, stems, fallen, cells[0], 0)
-    assert wrong["auc"] < 0.5 and wrong["si_sdr_gain"] < 0
+    assert wrong["auc"] < 0.5 and wrong["si_sdr_gain"] < 0 and wrong["top"] == 0
     even = truth(FRONTEND, clip, stems, fallen, torch.ones_like(cells[0]), 0)
     assert even["auc"] == 0.5
 
