@@ -242,7 +242,7 @@ METRICS = {
             "higher",
             "of the clips",
             True,
-            "in how many clips the object with the most positive relevance is the one without which the log-odds fall the "
+            "in how many clips the object with the most positive relevance is the one without which the log-odds fall "
             "most.",
         ),
         Metric(

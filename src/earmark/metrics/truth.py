@@ -51,10 +51,10 @@ def truth(
     -------
     dict of str to float
         ``auc``, ``ap``: of the relevance as a detector of the cells of used objects; ``spearman``: of the positive
-        relevance on every object with what is lost without it; ``top``: 1 if both are largest at the same object, else 0;
-        ``si_sdr_gain``: dB by which the most relevant cells, as
-        many as hold the energy of the used objects, are closer to these than the clip is; ``time_auc``: as ``auc``,
-        of windows of time in which used objects sound. NaN where there is nothing to tell apart.
+        relevance on every object with what is lost without it; ``top``: 1 if both are largest at the same object, else
+        0; ``si_sdr_gain``: dB by which the most relevant cells, as many as hold the energy of the used objects, are
+        closer to these than the clip is; ``time_auc``: as ``auc``, of windows of time in which used objects sound. NaN
+        where there is nothing to tell apart.
     """
     sounding = stems.abs().amax(dim=1) > 0  # [O]
     used = sounding & (fallen > USED)
