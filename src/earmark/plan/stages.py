@@ -116,7 +116,7 @@ STAGES = {
     "score": Stage("score heatmaps by patch flipping", ("evaluate.patch", "explain.classes"), (*CONCEPTS, "gpu")),
     "mask": Stage(
         "score explanations by what the model says when it hears them alone, and the clips without them",
-        ("sonify.percentile", "sonify.inverse", "explain.classes"),
+        ("sonify.percentile", "sonify.inverse", "evaluate.budgets", "explain.classes"),
         (*CONCEPTS, "gpu"),
     ),
     "sanity": Stage(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES
+from earmark.metrics.masking import CURVES, NATIVE, SCORES, shares
 from earmark.plan.config import fill
 from earmark.stages.mask import COLUMNS
 from earmark.statistics import ALL
@@ -20,6 +20,7 @@ from earmark.tables.study import Study
 
 STANDARD, LOUD, NOISE = (At(INPUT_LAYER, name, 1) for name in ("standard", "noise", "occlusion"))
 WHOLE, SILENCE = 4.0, -2.0
+BUDGETS = shares([0.05, 0.1, 0.2, 0.4, 0.7])
 GROUPS = 12
 
 
@@ -73,6 +74,26 @@ def test_the_gain_is_the_area_between_the_curves(study: Study) -> None:
     for curve in (most, least):
         curve[0], curve[-1] = WHOLE, SILENCE
     assert found == pytest.approx(np.trapezoid(least, budgets) - np.trapezoid(most, budgets))
+
+
+def test_the_area_is_over_the_budgets_that_were_asked_for(study: Study) -> None:
+    """Curves that are level between 0 and the whole clip: the fewer the budgets, the wider the first step."""
+    study.config["evaluate"]["budgets"] = [0.4]
+    for at, name in ((STANDARD, "standard"), (LOUD, "noise~0"), (NOISE, "occlusion")):
+        path = study.method(at._replace(method=name)) / "masking.csv"
+        frame = artifacts.read_csv(path)
+        kept = frame[frame["budget"].isin(["0.4", "1", NATIVE])]
+        artifacts.write_csv(path, COLUMNS, kept.itertuples(index=False), {})
+    heard = masking.measure(study)
+    gap = 4 - 1 - 0.01 * (GROUPS - 1) / 2
+    assert heard.found[Label(STANDARD, "srg"), ALL].interval.estimate == pytest.approx(gap / 2)  # half of (0.4 + 0.6)
+    assert "## 40 % of a clip's energy" in masking.report(study, heard)
+
+
+def test_people_are_shown_a_small_and_a_large_budget() -> None:
+    assert masking.shown([0.05, 0.1, 0.2, 0.4, 0.7]) == [0.1, 0.4]
+    assert masking.shown([0.1, 0.3]) == [0.1, 0.3]
+    assert masking.shown([0.3]) == [0.3]
 
 
 def test_a_claim_needs_to_beat_the_loudest_cells(study: Study) -> None:
