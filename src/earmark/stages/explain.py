@@ -1,4 +1,4 @@
-"""Stage ``explain``: the explanation of every class's chosen clips, by any method."""
+"""Stage ``explain``: the explanation of every class's chosen clips, by any method, and what it costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from earmark.data import chosen, dataset
-from earmark.data.chosen import SCORED
+from earmark.data.chosen import EXPENSIVE, SCORED
 from earmark.data.dataset import ClassInfo, DataSet
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
@@ -18,15 +18,19 @@ from earmark.explainers.explanation import Explanation
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.models.base import Model
+from earmark.models.meter import Meter
 from earmark.plan.config import OCCLUSION
 from earmark.plan.methods import method_of
+from earmark.store import artifacts
 from earmark.store.layout import STANDARD
 
 log = logging.getLogger(__name__)
 
+COST = ("cls", "clips", "forward", "backward", "seconds")
+
 
 def run(job: Job) -> None:
-    """Write ``heatmaps.safetensors`` for every class.
+    """Write ``heatmaps.safetensors`` for every class, and ``cost.csv``, a row per class.
 
     Parameters
     ----------
@@ -36,10 +40,13 @@ def run(job: Job) -> None:
     model = models.of(job)
     source, choice = dataset.of(job), chosen.of(job)
     classes = dataset.explained(job.config, source)
+    asked = method_of(job.method)
+    costs: list[tuple[str, int, int, int, str]] = []
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
-        clips, logits, gallery, scored = choice.explained(cls.slug)
-        parts = explained(job, model, source, cls, clips) if len(clips) else nothing(job, model)
+        clips, logits, gallery, scored = choice.explained(cls.slug, EXPENSIVE if asked.expensive else SCORED)
+        meter = Meter()
+        parts = explained(job, model, source, cls, clips, meter) if len(clips) else nothing(job, model)
         made = Explanation(
             torch.from_numpy(clips),
             torch.from_numpy(logits),
@@ -54,7 +61,7 @@ def run(job: Job) -> None:
             choice.reason(cls.slug),
         )
         # Drops of the logit, unlike relevance, are no parts of it.
-        summing = "sums_to_standard" in method_of(job.method).promises and job.config["lrp"]["rules"] != OCCLUSION
+        summing = "sums_to_standard" in asked.promises and job.config["lrp"]["rules"] != OCCLUSION
         if summing and len(clips):
             whole = made if job.method == STANDARD else explanation.standard(job, cls.slug).of(clips.tolist())
             made.checks.update(explanation.checked(made, whole))
@@ -62,15 +69,22 @@ def run(job: Job) -> None:
         for name, value in made.checks.items():
             log.info("%s: %s %.3g", cls.slug, name, value)
         explanation.write(made, job.made)
+        costs.append((cls.slug, len(clips), meter.forward, meter.backward, f"{meter.seconds:.6f}"))
         progress(done, cls.slug)
+    artifacts.write_csv(job.folder / "cost.csv", COST, costs, job.made)
 
 
-def explained(job: Job, model: Model, source: DataSet, cls: ClassInfo, clips: NDArray[np.int64]) -> Parts:
-    """Explain clips of a class, at least one."""
+def explained(job: Job, model: Model, source: DataSet, cls: ClassInfo, clips: NDArray[np.int64], meter: Meter) -> Parts:
+    """Explain clips of a class, at least one; what is read from disk for it is not metered."""
+    device = models.device(job.gpu)
     state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
-    explain = explainers.build(job.method, model, job.layer, job.config, state, seed)
-    batches = explainers.batches(source, clips, cls, job.method, models.device(job.gpu))
-    return explainers.joined([explain(batch) for batch in batches])
+    with meter.running(device):
+        explain = explainers.build(job.method, meter.read(model), job.layer, job.config, state, seed)
+    parts = []
+    for batch in explainers.batches(source, clips, cls, job.method, device):
+        with meter.running(device):
+            parts.append(explain(batch))
+    return explainers.joined(parts)
 
 
 def nothing(job: Job, model: Model) -> Parts:

@@ -227,6 +227,10 @@ def report(study: Study, heard: Heard) -> str:
     write = functools.partial(markdown.cell, heard.found, cls=ALL)
     compare = functools.partial(markdown.cell, heard.compared, cls=ALL)
 
+    def place_of(at: At, name: str, where: str = "") -> list[str]:
+        counted = heard.found.get((Label(at, name, part=where), ALL))
+        return [at.layer, at.method, str(at.k), str(counted.n if counted else 0)]
+
     def headline(at: At) -> float:
         found = heard.found.get((Label(at, HEADLINE), ALL))
         return -np.inf if found is None else found.interval.estimate
@@ -235,10 +239,10 @@ def report(study: Study, heard: Heard) -> str:
     places = [at for at in study.masked if at.method in (LOUDEST, CHANCE)]
     lines += ["", "## Whom to believe", ""]
     lines += markdown.table(
-        ["layer", "method", "K", HEADLINE, *(f"less {at.method}" for at in places), "claim", SENSITIVITY],
+        [*WHERE, HEADLINE, *(f"less {at.method}" for at in places), "claim", SENSITIVITY],
         [
             [
-                *(*_place(at), write(label=Label(at, HEADLINE))),
+                *(*place_of(at, HEADLINE), write(label=Label(at, HEADLINE))),
                 *(compare(label=Label(at, HEADLINE, (rival.method,))) for rival in places),
                 CLAIMS[beats(heard, Label(at, HEADLINE, (LOUDEST,)))],
                 write(label=Label(at, SENSITIVITY)),
@@ -249,10 +253,10 @@ def report(study: Study, heard: Heard) -> str:
     if any((Label(at, FOUND), ALL) in heard.found for at in ranked):
         lines += ["## The sound objects that the model uses", ""]
         lines += markdown.table(
-            ["layer", "method", "K", *TRUTHS, *(f"{FOUND} less {at.method}" for at in places)],
+            [*WHERE, *TRUTHS, *(f"{FOUND} less {at.method}" for at in places)],
             [
                 [
-                    *_place(at),
+                    *place_of(at, FOUND),
                     *(write(label=Label(at, name)) for name in TRUTHS),
                     *(compare(label=Label(at, FOUND, (rival.method,))) for rival in places),
                 ]
@@ -262,16 +266,19 @@ def report(study: Study, heard: Heard) -> str:
     for share in shown(study.config["evaluate"]["budgets"]):
         where = place(written(share))
         lines += [f"## {100 * share:g} % of a clip's energy", ""]
-        body = [[*_place(at), *(write(label=Label(at, one, part=where)) for one in AT_SHARES)] for at in ranked]
-        lines += markdown.table(["layer", "method", "K", *AT_SHARES], body)
+        body = [
+            [*place_of(at, AT_SHARES[0], where), *(write(label=Label(at, one, part=where)) for one in AT_SHARES)]
+            for at in ranked
+        ]
+        lines += markdown.table([*WHERE, *AT_SHARES], body)
     own = [at for at in ranked if (Label(at, LEAD), ALL) in heard.compared]
     if own:
         lines += ["## Sounds that methods made themselves", ""]
         lines += markdown.table(
-            ["layer", "method", "K", *AT_NATIVE, LEAD, "claim"],
+            [*WHERE, *AT_NATIVE, LEAD, "claim"],
             [
                 [
-                    *_place(at),
+                    *place_of(at, AT_NATIVE[0], place(NATIVE)),
                     *(write(label=Label(at, one, part=place(NATIVE))) for one in AT_NATIVE),
                     compare(label=Label(at, LEAD)),
                     CLAIMS[beats(heard, Label(at, LEAD))],
@@ -282,16 +289,17 @@ def report(study: Study, heard: Heard) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _place(at: At) -> list[str]:
-    return [at.layer, at.method, str(at.k)]
-
+WHERE = ("layer", "method", "K", "n")
+"""Columns that say of which explanation a row is, and of how many clips."""
 
 CLAIMS = {True: "yes", False: "no", None: markdown.MISSING}
 
 NOTES = f"""Each explanation becomes a sound, the cells that it calls most relevant until they hold a share of the
 clip's energy, and the model hears that sound alone and the clip without it, through its own front end and at the clip's
 level. Brackets hold 95 % intervals (groups of clips resampled); `p` is the sign-flip test over groups, corrected by
-Holm over the whole of `masking.csv`. Methods with seeds are means over them, clip by clip. A dash: not known.
+Holm over the whole of `masking.csv`. Methods with seeds are means over them, clip by clip. Each row is of `n`
+clips: methods that ask the model often may be heard for fewer of them (key `explain.expensive`), and are compared with
+others on the clips that both have. A dash: not known.
 
 **A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, with p
 below {SIGNIFICANT:g}; its own sound, only if its log-odds are above those of the loudest cells of equal energy.
