@@ -144,7 +144,7 @@ def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layou
 
 
 STRIPES_CHOICE = {
-    "explain": {"clips": 20, "gallery": 3, "classes": [], "expensive": None},
+    "explain": {"clips": 20, "gallery": 3, "classes": []},
     "objects": {"clips": 20},
     "composites": {"clips": 100},
     "seed": 0,

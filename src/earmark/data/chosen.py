@@ -31,9 +31,6 @@ GALLERY = "gallery"
 SCORED = "scored"
 """Use of test clips that are counted in the scores."""
 
-EXPENSIVE = "expensive"
-"""Use of the scored clips that methods explain which ask the model hundreds of times per clip."""
-
 RULES = f"rules-{VALIDATION}"
 """Use of validation clips on which LRP rules are compared."""
 
@@ -43,7 +40,7 @@ def truth(which: str) -> str:
     return f"truth-{which}"
 
 
-SET_OF = {GALLERY: TEST, SCORED: TEST, EXPENSIVE: TEST, RULES: VALIDATION, **{truth(which): which for which in SETS}}
+SET_OF = {GALLERY: TEST, SCORED: TEST, RULES: VALIDATION, **{truth(which): which for which in SETS}}
 """The set that the clips of a use are of."""
 
 
@@ -132,15 +129,17 @@ class Chosen:
         # Test clips that are recognised, if any, are left out for want of training clips.
         return unrecognised(TRAINING if (reasons == unrecognised(TRAINING)).any() else TEST)
 
-    def explained(self, cls: str, use: str = SCORED) -> Explained:
+    def explained(self, cls: str, scored: NDArray[np.int64] | None = None) -> Explained:
         """List the clips of a class that are explained: of the gallery those that are not scored, then the scored.
 
-        `use` is that of the clips that count as scored.
+        `scored` are those that count as such, all of them by default.
         """
-        shown, counted = self.clips(cls, GALLERY), self.clips(cls, use)
+        shown, counted = self.clips(cls, GALLERY), self.clips(cls, SCORED)
+        kept = np.isin(counted, counted if scored is None else scored)
+        counted = counted[kept]
         alone = ~np.isin(shown, counted)
         clips = np.concatenate([shown[alone], counted])
-        logits = np.concatenate([self.logits(cls, GALLERY)[alone], self.logits(cls, use)])
+        logits = np.concatenate([self.logits(cls, GALLERY)[alone], self.logits(cls, SCORED)[kept]])
         return Explained(clips, logits, np.isin(clips, shown), np.isin(clips, counted))
 
     def truths(self, classes: Sequence[ClassInfo], progress: Progress) -> Iterator[Truth]:

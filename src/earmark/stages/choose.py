@@ -8,7 +8,7 @@ lacks training or test clips that are recognised all are left out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from earmark.data import dataset, predictions
-from earmark.data.chosen import COLUMNS, EXPENSIVE, GALLERY, RULES, SCORED, SETS, Chosen, Row, truth
+from earmark.data.chosen import COLUMNS, GALLERY, RULES, SCORED, SETS, Chosen, Row, truth
 from earmark.data.dataset import TEST, ClassInfo, DataSet
 from earmark.data.predictions import Predictions, unrecognised
-from earmark.data.selection import evenly, spread
+from earmark.data.selection import spread
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.store import artifacts
@@ -60,7 +60,7 @@ def run(job: Job) -> None:
             continue
         counts = len(chosen.clips(cls.slug, SCORED)), chosen.left_out(cls.slug, SCORED)
         log.info("%s: %d test clips are scored, %d left out", cls.slug, *counts)
-    artifacts.write_csv(job.layout.chosen(job.split), COLUMNS, [*rows, *choice.expensive(chosen, classes)], job.made)
+    artifacts.write_csv(job.layout.chosen(job.split), COLUMNS, rows, job.made)
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,6 @@ class Choice:
         known = self.predictions.recognised(pool, cls.index)
         picked = self.drawn(pool[known], self.job.config["explain"]["gallery"], "gallery", cls.slug)
         yield from self.told(cls, GALLERY, np.union1d(picked, pool[~known]))
-
-    def expensive(self, chosen: Chosen, classes: Sequence[ClassInfo]) -> Iterator[Row]:
-        """Choose of the scored clips those that expensive methods explain, as evenly over the classes as can be.
-
-        They are drawn as those of the gallery, which are among them where both are drawn from the same.
-        """
-        scored = [chosen.clips(cls.slug, SCORED) for cls in classes]
-        counts = evenly(list(map(len, scored)), self.job.config["explain"]["expensive"])
-        for cls, clips, count in zip(classes, scored, counts, strict=True):
-            yield from self.told(cls, EXPENSIVE, self.drawn(clips, count, "gallery", cls.slug))
 
     def drawn(self, clips: Clips, count: int, *purpose: str) -> Clips:
         """Draw clips for a purpose, spread over their recordings."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from earmark.data import chosen, dataset
-from earmark.data.chosen import EXPENSIVE, SCORED
+from earmark.data.chosen import SCORED, Chosen
 from earmark.data.dataset import ClassInfo, DataSet
+from earmark.data.selection import evenly, spread
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.base import Parts
@@ -35,16 +37,18 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``lrp``, ``explainers``, ``seed``.
+        Of its configuration: ``lrp``, ``explainers``, ``explain.classes``, ``seed``; of methods that ask the model
+        hundreds of times per clip also ``explain.expensive``.
     """
     model = models.of(job)
     source, choice = dataset.of(job), chosen.of(job)
     classes = dataset.explained(job.config, source)
     asked = method_of(job.method)
+    few = scored_of(job, source, choice, classes)
     costs: list[tuple[str, int, int, int, str]] = []
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
-        clips, logits, gallery, scored = choice.explained(cls.slug, EXPENSIVE if asked.expensive else SCORED)
+        clips, logits, gallery, scored = choice.explained(cls.slug, few[cls.slug])
         meter = Meter()
         parts = explained(job, model, source, cls, clips, meter) if len(clips) else nothing(job, model)
         made = Explanation(
@@ -72,6 +76,21 @@ def run(job: Job) -> None:
         costs.append((cls.slug, len(clips), meter.forward, meter.backward, f"{meter.seconds:.6f}"))
         progress(done, cls.slug)
     artifacts.write_csv(job.folder / "cost.csv", COST, costs, job.made)
+
+
+def scored_of(job: Job, source: DataSet, choice: Chosen, classes: Sequence[ClassInfo]) -> dict[str, NDArray[np.int64]]:
+    """Choose, by slug of the class, those of the scored clips that are explained.
+
+    All are, unless ``explain.expensive`` asks for less: then the same by all methods that it is for, as evenly over the
+    classes as can be. They are drawn as those of the gallery, which are among them where both are drawn from the same.
+    """
+    scored = [choice.clips(cls.slug, SCORED) for cls in classes]
+    counts = evenly(list(map(len, scored)), job.config["explain"].get("expensive"))
+    recordings = source.clips["recording"].to_numpy()
+    return {
+        cls.slug: clips[spread(recordings[clips], count, job.seed("gallery", cls.slug))]
+        for cls, clips, count in zip(classes, scored, counts, strict=True)
+    }
 
 
 def explained(job: Job, model: Model, source: DataSet, cls: ClassInfo, clips: NDArray[np.int64], meter: Meter) -> Parts:

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from earmark.data import chosen as chosen_clips
-from earmark.data.chosen import COLUMNS, EXPENSIVE, GALLERY, RULES, SCORED, truth
+from earmark.data.chosen import COLUMNS, GALLERY, RULES, SCORED, truth
 from earmark.data.dataset import open_dataset
-from earmark.data.selection import evenly
 from earmark.errors import EarmarkError
 from tests.unit.conftest import STRIPES, STRIPES_MISLABELLED, blank, chosen, copied
 
@@ -22,11 +21,6 @@ from tests.unit.conftest import STRIPES, STRIPES_MISLABELLED, blank, chosen, cop
 def read(layout):
     with layout.chosen("main").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def asked(clips, gallery, expensive=None):
-    """Return the section ``explain``."""
-    return {"clips": clips, "gallery": gallery, "classes": [], "expensive": expensive}
 
 
 def answer(layout, clips, logits):
@@ -56,7 +50,7 @@ def test_a_row_per_clip_and_use_with_the_logit_of_its_class(stripes):
     source, rows = open_dataset(stripes), read(stripes)
     assert tuple(rows[0]) == COLUMNS
     assert len({(row["clip"], row["use"]) for row in rows}) == len(rows)
-    assert {row["use"] for row in rows} == {GALLERY, SCORED, EXPENSIVE, RULES}  # no stems, no truth
+    assert {row["use"] for row in rows} == {GALLERY, SCORED, RULES}  # no stems, no truth
     with stripes.predictions("main").open(encoding="utf-8") as file:
         answers = list(csv.DictReader(file))
     for row in rows:
@@ -78,7 +72,7 @@ def test_the_clips_are_those_that_the_seeds_draw(stripes):
 
 def test_clips_of_all_objects_are_shown_first_and_scored_by_nobody(staged):
     """Golden, as above; with a showcase the gallery stands before the scored clips."""
-    chosen(staged, explain=asked(10, 4), objects={"clips": 6})
+    chosen(staged, explain={"clips": 10, "gallery": 4, "classes": []}, objects={"clips": 6})
     found = chosen_clips.read(staged, "main")
     explained = found.explained("columns")
     assert explained.clips.tolist() == [104, 108, 111, 126, 0, 2, 4, 9, 10, 12, 16, 17, 22, 25]
@@ -93,13 +87,12 @@ def test_clips_of_all_objects_are_shown_first_and_scored_by_nobody(staged):
 
 
 def test_no_more_clips_are_looked_at_than_asked_for(staged):
-    chosen(staged, explain=asked(5, 2), objects={"clips": 4}, composites={"clips": 3})
+    chosen(staged, explain={"clips": 5, "gallery": 2, "classes": []}, objects={"clips": 4}, composites={"clips": 3})
     answer(staged, [int(row["clip"]) for row in read(staged) if row["use"] == SCORED][:2], (-1.0, -2.0))
-    chosen(staged, explain=asked(5, 2), objects={"clips": 4}, composites={"clips": 3})
+    chosen(staged, explain={"clips": 5, "gallery": 2, "classes": []}, objects={"clips": 4}, composites={"clips": 3})
     looked_at = Counter((row["cls"], row["use"]) for row in read(staged))
     wanted = {GALLERY: 2, SCORED: 5, truth("validation"): 4, truth("test"): 4, RULES: 3}
-    wanted = {(cls, use): count for cls in STRIPES for use, count in wanted.items()}
-    assert looked_at == wanted | {("rows", EXPENSIVE): 3, ("columns", EXPENSIVE): 5}  # of those that are recognised
+    assert looked_at == {(cls, use): count for cls in STRIPES for use, count in wanted.items()}
 
 
 def test_what_is_left_out_is_counted_with_its_reason(layout):
@@ -120,69 +113,8 @@ def test_what_is_left_out_is_counted_with_its_reason(layout):
 
 def test_other_counts_of_one_use_leave_the_others_alone(layout):
     before = [row for row in read(layout) if row["use"] == RULES]
-    chosen(layout, explain=asked(4, 1))
+    chosen(layout, explain={"clips": 4, "gallery": 1, "classes": []})
     assert [row for row in read(layout) if row["use"] == RULES] == before
-
-
-def test_expensive_methods_explain_all_that_is_scored_unless_asked_for_less(layout):
-    found = chosen_clips.read(layout, "main")
-    for cls in STRIPES:
-        everything, usual = found.explained(cls, EXPENSIVE), found.explained(cls)
-        assert everything.clips.tolist() == usual.clips.tolist()
-        assert everything.scored.all()
-
-
-def test_expensive_methods_explain_a_part_of_what_is_scored_as_evenly_as_can_be(layout):
-    chosen(layout, explain=asked(20, 3, expensive=9))
-    found = chosen_clips.read(layout, "main")
-    parts = {cls: found.clips(cls, EXPENSIVE).tolist() for cls in STRIPES}
-    assert [len(clips) for clips in parts.values()] == [5, 4]
-    for cls, clips in parts.items():
-        assert set(found.clips(cls, GALLERY)) <= set(clips) <= set(found.clips(cls, SCORED))
-        of_cls = found.explained(cls, EXPENSIVE)
-        assert of_cls.clips.tolist() == clips  # the gallery costs nothing more
-        groups = open_dataset(layout).clips["recording"].to_numpy()[clips]
-        assert len(set(groups)) == len(clips)
-
-
-def test_more_clips_for_expensive_methods_come_on_top_of_fewer(layout):
-    def drawn(count):
-        chosen(layout, explain=asked(20, 3, expensive=count))
-        rows = [row for row in read(layout) if row["use"] == EXPENSIVE]
-        return {row["clip"] for row in rows}
-
-    one, few, many = drawn(1), drawn(6), drawn(11)
-    assert (len(one), len(few), len(many)) == (1, 6, 11)
-    assert one < few < many
-
-
-def test_more_clips_than_there_are_is_all_of_them(layout):
-    before = read(layout)
-    chosen(layout, explain=asked(20, 3, expensive=1000))
-    assert read(layout) == before
-
-
-def test_what_a_class_lacks_the_others_get(layout):
-    rows = chosen_clips.read(layout, "main").clips("rows", SCORED).tolist()
-    answer(layout, rows[2:], (-1.0, -2.0))
-    chosen(layout, explain=asked(20, 3, expensive=8))
-    found = chosen_clips.read(layout, "main")
-    assert [len(found.clips(cls, EXPENSIVE)) for cls in STRIPES] == [2, 6]
-
-
-@pytest.mark.parametrize(
-    ("available", "total", "wanted"),
-    [
-        ([5, 5, 5], 7, [3, 2, 2]),
-        ([1, 5, 5], 7, [1, 3, 3]),
-        ([0, 2], 9, [0, 2]),
-        ([3, 4], None, [3, 4]),
-        ([2, 2, 2], 1, [1, 0, 0]),
-        ([], 3, []),
-    ],
-)
-def test_a_number_is_shared_out_evenly(available, total, wanted):
-    assert evenly(available, total) == wanted
 
 
 def test_nothing_is_chosen_where_no_class_is_recognised(layout):
@@ -209,7 +141,7 @@ def test_a_class_without_test_clips_is_left_out(layout):
 
 
 def test_a_class_is_left_out_of_which_none_is_recognised_that_was_drawn(layout):
-    drawn = {"explain": asked(2, 2)}
+    drawn = {"explain": {"clips": 2, "gallery": 2, "classes": []}}
     chosen(layout, **drawn)
     clips = [int(row["clip"]) for row in read(layout) if (row["cls"], row["use"]) == ("rows", SCORED)]
     answer(layout, clips, (-1.0, -2.0))
@@ -235,7 +167,7 @@ import sys
 from pathlib import Path
 from earmark.job import Job
 from earmark.stages import choose
-config = {{"explain": {asked(5, 2)!r}, "objects": {{"clips": 4}}, "seed": 0}}
+config = {{"explain": {{"clips": 5, "gallery": 2, "classes": []}}, "objects": {{"clips": 4}}, "seed": 0}}
 config["composites"] = {{"clips": 3}}
 choose.run(Job("choose", Path({str(layout.results)!r}), "demo", config, split="main"))
 print("torch" in sys.modules)
