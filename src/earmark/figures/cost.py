@@ -26,7 +26,7 @@ STEPS = 40
 ANGLES = 16
 """Directions in which a name is tried at each step."""
 
-FAR = 3
+FAR = 2
 """Steps from which a line leads from a name to its mark."""
 
 MARK = 2.5

@@ -44,12 +44,15 @@ def run(job: Job) -> None:
     source, choice = dataset.of(job), chosen.of(job)
     classes = dataset.explained(job.config, source)
     asked = method_of(job.method)
-    few = scored_of(job, source, choice, classes)
+    few = scored_of(job, source, choice, classes, job.config["explain"]["expensive"] if asked.expensive else None)
     costs: list[tuple[str, int, int, int, str]] = []
     progress = job.progress(len(classes))
     for done, cls in enumerate(classes, start=1):
         clips, logits, gallery, scored = choice.explained(cls.slug, few[cls.slug])
         meter = Meter()
+        if len(clips) and not any(count for _, count, *_ in costs):
+            # In vain: what a process loads and sets up when it first explains is no cost of a clip.
+            explained(job, model, source, cls, clips[:1], Meter())
         parts = explained(job, model, source, cls, clips, meter) if len(clips) else nothing(job, model)
         made = Explanation(
             torch.from_numpy(clips),
@@ -78,14 +81,16 @@ def run(job: Job) -> None:
     artifacts.write_csv(job.folder / "cost.csv", COST, costs, job.made)
 
 
-def scored_of(job: Job, source: DataSet, choice: Chosen, classes: Sequence[ClassInfo]) -> dict[str, NDArray[np.int64]]:
+def scored_of(
+    job: Job, source: DataSet, choice: Chosen, classes: Sequence[ClassInfo], most: int | None
+) -> dict[str, NDArray[np.int64]]:
     """Choose, by slug of the class, those of the scored clips that are explained.
 
-    All are, unless ``explain.expensive`` asks for less: then the same by all methods that it is for, as evenly over the
-    classes as can be. They are drawn as those of the gallery, which are among them where both are drawn from the same.
+    At most so many of all classes together, as evenly over these as can be, and the same by all methods; None: all.
+    They are drawn as those of the gallery, which are among them where both are drawn from the same.
     """
     scored = [choice.clips(cls.slug, SCORED) for cls in classes]
-    counts = evenly(list(map(len, scored)), job.config["explain"].get("expensive"))
+    counts = evenly(list(map(len, scored)), most)
     recordings = source.clips["recording"].to_numpy()
     return {
         cls.slug: clips[spread(recordings[clips], count, job.seed("gallery", cls.slug))]
@@ -97,8 +102,9 @@ def explained(job: Job, model: Model, source: DataSet, cls: ClassInfo, clips: ND
     """Explain clips of a class, at least one; what is read from disk for it is not metered."""
     device = models.device(job.gpu)
     state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
+    watched = meter.read(model)
     with meter.running(device):
-        explain = explainers.build(job.method, meter.read(model), job.layer, job.config, state, seed)
+        explain = explainers.build(job.method, watched, job.layer, job.config, state, seed)
     parts = []
     for batch in explainers.batches(source, clips, cls, job.method, device):
         with meter.running(device):

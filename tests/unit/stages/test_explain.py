@@ -18,17 +18,17 @@ from earmark.store.layout import Layout
 from tests.unit.conftest import STRIPES
 
 
-def few(layout: Layout, **asked: int | None) -> dict[str, list[int]]:
+def few(layout: Layout, most: int | None) -> dict[str, list[int]]:
     """Return the clips of each class."""
-    job = Job("explain", layout.results, layout.dataset, {"explain": {"classes": [], **asked}, "seed": 0}, split="main")
-    source = dataset.of(job)
-    return {cls: clips.tolist() for cls, clips in scored_of(job, source, chosen_clips.of(job), source.classes).items()}
+    job = Job("explain", layout.results, layout.dataset, {"seed": 0}, split="main")
+    source, choice = dataset.of(job), chosen_clips.of(job)
+    return {cls: clips.tolist() for cls, clips in scored_of(job, source, choice, source.classes, most).items()}
 
 
-@pytest.mark.parametrize("asked", [{}, {"expensive": None}, {"expensive": 1000}])
-def test_all_that_are_scored_are_explained_unless_less_is_asked_for(stripes: Layout, asked: dict[str, int]) -> None:
+@pytest.mark.parametrize("most", [None, 1000])
+def test_all_that_are_scored_are_explained_unless_less_is_asked_for(stripes: Layout, most: int | None) -> None:
     choice = chosen_clips.read(stripes, "main")
-    for cls, clips in few(stripes, **asked).items():
+    for cls, clips in few(stripes, most).items():
         assert clips == choice.clips(cls, SCORED).tolist()
         explained, usual = choice.explained(cls, np.array(clips)), choice.explained(cls)
         assert all(np.array_equal(one, other) for one, other in zip(explained, usual, strict=True))
@@ -36,7 +36,7 @@ def test_all_that_are_scored_are_explained_unless_less_is_asked_for(stripes: Lay
 
 def test_a_part_is_explained_as_evenly_as_can_be_and_the_gallery_costs_nothing_more(stripes: Layout) -> None:
     choice = chosen_clips.read(stripes, "main")
-    found = few(stripes, expensive=9)
+    found = few(stripes, 9)
     assert [len(found[cls]) for cls in STRIPES] == [5, 4]
     for cls, clips in found.items():
         assert set(choice.clips(cls, GALLERY)) <= set(clips) <= set(choice.clips(cls, SCORED))
@@ -48,14 +48,14 @@ def test_a_part_is_explained_as_evenly_as_can_be_and_the_gallery_costs_nothing_m
 
 
 def test_more_clips_come_on_top_of_fewer(stripes: Layout) -> None:
-    one, some, many = ({clip for clips in few(stripes, expensive=n).values() for clip in clips} for n in (1, 6, 11))
+    one, some, many = ({clip for clips in few(stripes, n).values() for clip in clips} for n in (1, 6, 11))
     assert (len(one), len(some), len(many)) == (1, 6, 11)
     assert one < some < many
 
 
 def test_a_class_of_which_none_is_scored_still_shows_its_gallery(stripes: Layout) -> None:
     choice = chosen_clips.read(stripes, "main")
-    without = next(cls for cls, clips in few(stripes, expensive=1).items() if not clips)
+    without = next(cls for cls, clips in few(stripes, 1).items() if not clips)
     explained = choice.explained(without, np.array([], np.int64))
     assert explained.clips.tolist() == choice.clips(without, GALLERY).tolist()
     assert explained.gallery.all() and not explained.scored.any()
