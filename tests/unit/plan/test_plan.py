@@ -282,7 +282,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; did you mean sanity.csv?"),
         (
             "synthetic/main/input/standard/K~1/held_out.csv",
-            "there is no held_out.csv; did you mean cost.csv? Allowed: cost.csv, scores.csv",
+            "there is no held_out.csv; did you mean cost.csv? Allowed: scores.csv",
         ),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
         ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, cells~SEED,"),
