@@ -39,6 +39,10 @@ TINY = {
 """A grid of 2 layers x 3 methods x 2 K that runs within minutes."""
 
 
+MEASURED = "cost.csv"
+"""Name of results that hold seconds: they differ between runs, and nothing else does."""
+
+
 @dataclass(frozen=True)
 class Called:
     """What a call of Snakemake came to."""

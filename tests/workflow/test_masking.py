@@ -7,6 +7,8 @@ import pytest
 from tests.workflow.conftest import TINY
 
 ASKED = ["standard", "drsa", "gradcam", "input-x-gradient", "audiolime-stems", "energy", "cells~0", "oracle-stems"]
+FEW = 7
+"""Clips of both classes together that audiolime explains."""
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +16,17 @@ def compared(complete, tmp_path_factory):
     """The tiny grid with what was asked for on top."""
     project = complete.copy(tmp_path_factory.mktemp("masking") / "project")
     block = TINY["datasets"]["synthetic"]
-    asked = {**block["evaluate"], "masking": ASKED, "sanity": ["input-x-gradient"], "sanity_clips": 3}
+    asked = {
+        **block["evaluate"],
+        "masking": ASKED,
+        "budgets": [0.1, 0.3, 0.6],
+        "sanity": ["input-x-gradient"],
+        "sanity_clips": 3,
+    }
     small = {**block["explainers"], "lime": {"samples": 64}}
+    explain = {**block["explain"], "expensive": FEW}
     grid = {**block["grid"], "layers": ["conv4"], "k": [4]}
-    changed = block | {"evaluate": asked, "explainers": small, "grid": grid}
+    changed = block | {"evaluate": asked, "explainers": small, "grid": grid, "explain": explain}
     project.configure(TINY | {"datasets": {"synthetic": changed}})
     called = project.snakemake("--cores", "2", "results/synthetic/tables/masking.csv", "results/synthetic/figures")
     assert called.status == 0, called.output
@@ -48,6 +57,51 @@ def test_whoever_knows_the_sounds_beats_whoever_draws_lots(compared):
     assert found["standard"] > found["cells"] < found["oracle-stems"]
 
 
+def test_an_expensive_method_explains_a_few_clips_that_all_others_have_too(compared):
+    project, _ = compared
+    main = project.folder / "results/synthetic/main/input"
+    heard = {
+        method: {(row["cls"], row["clip"]) for row in rows(main / f"{method}/K~1/masking.csv")}
+        for method in ("audiolime-stems", "energy")
+    }
+    assert len(heard["audiolime-stems"]) == FEW
+    assert heard["audiolime-stems"] < heard["energy"]
+    counted = {
+        (row["method"], row["metric"]): int(row["n"])
+        for row in rows(project.folder / "results/synthetic/tables/masking.csv")
+        if row["cls"] == "all"
+    }
+    for metric in ("srg", "srg - energy", "srg - cells"):
+        assert counted["audiolime-stems", metric] == FEW
+    assert counted["energy", "srg"] == counted["gradcam", "srg - energy"] == len(heard["energy"]) > FEW
+
+
+def test_the_budgets_are_those_that_were_asked_for(compared):
+    project, _ = compared
+    found = rows(project.folder / "results/synthetic/main/input/energy/K~1/masking.csv")
+    assert {row["budget"] for row in found} == {"0.1", "0.3", "0.6", "1"}
+
+
+def test_costs_are_those_of_the_clips_that_were_explained(compared):
+    project, _ = compared
+    results = project.folder / "results/synthetic"
+    per_clip = {
+        (row["method"], row["metric"]): (float(row["estimate"]), int(row["n"]))
+        for row in rows(results / "tables/cost.csv")
+        if row["cls"] == "all"
+    }
+    assert {method for method, _ in per_clip} == {name.partition("~")[0] for name in ASKED}
+    assert all(spent > 0 for (_, metric), (spent, _) in per_clip.items() if metric == "seconds")
+    assert per_clip["energy", "passes"][0] == 0
+    assert per_clip["input-x-gradient", "passes"][0] == 2
+    assert per_clip["drsa", "backward"][0] == 4
+    assert per_clip["audiolime-stems", "forward"][0] > 60
+    gallery = 2 * TINY["datasets"]["synthetic"]["explain"]["gallery"]  # clips with all objects, which nobody scores
+    assert per_clip["audiolime-stems", "passes"][1] == FEW + gallery
+    told = (results / "tables/cost.md").read_text()
+    assert "| input | audiolime-stems |" in told
+
+
 def test_truth_is_told_where_the_stems_are_known(compared):
     project, _ = compared
     truths = rows(project.folder / "results/synthetic/main/input/oracle-stems/K~1/truth.csv")
@@ -66,6 +120,7 @@ def test_the_figure_and_the_tables_for_people_are_there(compared):
     project, _ = compared
     results = project.folder / "results/synthetic"
     assert (results / "figures/masking.png").exists()
+    assert (results / "figures/cost.png").exists()
     told = (results / "tables/masking.md").read_text()
     assert "## Whom to believe" in told and "audiolime-stems" in told
     checks = {row["check"] for row in rows(results / "main/input/input-x-gradient/K~1/sanity.csv")}

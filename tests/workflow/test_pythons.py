@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from tests.workflow.conftest import new_project
+from tests.workflow.conftest import MEASURED, new_project
 
 SECOND = "EARMARK_SECOND_PYTHON"
 """Names the other Python, with the packages of the lock: `make test-second` sets it."""
@@ -38,7 +38,8 @@ def tensors(file):
 
 def contents(project):
     root = project.folder / "results"
-    return {str(path.relative_to(root)): without_versions(path) for path in root.rglob("*") if path.is_file()}
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != MEASURED]
+    return {str(path.relative_to(root)): without_versions(path) for path in files}
 
 
 def version(python):

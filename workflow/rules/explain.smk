@@ -20,6 +20,7 @@ for dataset, classes in CLASSES.items():
             code=code_of("explain"),
         output:
             ensure(of(f"{METHOD}/{{cls}}/heatmaps.safetensors", dataset=dataset, cls=classes), non_empty=True),
+            cost=of(f"{METHOD}/cost.csv", dataset=dataset),
         log:
             record("explain", "log", dataset=dataset),
         benchmark:

@@ -48,6 +48,11 @@ rule compare:
             [f"{METHOD}/{name}" for name in targets.MASKING_FILES],
             config["datasets"][wildcards.dataset]["evaluate"]["masking"],
         ),
+        cost=lambda wildcards: grid(
+            wildcards.dataset,
+            f"{METHOD}/cost.csv",
+            config["datasets"][wildcards.dataset]["evaluate"]["masking"],
+        ),
         sanity=lambda wildcards: grid(
             wildcards.dataset,
             f"{METHOD}/sanity.csv",

@@ -129,12 +129,17 @@ class Chosen:
         # Test clips that are recognised, if any, are left out for want of training clips.
         return unrecognised(TRAINING if (reasons == unrecognised(TRAINING)).any() else TEST)
 
-    def explained(self, cls: str) -> Explained:
-        """List the clips of a class that are explained: of the gallery those that are not scored, then the scored."""
+    def explained(self, cls: str, scored: NDArray[np.int64] | None = None) -> Explained:
+        """List the clips of a class that are explained: of the gallery those that are not scored, then the scored.
+
+        `scored` are those that count as such, all of them by default.
+        """
         shown, counted = self.clips(cls, GALLERY), self.clips(cls, SCORED)
+        kept = np.isin(counted, counted if scored is None else scored)
+        counted = counted[kept]
         alone = ~np.isin(shown, counted)
         clips = np.concatenate([shown[alone], counted])
-        logits = np.concatenate([self.logits(cls, GALLERY)[alone], self.logits(cls, SCORED)])
+        logits = np.concatenate([self.logits(cls, GALLERY)[alone], self.logits(cls, SCORED)[kept]])
         return Explained(clips, logits, np.isin(clips, shown), np.isin(clips, counted))
 
     def truths(self, classes: Sequence[ClassInfo], progress: Progress) -> Iterator[Truth]:

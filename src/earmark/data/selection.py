@@ -1,8 +1,31 @@
-"""Choose clips spread over their recordings."""
+"""Choose clips spread over classes, and over their recordings."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
+
+
+def evenly(available: Sequence[int], total: int | None) -> list[int]:
+    """Share a number out as evenly as can be.
+
+    Parameters
+    ----------
+    available : sequence of int
+        Most that each can get.
+    total : int or None
+        What is shared out; None: each gets all that it can.
+
+    Returns
+    -------
+    list of int
+        What each gets: no one two more than another who could have more. The first ones get what is left over.
+    """
+    turns = sorted((turn, number) for number, most in enumerate(available) for turn in range(most))
+    counts = Counter(number for _, number in turns[:total])
+    return [counts[number] for number in range(len(available))]
 
 
 def spread(recordings: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -17,9 +17,6 @@ from torch import Tensor
 from earmark.models.base import EVALUATION_BATCH, Model, answered, batch_size
 from earmark.sound.base import Frontend
 
-BUDGETS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-"""Shares of a clip's energy that sounds of maps hold; of 1, all is heard and silence is left."""
-
 GAIN = 1e-4
 """Nats of log-odds that count as a gain."""
 
@@ -31,6 +28,16 @@ SCORES = ("ai", "ad", "ag", "ff", "fid_in", "sps", "comp", "logodds_in", "logodd
 
 CURVES = ("logodds", "logodds_least", "mean_out", "mean_least")
 """Log-odds of the clip, of it with the least relevant cells taken out, and with the training mean for silence."""
+
+
+def shares(budgets: Sequence[float]) -> tuple[float, ...]:
+    """List the shares of a clip's energy that sounds of maps hold: the budgets, and 1, of which silence is left."""
+    return (*budgets, 1.0)
+
+
+def written(share: float) -> str:
+    """Write a share of energy as ``masking.csv`` does."""
+    return f"{share:.15g}"
 
 
 def log_odds(logits: Tensor, targets: Tensor, multi_label: bool = False) -> Tensor:
@@ -149,7 +156,7 @@ def first_cells(frontend: Frontend, spectrum: Tensor, ranked: Tensor, budgets: S
 
 
 def both_ends(
-    frontend: Frontend, clip: Tensor, cells: Tensor, seed: int, budgets: Sequence[float] = BUDGETS
+    frontend: Frontend, clip: Tensor, cells: Tensor, seed: int, budgets: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
     """Choose the most relevant cells, and the least, that hold shares of a clip's energy.
 

@@ -68,6 +68,11 @@ DROPS = (
 
 HEARD = "log-odds of the class for the explanation alone, and for the clip without it."
 
+PASSES = (
+    "examples that go through the network: a clip, or a change of it, goes `forward` for an answer and `backward` for "
+    "a gradient or relevance; `passes` are both. The machine does not matter."
+)
+
 SPREAD = (
     "Gini coefficient and normalised entropy of the energies of the explanation's sound: sparser is easier to hear, "
     "and says nothing of being right."
@@ -272,6 +277,18 @@ METRICS = {
         Metric("energy", "none", "the clip's energy", True, "share that the sound has of the clip's energy."),
         Metric("sanity_cosine", "none", "", True, ALIKE),
         Metric("sanity_spearman", "none", "", True, ALIKE),
+        Metric("passes", "lower", "passes per clip", True, PASSES),
+        Metric("forward", "lower", "passes per clip", True, PASSES),
+        Metric("backward", "lower", "passes per clip", True, PASSES),
+        Metric(
+            "seconds",
+            "lower",
+            "s per clip",
+            True,
+            "time in the explainer, with its preparation for a class, without the start of the program, reading and "
+            "writing. It depends on the machine, on what else ran on it and on the network, and differs between runs: "
+            "compare methods of one table.",
+        ),
         Metric("sum_error", "lower", "the largest relevance", True),
         Metric("absorbed_share", "none", "own logit", True),
         Metric("bypass_share", "none", "relevance", True),

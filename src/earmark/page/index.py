@@ -152,6 +152,7 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield f"learning_{method}_K{k}", f"History of the fits of {method}, {of}", about
     yield "choice", "Which K and which layer", {}
     yield "masking", "Explanations that the model hears: which of them beat the clip's loudest cells", {}
+    yield "cost", "What explanations find, and what they cost", {}
     yield "composites", "Rules of relevance propagation compared on validation clips", {}
     yield "training", "Learning curves of the model", {}
     yield "confusion", "Confusion matrix of the test clips", {}

@@ -340,6 +340,7 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
             )
         _check_rules(f"{where}.composites.candidates.{name}", rules)
     _check_ranges(where, block["augment"])
+    _check_budgets(f"config: {where}.evaluate.budgets", block["evaluate"]["budgets"])
     if block["group"] is not None and block["groups"] is not None:
         raise EarmarkError(f"config: {where} sets both group and groups; a recording has one group")
     if block["group"] is not None:
@@ -406,6 +407,12 @@ def _check_ranges(where: str, augment: Mapping[str, Any]) -> None:
             raise EarmarkError(f"config: {where}.augment.{key} must name the lowest value first, not {shown(value)}")
         if key not in ("gain", "pitch") and lowest <= 0:
             raise EarmarkError(f"config: {where}.augment.{key} must be greater than 0, not {shown(value)}")
+
+
+def _check_budgets(where: str, budgets: Sequence[float]) -> None:
+    """Check that shares of energy rise, as areas under curves over them need."""
+    if list(budgets) != sorted(budgets):
+        raise EarmarkError(f"{where} must rise from the smallest share to the largest, not {shown(budgets)}")
 
 
 def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:

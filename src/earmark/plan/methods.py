@@ -60,6 +60,7 @@ SCHEMA = {
                     "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
                     "beside": {"type": "array", "items": {"type": "string"}},
                     "control": {"type": "boolean"},
+                    "expensive": {"type": "boolean"},
                     "maximises": {"type": "string"},
                     "promises": {"type": "array", "items": {"enum": ["signed", "sums_to_standard"]}},
                 },
@@ -102,6 +103,8 @@ class Method:
         Methods whose explainers it is made with: their code and their families' settings are its too.
     control : bool
         Whether it explains nothing: what every explanation must beat.
+    expensive : bool
+        Whether it asks the model hundreds of times per clip: ``explain.expensive`` says for how many clips.
     maximises : str
         What its fit maximises; empty without a search.
     promises : frozenset of str
@@ -123,6 +126,7 @@ class Method:
     depends_on: tuple[str, ...] = ("pairs", "seed")
     beside: tuple[str, ...] = ()
     control: bool = False
+    expensive: bool = False
     maximises: str = ""
     promises: frozenset[str] = frozenset()
 

@@ -41,6 +41,8 @@ class Stage:
         Whether it runs the method's own code: then it gets the settings of the method's family too.
     beside : tuple of str
         Methods whose explainers it builds beside the job's own; their code and their families' settings are its too.
+    expensive : tuple of str
+        Sections that it uses too where the job's own method asks the model hundreds of times per clip.
     """
 
     what: str
@@ -51,6 +53,7 @@ class Stage:
     torch: bool = True
     explains: bool = False
     beside: tuple[str, ...] = ()
+    expensive: tuple[str, ...] = ()
 
     def methods(self, own: str | None) -> list[Method]:
         """List the methods whose code it runs in a job of the method `own`, if it has one."""
@@ -95,7 +98,7 @@ STAGES = {
     "predict": Stage("compute the logits of every clip", (), ("split", "gpu"), threaded=True),
     "choose": Stage(
         "choose the clips to explain, to score and to measure on",
-        ("explain", "objects.clips", "composites.clips"),
+        ("explain.classes", "explain.clips", "explain.gallery", "objects.clips", "composites.clips"),
         ("split",),
         torch=False,
     ),
@@ -111,7 +114,11 @@ STAGES = {
         explains=True,
     ),
     "explain": Stage(
-        "compute a heatmap per clip and part", ("lrp", "explain.classes"), (*CONCEPTS, "gpu"), explains=True
+        "compute a heatmap per clip and part",
+        ("lrp", "explain.classes"),
+        (*CONCEPTS, "gpu"),
+        explains=True,
+        expensive=("explain.expensive",),
     ),
     "picture": Stage("draw the heatmaps of the gallery's clips", ("frontend", "explain.classes"), CONCEPTS),
     "sonify": Stage(
@@ -120,7 +127,7 @@ STAGES = {
     "score": Stage("score heatmaps by patch flipping", ("evaluate.patch", "explain.classes"), (*CONCEPTS, "gpu")),
     "mask": Stage(
         "score explanations by what the model says when it hears them alone, and the clips without them",
-        ("sonify.percentile", "sonify.inverse", "explain.classes"),
+        ("sonify.percentile", "sonify.inverse", "evaluate.budgets", "explain.classes"),
         (*CONCEPTS, "gpu"),
     ),
     "sanity": Stage(
@@ -203,6 +210,8 @@ def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str, method:
         names.append(block["source"])
     used_families = dict.fromkeys(one.family for one in STAGES[stage].methods(method))
     names += [f"explainers.{family}" for family in used_families if families()[family].settings]
+    if method is not None and method_of(method).expensive:
+        names += STAGES[stage].expensive
     used: dict[str, Any] = {}
     for name in names:
         section, _, key = name.partition(".")

@@ -55,6 +55,8 @@ TABLES = (
     "stability.md",
     "masking.csv",
     "masking.md",
+    "cost.csv",
+    "cost.md",
     "sanity.csv",
     "sanity.md",
 )
@@ -82,7 +84,7 @@ FITTED_FILES = ("subspaces.safetensors", "fit.json", *CLASS_FILES)
 
 MASKING_FILES = ("masking.csv", "masking_concepts.csv", "truth.csv")
 
-METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, "sanity.csv")
+METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, "sanity.csv", "cost.csv")
 
 CROSS_FILES = ("cross_class.csv", "cross_class_clips.csv")
 

@@ -12,6 +12,7 @@ from earmark.tables import (
     composites_curves,
     concepts,
     conservation,
+    cost,
     cross_class,
     flipping,
     ground_truth,
@@ -38,6 +39,7 @@ TABLES: tuple[ModuleType, ...] = (
     networks,
     agreement,
     masking,
+    cost,
     sanity,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What

@@ -17,9 +17,10 @@ from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP
 from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
+from earmark.figures.cost import against_cost
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
 from earmark.figures.heatmaps import explanation_grid, objects
-from earmark.figures.masking import Panel, heard
+from earmark.figures.masking import Named, Panel, heard
 from earmark.figures.style import save, unwritable
 from earmark.job import Job
 from earmark.metrics.scores import METRICS
@@ -28,7 +29,7 @@ from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import agreement, composites_curves, concepts, masking, recovery, stability
+from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -46,6 +47,10 @@ UNITS = {name: metric.unit for name, metric in METRICS.items()}
 UNKNOWN = (math.nan, math.nan, math.nan)
 
 REPLACED = {"zero": "patches replaced by 0", "floor": "patches replaced by the minimum"}
+
+RANKS = masking.HEADLINE, f"symmetric relevance gain [{UNITS[masking.HEADLINE]}]", 0.0
+FINDS = masking.FOUND, "AUC of used objects' cells", 0.5
+"""What ranks explanations, and what tells whether they find the objects that the model uses: title, and chance."""
 
 Drawn = Iterator[tuple[str, Figure | None]]
 
@@ -118,6 +123,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
         )
     yield "composites", _composites(study, tables)
     yield "masking", _masking(study, tables)
+    yield "cost", _cost(study, tables)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield from _training(study)
@@ -126,19 +132,34 @@ def draw(study: Study, front: Frontend) -> Drawn:
 def _masking(study: Study, tables: Tables) -> Figure | None:
     """Draw whom to believe: what ranks explanations, and whether they find the objects that the model uses."""
     known = tables.bars("masking") if study.masked else {}
-    panels = [
-        Panel(title, {at: known[*at, ALL, name] for at in study.masked if (*at, ALL, name) in known}, chance)
-        for name, title, chance in (
-            (masking.HEADLINE, f"symmetric relevance gain [{UNITS[masking.HEADLINE]}]", 0.0),
-            (masking.FOUND, "AUC of used objects' cells", 0.5),
-        )
-    ]
+    panels = [_panel(study, known, *one) for one in (RANKS, FINDS)]
     drawn = [panel for panel in panels if panel.bars]
     if not drawn:
         return None
     ranked = sorted(drawn[0].bars, key=lambda at: drawn[0].bars[at][0], reverse=True)
-    controls = {at.method for at in study.masked if named(at.method).control}
-    return heard(ranked, drawn, controls, masking.claims(tables.frame("masking")))
+    return heard(ranked, drawn, _controls(study), masking.claims(tables.frame("masking")))
+
+
+def _panel(study: Study, known: Bars, name: str, title: str, chance: float) -> Panel:
+    """Collect one score of all explanations that the model hears."""
+    return Panel(title, {at: known[*at, ALL, name] for at in study.masked if (*at, ALL, name) in known}, chance)
+
+
+def _controls(study: Study) -> set[str]:
+    """List the methods that the model hears and that explain nothing."""
+    return {at.method for at in study.masked if named(at.method).control}
+
+
+def _cost(study: Study, tables: Tables) -> Figure | None:
+    """Draw what explanations find against what they cost: the objects that the model uses, else what it answers to."""
+    known, spent = (tables.bars(name) if study.masked else {} for name in ("masking", "cost"))
+    seconds: dict[Named, float] = {
+        at: found[0] for at in study.masked if (found := spent.get((*at, ALL, cost.SECONDS))) and found[0] > 0
+    }
+    for panel in (_panel(study, known, *one) for one in (FINDS, RANKS)):
+        if seconds.keys() & panel.bars.keys():
+            return against_cost(seconds, panel, _controls(study), masking.claims(tables.frame("masking")))
+    return None
 
 
 def _is_bound(method: str) -> bool:

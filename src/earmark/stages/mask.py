@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,19 @@ from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
-from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, both_ends, drops, greedy, odds, replaced, scores
+from earmark.metrics.masking import (
+    CURVES,
+    NATIVE,
+    SCORES,
+    both_ends,
+    drops,
+    greedy,
+    odds,
+    replaced,
+    scores,
+    shares,
+    written,
+)
 from earmark.metrics.scores import ties_seeds
 from earmark.metrics.truth import TRUTHS, USED, truth
 from earmark.models import base as models
@@ -41,7 +54,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``sonify``, ``explain.classes``, ``seed``.
+        Of its configuration: ``sonify``, ``evaluate.budgets``, ``explain.classes``, ``seed``.
     """
     device = models.device(job.gpu)
     model = models.of(job)
@@ -49,6 +62,7 @@ def run(job: Job) -> None:
     classes = dataset.explained(job.config, source)
     filling = explainers.background_of(job).inputs.mean(dim=0)
     parts = method_of(job.method).parts
+    heard = shares(job.config["evaluate"]["budgets"])
     options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
     progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
@@ -66,7 +80,7 @@ def run(job: Job) -> None:
             one = found.only(torch.tensor([row]))
             waveform, inputs = source.waveforms([clip])[0].to(device), source.inputs([clip]).to(device)
             target = torch.tensor(cls.index, device=device)
-            told = masked(model, one, waveform, inputs, target, filling, seeds[row])
+            told = masked(model, one, waveform, inputs, target, filling, seeds[row], heard)
             rows.extend((*about, *map(_written, values)) for values in told.itertuples(index=False, name=None))
             if source.has_stems:
                 stems = stems_of(source, [clip])[0].to(device)
@@ -88,7 +102,14 @@ def run(job: Job) -> None:
 
 
 def masked(
-    model: Model, found: Explanation, waveform: Tensor, inputs: Tensor, target: Tensor, filling: Tensor, seed: int
+    model: Model,
+    found: Explanation,
+    waveform: Tensor,
+    inputs: Tensor,
+    target: Tensor,
+    filling: Tensor,
+    seed: int,
+    budgets: Sequence[float],
 ) -> pd.DataFrame:
     """Score an explanation at every share of the clip's energy, and the sound that its method made itself.
 
@@ -106,19 +127,21 @@ def masked(
         Stands for the training clips, ``[*I]``.
     seed : int
         Of the order of equally relevant cells.
+    budgets : sequence of float
+        M shares of the energy, the last of which is 1.
     """
     frontend = model.frontend
     cells = explanation.joined(found.heatmaps)[0].to(waveform)
-    most, least = both_ends(frontend, waveform, cells, seed)  # [M, F, T] each
+    most, least = both_ends(frontend, waveform, cells, seed, budgets)  # [M, F, T] each
     sounds, others = (apply_masks(frontend, waveform, masks) for masks in (most, least))  # [M, S]
-    targets = target.expand(len(BUDGETS))
+    targets = target.expand(len(budgets))
     clips = waveform.expand_as(sounds)
     told = scores(model, clips, targets, sounds)
     told["logodds_least"] = odds(model, waveform - others, waveform, target).cpu().numpy()
-    repeated = inputs.expand(len(BUDGETS), *inputs.shape[1:])
+    repeated = inputs.expand(len(budgets), *inputs.shape[1:])
     for name, masks in (("mean_out", most), ("mean_least", least)):
         told[name] = replaced(model, repeated, targets, masks, filling).cpu().numpy()
-    told["budget"] = [f"{budget:g}" for budget in BUDGETS]
+    told["budget"] = [written(budget) for budget in budgets]
     if found.sounds is not None:
         own = scores(model, waveform[None], target[None], found.sounds.sum(dim=1).to(waveform))
         told = pd.concat([told, own.assign(budget=NATIVE)], ignore_index=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from earmark.data.chosen import SCORED
-from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES, area
+from earmark.metrics.masking import CURVES, NATIVE, SCORES, area, shares, written
 from earmark.metrics.scores import with_medians
 from earmark.metrics.truth import TRUTHS
 from earmark.statistics import ALL
@@ -46,12 +46,6 @@ LOUDEST, CHANCE = "energy", "cells"
 SIGNIFICANT = 0.05
 """A claim's corrected p-value lies below."""
 
-SHARES = tuple(f"{budget:g}" for budget in BUDGETS)
-"""Budgets as ``masking.csv`` writes them."""
-
-SHOWN = ("0.1", "0.4")
-"""Budgets that the table for people shows."""
-
 AT_SHARES = ("fid_in", "ff", "ff_median", "logodds_in", "logodds_out", "ad", "ag", "ai", "sps", "comp")
 """What it shows at each."""
 
@@ -83,13 +77,24 @@ def measure(study: Study) -> Heard:
 def rows(study: Study, heard: Heard) -> list[Row]:
     """Write a row per score, or difference, and class."""
     compared = [*comparisons(study.masked), *(Label(at, LEAD) for at in study.masked)]
-    labels = [label for at in study.masked for label in labels_of(at)]
+    labels = [label for at in study.masked for label in labels_of(at, heard_at(study))]
     return [*summary.rows(labels, heard.found, heard.clips), *summary.rows(compared, heard.compared, heard.clips)]
 
 
-def labels_of(at: At) -> list[Label]:
+def heard_at(study: Study) -> tuple[float, ...]:
+    """List the shares of a clip's energy at which explanations were heard, 1 the last."""
+    return shares(study.config["evaluate"]["budgets"])
+
+
+def shown(budgets: Sequence[float]) -> list[float]:
+    """Choose the budgets that the table for people shows: one of the small, and one of the large."""
+    return list(dict.fromkeys(budgets[third * len(budgets) // 3] for third in (1, 2)))
+
+
+def labels_of(at: At, heard: Sequence[float]) -> list[Label]:
     """List what is known of an explanation: areas, and scores at every share of energy."""
-    scores = [Label(at, name, part=place(share)) for share in (*SHARES, NATIVE) for name in with_medians(SCORES)]
+    places = (*map(written, heard), NATIVE)
+    scores = [Label(at, name, part=place(share)) for share in places for name in with_medians(SCORES)]
     return [*(Label(at, name) for name in (*AREAS, *TRUTHS)), *scores]
 
 
@@ -123,11 +128,11 @@ def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
     groups = groups_of([part["group"] for parts in frames.values() for part in parts])
     values: dict[Label, Values] = {}
     for at, parts in frames.items():
-        seeds = [_of_clips(part, groups.index) for part in parts]
+        seeds = [_of_clips(part, groups.index, heard_at(study)) for part in parts]
         for key in dict.fromkeys(key for seed in seeds for key in seed):
             values[Label(at, *key)] = np.mean([seed[key] for seed in seeds], axis=0)
     values |= _truths(study, groups.index)
-    return clips_of(groups, study.left_out(SCORED)), values | _leads(values)
+    return clips_of(groups, study.left_out(SCORED)), values | _leads(values, heard_at(study))
 
 
 def _files(study: Study, name: str, columns: Sequence[str]) -> dict[At, list[pd.DataFrame]]:
@@ -152,12 +157,14 @@ def _truths(study: Study, index: pd.Index) -> dict[Label, Values]:
     }
 
 
-def _of_clips(frame: pd.DataFrame, index: pd.Index) -> dict[tuple[str, tuple[str, ...], str], Values]:
+def _of_clips(
+    frame: pd.DataFrame, index: pd.Index, heard: Sequence[float]
+) -> dict[tuple[str, tuple[str, ...], str], Values]:
     """Take apart one ``masking.csv`` by what is known of each clip: metric, nothing subtracted, and where."""
     by_share = {share: part.reindex(index) for share, part in frame.groupby("budget")}
     found: dict[tuple[str, tuple[str, ...], str], Values] = {}
     for name, out, least in ((HEADLINE, "logodds_out", "logodds_least"), (SENSITIVITY, "mean_out", "mean_least")):
-        most, last = (_area([by_share[share] for share in SHARES], column) for column in (out, least))
+        most, last = (_area(by_share, column, heard) for column in (out, least))
         found[name, (), ""] = last - most
     for share, part in by_share.items():
         for name in SCORES:
@@ -165,13 +172,14 @@ def _of_clips(frame: pd.DataFrame, index: pd.Index) -> dict[tuple[str, tuple[str
     return found
 
 
-def _area(parts: Sequence[pd.DataFrame], column: str) -> Values:
+def _area(by_share: Mapping[str, pd.DataFrame], column: str, heard: Sequence[float]) -> Values:
     """Area under each clip's log-odds over the share of energy that is taken out, from none to all."""
+    parts = [by_share[written(share)] for share in heard]
     curves = np.stack([parts[0]["logodds"], *(part[column] for part in parts)], axis=1)  # [n, 1 + M]
-    return area((0.0, *BUDGETS), torch.from_numpy(curves)).numpy()
+    return area((0.0, *heard), torch.from_numpy(curves)).numpy()
 
 
-def _leads(values: dict[Label, Values]) -> dict[Label, Values]:
+def _leads(values: dict[Label, Values], heard: Sequence[float]) -> dict[Label, Values]:
     """Compare what methods made themselves with the loudest cells, interpolated at the same share of energy."""
     loudest = next((label.at for label in values if label.at.method == LOUDEST), None)
     native = [label.at for label in values if label.metric == "logodds_in" and label.part == place(NATIVE)]
@@ -179,9 +187,9 @@ def _leads(values: dict[Label, Values]) -> dict[Label, Values]:
         return {}
 
     def curve(name: str) -> Values:
-        return np.stack([values[Label(loudest, name, part=place(share))] for share in SHARES], axis=1)  # [n, M]
+        return np.stack([values[Label(loudest, name, part=place(written(share)))] for share in heard], axis=1)  # [n, M]
 
-    silence = values[Label(loudest, "logodds_out", part=place(SHARES[-1]))][:, None]
+    silence = values[Label(loudest, "logodds_out", part=place(written(heard[-1])))][:, None]
     energies = np.concatenate([np.zeros_like(silence), curve("energy")], axis=1)  # [n, 1 + M]
     odds = np.concatenate([silence, curve("logodds_in")], axis=1)
     found = {}
@@ -219,6 +227,10 @@ def report(study: Study, heard: Heard) -> str:
     write = functools.partial(markdown.cell, heard.found, cls=ALL)
     compare = functools.partial(markdown.cell, heard.compared, cls=ALL)
 
+    def place_of(at: At, name: str, where: str = "") -> list[str]:
+        counted = heard.found.get((Label(at, name, part=where), ALL))
+        return [at.layer, at.method, str(at.k), str(counted.n if counted else 0)]
+
     def headline(at: At) -> float:
         found = heard.found.get((Label(at, HEADLINE), ALL))
         return -np.inf if found is None else found.interval.estimate
@@ -227,10 +239,10 @@ def report(study: Study, heard: Heard) -> str:
     places = [at for at in study.masked if at.method in (LOUDEST, CHANCE)]
     lines += ["", "## Whom to believe", ""]
     lines += markdown.table(
-        ["layer", "method", "K", HEADLINE, *(f"less {at.method}" for at in places), "claim", SENSITIVITY],
+        [*WHERE, HEADLINE, *(f"less {at.method}" for at in places), "claim", SENSITIVITY],
         [
             [
-                *(*_place(at), write(label=Label(at, HEADLINE))),
+                *(*place_of(at, HEADLINE), write(label=Label(at, HEADLINE))),
                 *(compare(label=Label(at, HEADLINE, (rival.method,))) for rival in places),
                 CLAIMS[beats(heard, Label(at, HEADLINE, (LOUDEST,)))],
                 write(label=Label(at, SENSITIVITY)),
@@ -241,28 +253,32 @@ def report(study: Study, heard: Heard) -> str:
     if any((Label(at, FOUND), ALL) in heard.found for at in ranked):
         lines += ["## The sound objects that the model uses", ""]
         lines += markdown.table(
-            ["layer", "method", "K", *TRUTHS, *(f"{FOUND} less {at.method}" for at in places)],
+            [*WHERE, *TRUTHS, *(f"{FOUND} less {at.method}" for at in places)],
             [
                 [
-                    *_place(at),
+                    *place_of(at, FOUND),
                     *(write(label=Label(at, name)) for name in TRUTHS),
                     *(compare(label=Label(at, FOUND, (rival.method,))) for rival in places),
                 ]
                 for at in ranked
             ],
         )
-    for share in SHOWN:
-        lines += [f"## {float(share):.0%} of a clip's energy", ""]
-        body = [[*_place(at), *(write(label=Label(at, one, part=place(share))) for one in AT_SHARES)] for at in ranked]
-        lines += markdown.table(["layer", "method", "K", *AT_SHARES], body)
+    for share in shown(study.config["evaluate"]["budgets"]):
+        where = place(written(share))
+        lines += [f"## {100 * share:g} % of a clip's energy", ""]
+        body = [
+            [*place_of(at, AT_SHARES[0], where), *(write(label=Label(at, one, part=where)) for one in AT_SHARES)]
+            for at in ranked
+        ]
+        lines += markdown.table([*WHERE, *AT_SHARES], body)
     own = [at for at in ranked if (Label(at, LEAD), ALL) in heard.compared]
     if own:
         lines += ["## Sounds that methods made themselves", ""]
         lines += markdown.table(
-            ["layer", "method", "K", *AT_NATIVE, LEAD, "claim"],
+            [*WHERE, *AT_NATIVE, LEAD, "claim"],
             [
                 [
-                    *_place(at),
+                    *place_of(at, AT_NATIVE[0], place(NATIVE)),
                     *(write(label=Label(at, one, part=place(NATIVE))) for one in AT_NATIVE),
                     compare(label=Label(at, LEAD)),
                     CLAIMS[beats(heard, Label(at, LEAD))],
@@ -273,16 +289,17 @@ def report(study: Study, heard: Heard) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _place(at: At) -> list[str]:
-    return [at.layer, at.method, str(at.k)]
-
+WHERE = ("layer", "method", "K", "n")
+"""Columns that say of which explanation a row is, and of how many clips."""
 
 CLAIMS = {True: "yes", False: "no", None: markdown.MISSING}
 
 NOTES = f"""Each explanation becomes a sound, the cells that it calls most relevant until they hold a share of the
 clip's energy, and the model hears that sound alone and the clip without it, through its own front end and at the clip's
 level. Brackets hold 95 % intervals (groups of clips resampled); `p` is the sign-flip test over groups, corrected by
-Holm over the whole of `masking.csv`. Methods with seeds are means over them, clip by clip. A dash: not known.
+Holm over the whole of `masking.csv`. Methods with seeds are means over them, clip by clip. Each row is of `n`
+clips: methods that ask the model often may be heard for fewer of them (key `explain.expensive`), and are compared with
+others on the clips that both have. A dash: not known.
 
 **A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, with p
 below {SIGNIFICANT:g}; its own sound, only if its log-odds are above those of the loudest cells of equal energy.

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from earmark.metrics.masking import (
-    BUDGETS,
     area,
     both_ends,
     complexity,
@@ -22,6 +21,8 @@ from earmark.metrics.masking import (
     ranks,
     replaced,
     scores,
+    shares,
+    written,
 )
 from earmark.models.base import Network
 from earmark.sound.masks import apply_masks
@@ -76,7 +77,13 @@ def test_equal_cells_are_ordered_by_lot_and_others_by_relevance() -> None:
     assert torch.equal(found, ranks(cells, 1))
 
 
-@pytest.mark.parametrize("budget", BUDGETS)
+def test_the_whole_clip_is_heard_beside_the_budgets_and_all_are_told_apart() -> None:
+    assert shares([0.05, 0.7]) == (0.05, 0.7, 1.0)
+    assert [written(share) for share in shares([0.05, 0.7])] == ["0.05", "0.7", "1"]
+    assert written(0.1) != written(0.1 + 1e-9)
+
+
+@pytest.mark.parametrize("budget", [0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
 def test_the_fewest_cells_hold_the_asked_share_of_energy(budget: float) -> None:
     clip = tones(count=1)[0]
     spectrum = FRONTEND.stft(clip[None])[0]

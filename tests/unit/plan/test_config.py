@@ -320,6 +320,27 @@ MISTAKES = [
         [0, 1],
         "datasets.synthetic.augment.stretch must be greater than 0, not [0, 1]",
     ),
+    (
+        "datasets.synthetic.evaluate.budgets",
+        [0, 0.5],
+        "datasets.synthetic.evaluate.budgets[0] must be greater than 0, not 0",
+    ),
+    (
+        "datasets.synthetic.evaluate.budgets",
+        [0.5, 1],
+        "datasets.synthetic.evaluate.budgets[1] must be less than 1, not 1",
+    ),
+    (
+        "datasets.synthetic.evaluate.budgets",
+        [0.2, 0.2],
+        "datasets.synthetic.evaluate.budgets names something twice: [0.2, 0.2]",
+    ),
+    (
+        "datasets.synthetic.evaluate.budgets",
+        [0.4, 0.2],
+        "datasets.synthetic.evaluate.budgets must rise from the smallest share to the largest, not [0.4, 0.2]",
+    ),
+    ("datasets.synthetic.evaluate.budgets", [], "datasets.synthetic.evaluate.budgets must not be empty"),
     ("datasets.synthetic.group", "(", "datasets.synthetic.group is not a regular expression: missing )"),
     ("datasets.Two Words", {}, "datasets.Two Words is not a name for a data set: use a-z, 0-9 and -"),
     (

@@ -280,7 +280,10 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/drsa/K~4/class1/fits.json", "there is no fits.json; did you mean fit.json?"),
         ("synthetic/main/conv3/drsa/K~4/class1/sounds/000", "sounds is made as a whole; ask for it"),
         ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; did you mean sanity.csv?"),
-        ("synthetic/main/input/standard/K~1/held_out.csv", "there is no held_out.csv; allowed: scores.csv"),
+        (
+            "synthetic/main/input/standard/K~1/held_out.csv",
+            "there is no held_out.csv; did you mean cost.csv? Allowed: scores.csv",
+        ),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
         ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, cells~SEED,"),
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),

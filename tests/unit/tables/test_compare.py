@@ -32,7 +32,14 @@ FRONTEND = {"sample_rate": 16000, "n_fft": 256, "hop": 64, "n_mels": 16, "n_fram
 CONFIG = {
     "frontend": FRONTEND,
     "grid": {"layers": ["conv1", "conv2"], "methods": ["drsa", "dsa", "random~0", "random~1"], "k": [2]},
-    "evaluate": {"patch": 4, "cross": ["drsa", "random~0"], "masking": [], "sanity": [], "bootstrap": 200},
+    "evaluate": {
+        "patch": 4,
+        "cross": ["drsa", "random~0"],
+        "masking": [],
+        "budgets": [0.5],
+        "sanity": [],
+        "bootstrap": 200,
+    },
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},
     "cross_validation": True,
     "networks": 1,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from earmark.metrics.masking import BUDGETS, CURVES, NATIVE, SCORES
+from earmark.metrics.masking import CURVES, NATIVE, SCORES, shares
 from earmark.plan.config import fill
 from earmark.stages.mask import COLUMNS
 from earmark.statistics import ALL
@@ -20,6 +20,7 @@ from earmark.tables.study import Study
 
 STANDARD, LOUD, NOISE = (At(INPUT_LAYER, name, 1) for name in ("standard", "noise", "occlusion"))
 WHOLE, SILENCE = 4.0, -2.0
+BUDGETS = shares([0.05, 0.1, 0.2, 0.4, 0.7])
 GROUPS = 12
 
 
@@ -75,6 +76,26 @@ def test_the_gain_is_the_area_between_the_curves(study: Study) -> None:
     assert found == pytest.approx(np.trapezoid(least, budgets) - np.trapezoid(most, budgets))
 
 
+def test_the_area_is_over_the_budgets_that_were_asked_for(study: Study) -> None:
+    """Curves that are level between 0 and the whole clip: the fewer the budgets, the wider the first step."""
+    study.config["evaluate"]["budgets"] = [0.4]
+    for at, name in ((STANDARD, "standard"), (LOUD, "noise~0"), (NOISE, "occlusion")):
+        path = study.method(at._replace(method=name)) / "masking.csv"
+        frame = artifacts.read_csv(path)
+        kept = frame[frame["budget"].isin(["0.4", "1", NATIVE])]
+        artifacts.write_csv(path, COLUMNS, kept.itertuples(index=False), {})
+    heard = masking.measure(study)
+    gap = 4 - 1 - 0.01 * (GROUPS - 1) / 2
+    assert heard.found[Label(STANDARD, "srg"), ALL].interval.estimate == pytest.approx(gap / 2)  # half of (0.4 + 0.6)
+    assert "## 40 % of a clip's energy" in masking.report(study, heard)
+
+
+def test_people_are_shown_a_small_and_a_large_budget() -> None:
+    assert masking.shown([0.05, 0.1, 0.2, 0.4, 0.7]) == [0.1, 0.4]
+    assert masking.shown([0.1, 0.3]) == [0.1, 0.3]
+    assert masking.shown([0.3]) == [0.3]
+
+
 def test_a_claim_needs_to_beat_the_loudest_cells(study: Study) -> None:
     heard = masking.measure(study)
     assert masking.beats(heard, Label(STANDARD, "srg", ("noise",))) is True
@@ -97,8 +118,26 @@ def test_the_page_for_people_ranks_and_says_who_has_a_claim(study: Study) -> Non
     ranked = [
         line.split(" | ") for line in told.split("## Whom to believe")[1].splitlines() if line.startswith("| input")
     ][:3]
-    assert [(line[1], line[5]) for line in ranked] == [("standard", "yes"), ("noise", "–"), ("occlusion", "no")]
+    assert [(line[1], line[6]) for line in ranked] == [("standard", "yes"), ("noise", "–"), ("occlusion", "no")]
     assert "nan" not in told
+
+
+def test_a_method_with_fewer_clips_is_compared_on_those_that_both_have(study: Study) -> None:
+    """It beats the loudest cells on these, though not their mean, which the clips that it lacks make."""
+    few = 5
+    own = answers(STANDARD, 3, 1, None)[: few * len(BUDGETS)]
+    alike, easy = answers(LOUD, 2, 2, None), answers(LOUD, 8, 1, None)
+    for name, told in (("standard", own), ("noise~0", alike[: few * len(BUDGETS)] + easy[few * len(BUDGETS) :])):
+        artifacts.write_csv(study.method(STANDARD._replace(method=name)) / "masking.csv", COLUMNS, told, {})
+    heard = masking.measure(study)
+    ours, loudest = (heard.found[Label(at, "srg"), ALL] for at in (STANDARD, LOUD))
+    assert (ours.n, loudest.n) == (few, GROUPS)
+    assert ours.interval.estimate < loudest.interval.estimate
+    difference = heard.compared[Label(STANDARD, "srg", ("noise",)), ALL]
+    assert difference.n == few
+    assert difference.interval.estimate > 0
+    told = [line.split(" | ")[1:4] for line in masking.report(study, heard).splitlines() if line.startswith("| input")]
+    assert ["standard", "1", str(few)] in told and ["noise", "1", str(GROUPS)] in told
 
 
 def test_every_row_of_the_table_has_its_place(study: Study) -> None:

@@ -1,0 +1,84 @@
+"""Table ``cost``: what an explanation asks of the model, and how long it takes, per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from earmark.statistics import ALL
+from earmark.tables import markdown
+from earmark.tables.labels import At
+from earmark.tables.study import Study
+from earmark.tables.summary import COLUMNS as COLUMNS
+from earmark.tables.summary import Row, number
+
+METRICS = *_, SECONDS = ("passes", "forward", "backward", "seconds")
+
+COUNTED = ("clips", "forward", "backward")
+
+Spent = dict[tuple[At, str], dict[str, float]]
+"""By place and class, or ``all``: the number of ``clips`` and, per clip, the metrics."""
+
+
+def measure(study: Study) -> Spent:
+    """Read every ``cost.csv`` that explanations which the model hears cost; the seeds of a method are averaged."""
+    types = {**dict.fromkeys(COUNTED, int), SECONDS: float}
+    spent: Spent = {}
+    for at in study.masked:
+        names = study.spelled(at, study.config["evaluate"]["masking"])
+        files = [study.read_csv(study.method(at._replace(method=name)) / "cost.csv", types) for name in names]
+        known = [frame for frame in files if frame is not None]
+        if known and len(known) == len(files):
+            whole = pd.concat(known)
+            for cls in (ALL, *study.slugs):
+                part = whole if cls == ALL else whole[whole["cls"] == cls]
+                spent |= _per_clip(at, cls, part[[*COUNTED, SECONDS]].sum(), len(names))
+    return spent
+
+
+def _per_clip(at: At, cls: str, total: pd.Series, seeds: int) -> Spent:
+    """Divide what was spent on all clips, each explained once per seed, by their number; nothing of none."""
+    clips = total["clips"]
+    if not clips:
+        return {}
+    found = {name: float(total[name] / clips) for name in METRICS if name in total}
+    return {(at, cls): {"clips": clips / seeds, "passes": found["forward"] + found["backward"], **found}}
+
+
+def rows(study: Study, spent: Spent) -> Iterator[Row]:
+    """Yield a row per place, class and metric."""
+    for at in study.masked:
+        for cls in (ALL, *study.slugs):
+            found = spent.get((at, cls), {})
+            for metric in METRICS:
+                value = number(found[metric]) if found else ""
+                yield (*at, cls, metric, value, "", "", "", int(found.get("clips", 0)), "")
+
+
+def report(study: Study, spent: Spent) -> str:
+    """Write the table for people, the cheapest first (Markdown)."""
+    lines = [f"# What explanations cost: {study.name}", ""]
+    if not study.masked:
+        return "\n".join([*lines, "None was asked for (key `evaluate.masking`).", ""])
+    lines += [NOTES]
+    known = sorted((at for at in study.masked if (at, ALL) in spent), key=lambda at: spent[at, ALL][SECONDS])
+    body = [
+        [
+            *(at.layer, at.method, str(at.k), f"{found['clips']:g}"),
+            *(f"{found[metric]:.4g}" for metric in METRICS),
+        ]
+        for at in known
+        for found in [spent[at, ALL]]
+    ]
+    unknown = [at for at in study.masked if at not in known]
+    body += [[at.layer, at.method, str(at.k), "0", *(markdown.MISSING for _ in METRICS)] for at in unknown]
+    lines += markdown.table(["layer", "method", "K", "clips", *METRICS], body)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+NOTES = f"""Per clip, over all clips that a method explained, those of the gallery among them; of methods with seeds
+the mean. What a method was fitted or trained by before is not in it.
+
+{markdown.notes(METRICS)}
+"""
