@@ -19,6 +19,7 @@ from earmark.explainers.base import Background, Batch, Explainer, Parts
 from earmark.explainers.interpretable import Decomposition
 from earmark.explainers.surrogates import MOST_EXACT, Answers, Search, Surrogate
 from earmark.metrics.masking import log_odds
+from earmark.models import mixtures
 from earmark.models.base import Model, answered
 from earmark.seeds import derive
 from earmark.sound.base import Frontend
@@ -90,7 +91,7 @@ def replacing(model: Model, settings: Settings, background: Background | None) -
 
         def answers(states: Tensor) -> Tensor:
             kept = torch.tensordot(states.to(cells), cells, dims=1) > 0  # [N, *I]
-            return odds(model, torch.where(kept, there, usual.to(there)), target)
+            return odds(model, answered(model, torch.where(kept, there, usual.to(there))), target)
 
         return answers
 
@@ -175,14 +176,13 @@ def answering(model: Model, clip: Tensor, target: int, on: Tensor, off: Tensor) 
     @torch.no_grad()
     def answers(states: Tensor) -> Tensor:
         chosen = torch.nn.functional.pad(states, (0, 1), value=1).to(clip.device)
-        return odds(model, frontend.mixed(sounds, chosen, clip), target)
+        return odds(model, mixtures.answered(model, frontend.mixed(sounds, chosen, clip)), target)
 
     return answers
 
 
-def odds(model: Model, inputs: Tensor, target: int) -> Tensor:
-    """Answer inputs ``[N, *I]`` by one class's log-odds, float64 ``[N]``."""
-    logits = answered(model, inputs)  # [N, C]
+def odds(model: Model, logits: Tensor, target: int) -> Tensor:
+    """Compute a class's log-odds by logits ``[N, C]``: float64 ``[N]``."""
     return log_odds(logits, torch.full((len(logits),), target, device=logits.device), model.multi_label)
 
 
