@@ -494,7 +494,7 @@ def _surrogate(
     target = torch.zeros(1, dtype=torch.long, device=setting.device)
     batch = Batch(np.arange(1), clip.unsqueeze(0), frontend(clip.unsqueeze(0)), target, clip.new_empty(1, 0, 0))
     explainer = explainers.build(name, model, "input", settings, None, 0)
-    cut, search = lime.METHODS[name]
+    cut, _, search = lime.METHODS[name]
     sounds = cut(frontend, lime.Clip(clip, batch.stems[0], 0), settings["explainers"]["lime"]).sounds
     answering = lime.answering(model, clip, 0, sounds, torch.zeros_like(sounds))
     asked: list[torch.Tensor] = []

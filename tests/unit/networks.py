@@ -1,4 +1,4 @@
-"""Small networks that are no chain of modules, float64, on inputs [B, 1, 8, 8] or [B, 1, 64]."""
+"""Small networks unlike the thesis's, on inputs [B, 1, 8, 8], [B, 1, 32, 32] or [B, 1, 64]."""
 
 from __future__ import annotations
 
@@ -85,6 +85,22 @@ def wave() -> nn.Module:
         nn.MaxPool1d(2),
         nn.Flatten(),
         nn.Linear(64, 3),
+    )
+
+
+def normed() -> nn.Sequential:
+    """Build a network of inputs [B, 1, 32, 32] whose convolutions are normalised before their ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, stride=2, padding=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(128, 3),
     )
 
 

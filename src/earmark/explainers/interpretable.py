@@ -25,7 +25,7 @@ ITERATIONS = 100
 
 @dataclass(frozen=True)
 class Decomposition:
-    """A clip in d parts; silent ones are left out, since a clip without them is the same clip.
+    """A clip in d parts; silent ones are left out where silence stands for them, since the clip is the same then.
 
     Attributes
     ----------
@@ -52,10 +52,15 @@ def blocks(frontend: Frontend, clip: Tensor, rows: int, columns: int) -> Decompo
     EarmarkError
         If nobody has said where the grid's cells lie; so do the other ways to cut a clip.
     """
+    every = rectangles(frontend, clip, rows, columns)
+    kept = audible(every.sounds, clip)
+    return Decomposition(every.sounds[kept], every.shares[kept])
+
+
+def rectangles(frontend: Frontend, clip: Tensor, rows: int, columns: int) -> Decomposition:
+    """Cut a clip as :func:`blocks` does, and keep silent ones: something else than silence may stand for them."""
     masks = tiles(frontend.grid, rows, columns).to(clip)  # [d, F, T]
-    sounds = frontend.istft(frontend.lift(masks) * frontend.stft(clip.unsqueeze(0)))
-    kept = audible(sounds, clip)
-    return Decomposition(sounds[kept], masks[kept])
+    return Decomposition(frontend.istft(frontend.lift(masks) * frontend.stft(clip.unsqueeze(0))), masks)
 
 
 def tiles(grid: tuple[int, ...], rows: int, columns: int) -> Tensor:

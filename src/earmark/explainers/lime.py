@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from earmark.explainers import interpretable, surrogates
-from earmark.explainers.base import Batch, Explainer, Parts
+from earmark.explainers.base import Background, Batch, Explainer, Parts
 from earmark.explainers.interpretable import Decomposition
 from earmark.explainers.surrogates import MOST_EXACT, Answers, Search, Surrogate
 from earmark.metrics.masking import log_odds
+from earmark.models import mixtures
 from earmark.models.base import Model, answered
 from earmark.seeds import derive
 from earmark.sound.base import Frontend
@@ -36,9 +37,16 @@ class Clip:
 Settings = Mapping[str, Any]
 Cut = Callable[[Frontend, Clip, Settings], Decomposition]
 
+Asking = Callable[[Decomposition, Tensor, int, torch.Generator], Answers]
+"""From a clip's parts, the clip ``[S]``, a class and a source of random numbers to what the model answers."""
+
 
 def _blocks(frontend: Frontend, clip: Clip, settings: Settings) -> Decomposition:
     return interpretable.blocks(frontend, clip.waveform, settings["frequency_blocks"], settings["time_blocks"])
+
+
+def _rectangles(frontend: Frontend, clip: Clip, settings: Settings) -> Decomposition:
+    return interpretable.rectangles(frontend, clip.waveform, settings["frequency_blocks"], settings["time_blocks"])
 
 
 def _segments(frontend: Frontend, clip: Clip, settings: Settings) -> Decomposition:
@@ -59,22 +67,61 @@ def _stems(frontend: Frontend, clip: Clip, settings: Settings) -> Decomposition:
     return interpretable.pieces(frontend, clip.waveform, frontend.stft(clip.stems), settings["pieces"])
 
 
-METHODS: Mapping[str, tuple[Cut, Callable[[int, float], Search]]] = {
-    "slime": (_blocks, surrogates.local),
-    "slime-segments": (_segments, surrogates.local),
-    "audiolime-hpss": (_struck, surrogates.local),
-    "audiolime-nmf": (_factored, surrogates.local),
-    "audiolime-stems": (_stems, surrogates.local),
-    "audiolime-folder": (_stems, surrogates.local),
-    "kernel-shap": (_blocks, surrogates.sampled),
+def mixing(model: Model, settings: Settings, background: Background | None) -> Asking:
+    """Ask for the sounds of the parts that are there, and of what stands for the others."""
+
+    def ask(parts: Decomposition, clip: Tensor, target: int, generator: torch.Generator) -> Answers:
+        off = away(model.frontend, parts, clip, settings["absent"], generator)
+        return answering(model, clip, target, parts.sounds, off)
+
+    return ask
+
+
+def replacing(model: Model, settings: Settings, background: Background | None) -> Asking:
+    """Ask for the clip's input, its cells replaced by their mean over training clips where their part is away.
+
+    That is an input of no sound, as 0 is to a network whose inputs are standardised (Mishra et al. 2017).
+    """
+    assert background is not None
+    usual = background.inputs.mean(dim=0)  # [*I]
+
+    def ask(parts: Decomposition, clip: Tensor, target: int, generator: torch.Generator) -> Answers:
+        cells = model.frontend.gathered(parts.shares.unsqueeze(1))  # [d, *I], 0 and 1
+        there = model.frontend(clip.unsqueeze(0))  # [1, *I]
+
+        def answers(states: Tensor) -> Tensor:
+            kept = torch.tensordot(states.to(cells), cells, dims=1) > 0  # [N, *I]
+            return odds(model, answered(model, torch.where(kept, there, usual.to(there))), target)
+
+        return answers
+
+    return ask
+
+
+METHODS: Mapping[str, tuple[Cut, Callable[[Model, Settings, Background | None], Asking], Callable[..., Search]]] = {
+    "slime": (_blocks, mixing, surrogates.local),
+    "slime-mean": (_rectangles, replacing, surrogates.local),
+    "slime-segments": (_segments, mixing, surrogates.local),
+    "audiolime-hpss": (_struck, mixing, surrogates.local),
+    "audiolime-nmf": (_factored, mixing, surrogates.local),
+    "audiolime-stems": (_stems, mixing, surrogates.local),
+    "audiolime-folder": (_stems, mixing, surrogates.local),
+    "kernel-shap": (_blocks, mixing, surrogates.sampled),
 }
 
 
-def build(method: str, model: Model, layer: str, settings: Settings, state: None, seed: int) -> Explainer:
-    """Make an explainer of the family; see :func:`earmark.explainers.base.build`."""
+def build(method: str, model: Model, layer: str, settings: Settings, state: Background | None, seed: int) -> Explainer:
+    """Make an explainer of the family; see :func:`earmark.explainers.base.build`.
+
+    Raises
+    ------
+    EarmarkError
+        When clips are explained, if nobody has said where the front end's cells lie; or, where cells are replaced, if
+        its inputs have none.
+    """
     own = settings["explainers"]["lime"]
-    cut, search = METHODS[method]
-    frontend, chosen = model.frontend, search(own["samples"], own["ridge"])
+    cut, asking, search = METHODS[method]
+    frontend, ask, chosen = model.frontend, asking(model, own, state), search(own["samples"], own["ridge"])
 
     def explain(batch: Batch) -> Parts:
         maps = batch.inputs.new_zeros(len(batch.clips), 1, *frontend.grid)
@@ -84,15 +131,15 @@ def build(method: str, model: Model, layer: str, settings: Settings, state: None
             waveform, target = batch.waveforms[row], int(batch.targets[row])
             parts = cut(frontend, Clip(waveform, batch.stems[row], derive(seed, clip)), own)
             if not len(parts.sounds):
-                continue  # silence has no parts
+                continue  # silence has no parts that sound
             generator = torch.Generator().manual_seed(derive(seed, clip))
-            off = away(frontend, parts, waveform, own["absent"], generator)
-            found = surrogate(answering(model, waveform, target, parts.sounds, off), len(off), chosen, generator)
+            answers = ask(parts, waveform, target, generator)
+            found = surrogate(answers, len(parts.sounds), chosen, generator)
             weights = found.weights.to(maps)
             maps[row] = torch.einsum("d,dft->ft", weights, parts.densities())
             sounds[row] = heard(parts.sounds, weights, own["top"])
             left.append(found.unexplained)
-            counts.append(len(off))
+            counts.append(len(parts.sounds))
         return Parts(maps, sounds=sounds, checks={"unexplained": max(left), "parts": max(counts)})
 
     return explain
@@ -129,11 +176,15 @@ def answering(model: Model, clip: Tensor, target: int, on: Tensor, off: Tensor) 
 
     @torch.no_grad()
     def answers(states: Tensor) -> Tensor:
-        inputs = frontend.mixed(sounds, torch.nn.functional.pad(states, (0, 1), value=1).to(clip.device), clip)
-        logits = answered(model, inputs)  # [N, C]
-        return log_odds(logits, torch.full((len(logits),), target, device=logits.device), model.multi_label)
+        chosen = torch.nn.functional.pad(states, (0, 1), value=1).to(clip.device)
+        return odds(model, mixtures.answered(model, frontend.mixed(sounds, chosen, clip)), target)
 
     return answers
+
+
+def odds(model: Model, logits: Tensor, target: int) -> Tensor:
+    """Compute a class's log-odds by logits ``[N, C]``: float64 ``[N]``."""
+    return log_odds(logits, torch.full((len(logits),), target, device=logits.device), model.multi_label)
 
 
 def surrogate(answers: Answers, parts: int, search: Search, generator: torch.Generator) -> Surrogate:

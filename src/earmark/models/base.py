@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +70,10 @@ class Model(Protocol):
     def place(self, graph: Graph, layer: str) -> Place:
         """Find in a graph of the network where a layer's activations are."""
 
+    @property
+    def steps(self) -> tuple[nn.Module, ...]:
+        """Modules that, one after the other, do what the network does in evaluation; not to be changed."""
+
     def with_network(self, network: nn.Module) -> Model:
         """Put another network of the same modules in its place."""
 
@@ -116,6 +120,11 @@ class Network:
         """Answer inputs ``[B, *I]``: ``[B, C]``."""
         return self._evaluated(inputs.clone())  # which the network may change in place
 
+    @property
+    def steps(self) -> tuple[nn.Module, ...]:
+        """Modules that, one after the other, do what the network does in evaluation; not to be changed."""
+        return tuple(_in_turn(self._evaluated))
+
     def watched(self, inputs: torch.Tensor, layer: str) -> Watched:
         """Return a layer's output ``[B, D, *grid]``, kept in autograd's graph, and the logits ``[B, C]``.
 
@@ -144,6 +153,20 @@ class Network:
     def to(self, device: torch.device) -> Network:
         """Copy it to a device."""
         return self.with_network(copy.deepcopy(self.network).to(device))
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Tell whether a module does what its class does, and no hook anything else."""
+    return not (module._forward_hooks or module._forward_pre_hooks)
+
+
+def _in_turn(module: nn.Module) -> Iterator[nn.Module]:
+    """Take sequences of modules apart."""
+    if type(module) is nn.Sequential and is_plain(module):
+        for part in module:
+            yield from _in_turn(part)
+    else:
+        yield module
 
 
 def _state(weight: torch.Tensor) -> tuple[Any, ...]:

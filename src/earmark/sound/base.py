@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 
 from earmark.errors import EarmarkError
+from earmark.sound.mixture import Mixture
 
 
 class Frontend(Protocol):
@@ -51,8 +52,8 @@ class Frontend(Protocol):
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Make inputs ``[B, *I]`` of clips ``[B, S]``, scaled by the peak of `like` (default: of themselves)."""
 
-    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Make inputs ``[N, *I]`` of the sums of those sounds ``[d, S]`` that states ``[N, d]`` have as 1 and not as 0.
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> Mixture:
+        """Make N inputs of the sums of those sounds ``[d, S]`` that states ``[N, d]`` have as 1 and not as 0.
 
         All are scaled by the peak of the clip `like`, ``[S]``.
         """

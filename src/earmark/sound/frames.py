@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 
 from earmark.errors import EarmarkError
+from earmark.sound.mixture import Mixture, Stretch, distinct
 
 RAISED = {"hamming": 0.54, "hann": 0.5}
 """Windows by the mean of their raised cosine."""
@@ -145,7 +146,7 @@ class Framed(abc.ABC):
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Make inputs ``[B, *I]`` of clips ``[B, S]``; `like` as in :meth:`normalised`."""
 
-    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> Mixture:
         """Make inputs of sums of some of a clip's sounds.
 
         Parameters
@@ -159,10 +160,11 @@ class Framed(abc.ABC):
 
         Returns
         -------
-        torch.Tensor
-            ``[N, *I]``.
+        Mixture
+            N inputs.
         """
-        return self(states.to(sounds) @ sounds, like)
+        selections, which = distinct(states)  # [U, d], [N]
+        return Mixture((Stretch(self(selections.to(sounds) @ sounds, like), which),))
 
     def normalised(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Scale clips ``[B, clip_samples]`` to peak 1 (eq. A.1), where the front end does.

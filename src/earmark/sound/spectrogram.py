@@ -11,9 +11,7 @@ from typing import ClassVar
 import torch
 
 from earmark.sound.frames import Framed
-
-WORD = 31
-"""Columns of 0 and 1 that are read as one number."""
+from earmark.sound.mixture import Mixture, Stretch, distinct
 
 
 @dataclass(frozen=True)
@@ -182,31 +180,30 @@ class Spectrogram(Framed):
         """
         return self.inputs_of(self.amounts(self.stft(self.normalised(waveforms, like)).abs()))
 
-    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Make inputs ``[N, *I]`` of sums of sounds ``[d, S]``; see :meth:`earmark.sound.frames.Framed.mixed`.
+    def mixed(self, sounds: torch.Tensor, states: torch.Tensor, like: torch.Tensor) -> Mixture:
+        """Make inputs of sums of some of a clip's sounds; see :meth:`earmark.sound.frames.Framed.mixed`.
 
         The transform is linear and frames know nothing of each other: a frame is computed once for every selection of
         the sounds that reach it, of which there are few where sounds are short.
         """
         if self.compression == "db" and self.top_db is not None:
             return super().mixed(sounds, states, like)  # a cell's floor is told by the loudest of all frames
-        spectra = self.stft(self.normalised(sounds, like))  # [d, n_bins, T]
-        reached, groups = distinct((spectra != 0).any(dim=1).T)  # [G, d], [T]
-        computed: list[torch.Tensor] = []  # [U, F] each
-        index = groups.new_empty(len(groups), len(states))  # of every frame's cells among those computed, [T, N]
-        for group, present in enumerate(reached):
-            selections, chosen = distinct(states[:, present])  # [U, d'], [N]
-            for frame in torch.nonzero(groups == group).flatten().tolist():
-                index[frame] = chosen + sum(map(len, computed))
-                computed.append(self._summed(selections, spectra[present, :, frame]))
-        cells = torch.cat(computed)[index.T]  # [N, T, F]
-        return self.gathered(cells.transpose(1, 2).unsqueeze(1))
+        spectra = torch.view_as_real(self.stft(self.normalised(sounds, like)))  # [d, n_bins, T, 2]
+        frames = spectra.permute(3, 0, 2, 1).contiguous()  # [2, d, T, n_bins], real and imaginary parts
+        heard = (frames.amax(dim=(0, 3)) > 0) | (frames.amin(dim=(0, 3)) < 0)  # [d, T]
+        reached, lengths = heard.T.unique_consecutive(dim=0, return_counts=True)  # [G, d], [G]
+        stretches = []
+        for present, part in zip(reached, frames.split(lengths.tolist(), dim=2), strict=True):
+            selections, which = distinct(states[:, present])  # [U, d'], [N]
+            stretches.append(Stretch(self._summed(selections, part[:, present]), which))
+        return Mixture(tuple(stretches), -1 if self.layout == "frequency-time" else -2)
 
     def _summed(self, selections: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        """Make cells ``[U, F]`` of the sums of selected frames, complex ``[d, n_bins]``."""
-        chosen = selections.to(frames.real)
-        magnitudes = ((chosen @ frames.real).square() + (chosen @ frames.imag).square()).sqrt()  # [U, n_bins]
-        return self.spread(self.inputs_of(self.amounts(magnitudes.T.unsqueeze(0))))[0, 0].T  # as frames of one clip
+        """Make inputs ``[U, *I]`` of sums of frames ``[2, d, T, n_bins]`` that are selected by ``[U, d]``."""
+        sums = (selections.to(frames) @ frames.flatten(2)).square_().sum(dim=0).sqrt_()  # [U, T * n_bins]
+        magnitudes = sums.view(-1, frames.shape[3])  # [U * T, n_bins]
+        inputs = self.spread(self.inputs_of(self.amounts(magnitudes.T.unsqueeze(0))))  # as frames of one clip
+        return self.gathered(inputs.unflatten(-1, (len(selections), -1))[0].movedim(-2, 0))
 
     def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
         """Multiply inputs and contexts ``[..., *I]``, cell by cell, on the grid ``[..., 1, F, T]``."""
@@ -227,27 +224,3 @@ class Spectrogram(Framed):
     def picture(self, inputs: torch.Tensor) -> torch.Tensor:
         """Show inputs ``[..., *I]`` as a spectrogram ``[..., F, T]``, in `unit`."""
         return self.spread(inputs)[..., 0, :, :]
-
-
-def distinct(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the different rows of a matrix of 0 and 1.
-
-    Parameters
-    ----------
-    states : torch.Tensor
-        ``[N, d]``.
-
-    Returns
-    -------
-    rows : torch.Tensor
-        ``[U, d]``.
-    which : torch.Tensor
-        For each of the N the row that it equals, int64 ``[N]``.
-    """
-    which = torch.zeros(len(states), dtype=torch.long, device=states.device)
-    for columns in states.long().split(WORD, dim=1):
-        powers = 2 ** torch.arange(columns.shape[1], device=states.device)
-        which = (which * 2**WORD + (columns * powers).sum(dim=1)).unique(return_inverse=True)[1]
-    rows = states.new_empty(int(which.max()) + 1, states.shape[1])
-    rows[which] = states
-    return rows, which

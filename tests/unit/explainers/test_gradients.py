@@ -36,7 +36,7 @@ from earmark.sound.base import silence
 from earmark.sound.waveform import Waveform
 from earmark.store.layout import INPUT_LAYER
 from tests.unit.conftest import FRONTEND
-from tests.unit.networks import Residual, drawn, wave
+from tests.unit.networks import Residual, drawn, normed, wave
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Input Tensor 0 did not already require gradients",  # captum's of inputs that it changes back
@@ -276,9 +276,22 @@ def test_a_network_of_waveforms_has_maps_in_time_and_frequency() -> None:
 # captum as an oracle
 
 
-def test_saliency_equals_captums(few) -> None:
-    model, inputs, targets = few
-    assert close(maps_of("saliency", *few), Saliency(model.network).attribute(inputs, target=targets))
+@pytest.fixture(scope="module", params=["ours", "foreign"])
+def known(request, trained):
+    """Return a network of ours, or a foreign one with normed convolutions, with six clips and their classes."""
+    model = trained.model if request.param == "ours" else Network.around(drawn(normed()), FRONTEND)
+    return model, trained.inputs[:6], trained.targets[:6]
+
+
+def rectified(model) -> dict[str, nn.Module]:
+    """List layers of a network of these two, and the ReLUs that they stand for."""
+    names = {"conv2": "relu_conv2", "conv3": "relu_conv3"} if "conv2" in model.layers else {"1": "2", "4": "5"}
+    return {layer: model.network.get_submodule(relu) for layer, relu in names.items()}
+
+
+def test_saliency_equals_captums(known) -> None:
+    model, inputs, targets = known
+    assert close(maps_of("saliency", *known), Saliency(model.network).attribute(inputs, target=targets))
 
 
 class Above(nn.Module):
@@ -292,56 +305,56 @@ class Above(nn.Module):
         return self.network(inputs + FLOOR)
 
 
-def test_input_x_gradient_equals_captums_where_silence_is_0(few) -> None:
-    model, inputs, targets = few
+def test_input_x_gradient_equals_captums_where_silence_is_0(known) -> None:
+    model, inputs, targets = known
     theirs = InputXGradient(Above(model.network)).attribute(inputs - FLOOR, target=targets)
-    assert close(maps_of("input-x-gradient", *few), theirs)
+    assert close(maps_of("input-x-gradient", *known), theirs)
 
 
-def test_smoothgrad_equals_captums_for_the_same_noise(few, monkeypatch) -> None:
-    model, inputs, targets = few
+def test_smoothgrad_equals_captums_for_the_same_noise(known, monkeypatch) -> None:
+    model, inputs, targets = known
     spread = (inputs.amax(dim=(1, 2, 3)) - inputs.amin(dim=(1, 2, 3))).view(-1, 1, 1, 1, 1)
     noisy = inputs[:, None] + 0.2 * spread * noise_of(inputs, 10)  # [B, n, *I]
     monkeypatch.setattr(NoiseTunnel, "_add_noise_to_input", staticmethod(lambda *arguments: noisy.flatten(0, 1)))
     theirs = NoiseTunnel(Saliency(model.network)).attribute(inputs, nt_samples=10, target=targets, abs=False)
-    assert close(maps_of("smoothgrad", *few, samples=10, noise=0.2), theirs.abs())
+    assert close(maps_of("smoothgrad", *known, samples=10, noise=0.2), theirs.abs())
 
 
-def test_integrated_gradients_equal_captums(few) -> None:
-    model, inputs, targets = few
+def test_integrated_gradients_equal_captums(known) -> None:
+    model, inputs, targets = known
     quiet = silence(FRONTEND).double()
     means = gradients.integrated(model.network, inputs, targets, quiet, 20)
     theirs = IntegratedGradients(model.network).attribute(inputs, quiet[None], targets, n_steps=20)
     assert close((inputs - quiet) * means, theirs)
 
 
-def test_gradient_shap_equals_captums_for_the_same_draws(few, monkeypatch) -> None:
-    model, inputs, targets = few
+def test_gradient_shap_equals_captums_for_the_same_draws(known, monkeypatch) -> None:
+    model, inputs, targets = known
     others = inputs.flip(0)
     shares = [torch.rand(len(others), generator=torch.Generator().manual_seed(derive(SEED, n))) for n in range(6)]
     monkeypatch.setattr(np.random, "choice", lambda count, size: np.tile(np.arange(count), size // count))
     monkeypatch.setattr(np.random, "uniform", lambda low, high, size: torch.cat(shares).numpy())
     theirs = GradientShap(model.network).attribute(inputs, others, n_samples=6, target=targets)
-    assert close(maps_of("gradient-shap", *few, others=others), theirs)
+    assert close(maps_of("gradient-shap", *known, others=others), theirs)
 
 
-@pytest.mark.parametrize("layer", ["conv2", "conv3"])
-def test_gradcam_equals_captums_before_the_pool(few, layer) -> None:
-    model, inputs, targets = few
-    module = model.network.get_submodule(f"relu_{layer}")
-    coarse = LayerGradCam(model.network, module).attribute(inputs, targets, relu_attributions=True)
-    assert close(maps_of("gradcam", *few, layer), LayerAttribution.interpolate(coarse, (32, 32), "bilinear").detach())
+def test_gradcam_equals_captums_before_the_pool(known) -> None:
+    model, inputs, targets = known
+    for layer, module in rectified(model).items():
+        coarse = LayerGradCam(model.network, module).attribute(inputs, targets, relu_attributions=True)
+        expected = LayerAttribution.interpolate(coarse, (32, 32), "bilinear").detach()
+        assert close(maps_of("gradcam", *known, layer), expected)
+        assert expected.any()
 
 
-def test_guided_backpropagation_and_guided_gradcam_equal_captums(few) -> None:
-    model, inputs, targets = few
+def test_guided_backpropagation_and_guided_gradcam_equal_captums(known) -> None:
+    model, inputs, targets = known
     guided = GuidedBackprop(model.network).attribute(inputs, targets)
     assert close(gradients.gradients(model.network, inputs, targets, guided=True), guided)
-    assert close(maps_of("guided-backprop", *few), guided.abs())
-    both = GuidedGradCam(model.network, model.network.relu_conv2).attribute(
-        inputs, targets, interpolate_mode="bilinear"
-    )
-    assert close(maps_of("guided-gradcam", *few, "conv2"), both.abs().detach())
+    assert close(maps_of("guided-backprop", *known), guided.abs())
+    layer, module = next(iter(rectified(model).items()))
+    both = GuidedGradCam(model.network, module).attribute(inputs, targets, interpolate_mode="bilinear")
+    assert close(maps_of("guided-gradcam", *known, layer), both.abs().detach())
 
 
 # What cannot be explained

@@ -116,7 +116,7 @@ def test_sums_of_sounds_are_heard_as_if_they_had_been_summed(frontend) -> None:
     generator = torch.Generator().manual_seed(6)
     states = torch.randint(2, (20, len(sounds)), generator=generator)
     states[0], states[1] = 1, 0
-    mixed = frontend.mixed(sounds, states, sounds.sum(dim=0))
+    mixed = frontend.mixed(sounds, states, sounds.sum(dim=0)).inputs(torch.arange(len(states)))
     torch.testing.assert_close(mixed, frontend(states.double() @ sounds, sounds.sum(dim=0)), atol=1e-8, rtol=0)
 
 
