@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,6 +31,37 @@ def kind_of(name: str) -> str | None:
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name, re.IGNORECASE)), None)
 
 
+@dataclass(frozen=True)
+class Kit:
+    """A kit: its folder, its name for file names, the kinds of its recordings, and who made it under which licence."""
+
+    folder: Path
+    slug: str
+    recordings: dict[str, str]
+    author: str
+    licence: str
+
+    def copy_of(self, name: str) -> str:
+        """Name the copy of a recording."""
+        return f"{self.slug}__{name.replace('/', '-')}"
+
+
+def kits_in(folder: Path) -> list[Kit]:
+    """Read the descriptions of all kits in a folder; without any, say what to install."""
+    found = sorted(path.parent for path in folder.glob("*/drumkit.xml"))
+    if not found:
+        sys.exit(f"{folder} holds no kits: sudo apt-get install hydrogen-drumkits")
+    return [kit_of(kit) for kit in found]
+
+
+def kit_of(folder: Path) -> Kit:
+    """Read the description of a kit."""
+    description = ElementTree.parse(folder / "drumkit.xml").getroot()
+    about = [" ".join((description.findtext(f"{{*}}{key}") or "").split()) for key in ("author", "license")]
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", folder.name).strip("-")
+    return Kit(folder, slug, recordings(folder, description), *about)
+
+
 def recordings(kit: Path, description: ElementTree.Element) -> dict[str, str]:
     """Map a kit's recordings, every layer of an instrument being one, to their kinds."""
     found: dict[str, str] = {}
@@ -47,23 +79,16 @@ def main() -> None:
     parser.add_argument("target", nargs="?", type=Path, default=Path("recordings/drums"))
     parser.add_argument("--kits", type=Path, default=INSTALLED, help=f"folder of kits (default {INSTALLED})")
     arguments = parser.parse_args()
-    kits = sorted(path.parent for path in arguments.kits.glob("*/drumkit.xml"))
-    if not kits:
-        sys.exit(f"{arguments.kits} holds no kits: sudo apt-get install hydrogen-drumkits")
     counts: Counter[str] = Counter()
     licences = []
-    for kit in kits:
-        description = ElementTree.parse(kit / "drumkit.xml").getroot()
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", kit.name).strip("-")
-        found = recordings(kit, description)
-        for name, kind in found.items():
-            copy = arguments.target / kind / f"{slug}__{name.replace('/', '-')}"
+    for kit in kits_in(arguments.kits):
+        for name, kind in kit.recordings.items():
+            copy = arguments.target / kind / kit.copy_of(name)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kit / name, copy)
+            shutil.copyfile(kit.folder / name, copy)
             counts[kind] += 1
-        if found:
-            about = [" ".join((description.findtext(f"{{*}}{key}") or "").split()) for key in ("author", "license")]
-            licences.append([slug, *about])
+        if kit.recordings:
+            licences.append([kit.slug, kit.author, kit.licence])
     if not counts:
         sys.exit(f"{arguments.kits}: no instrument of these kits is a {', a '.join(KINDS)}")
     with (arguments.target / "licences.csv").open("w", newline="", encoding="utf-8") as file:

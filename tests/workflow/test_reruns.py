@@ -102,7 +102,7 @@ def test_the_tables_are_complete():
     assert len(listed) == len(set(listed))
     assert set(listed) == present
     schema = yaml.safe_load((ROOT / "src/earmark/plan/config.schema.yaml").read_text())
-    other_data_or_wishes = {"source", "labels", "extends", "grid", "networks", "cross_validation"}
+    other_data_or_wishes = {"source", "labels", "extends", "grid", "networks", "cross_validation", "stems", "separated"}
     assert set(CHANGES) == set(schema["$defs"]["dataset"]["properties"]) - other_data_or_wishes
     assert set(PARAMETERS) == {*CHANGES, "seed", "torch_threads"}
 

@@ -14,10 +14,10 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from earmark.errors import EarmarkError
-from earmark.plan import datasets, foreign, machine, stages, targets
+from earmark.plan import datasets, foreign, machine, stages, stems, targets
 from earmark.plan.code import files
 from earmark.plan.config import validate
-from earmark.plan.generated import MODULES, has_stems
+from earmark.plan.generated import MODULES, has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, always, method_of, methods, pattern, shown
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
@@ -37,6 +37,7 @@ for path in workflow.configfiles:
 config = checked(validate, config)
 for dataset in config["run"]:
     checked(datasets.fold_count, config["datasets"][dataset])
+    checked(stems.check, config["datasets"][dataset])
     checked(datasets.explained, config, dataset)
 
 
@@ -73,7 +74,9 @@ amounts.overwrite_threads = checked(last, "--set-threads", amounts.overwrite_thr
 
 
 CLASSES = datasets.known_classes(config)  # {data set: slugs}; a data set whose recordings are not there has no rules
+GENERATED = [dataset for dataset in CLASSES if is_generated(config["datasets"][dataset])]
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
+SEPARATED = [dataset for dataset in CLASSES if has_separated(config["datasets"][dataset])]
 RULES = stages.rules_of(CLASSES)  # {stage: names}
 
 
@@ -289,7 +292,12 @@ def of_classes(pattern):
 
 def of_generated(*names):
     """Return an input function: files that only generated data have."""
-    return lambda wildcards: [f"results/{wildcards.dataset}/{name}" for name in names if wildcards.dataset in STEMS]
+    return lambda wildcards: [f"results/{wildcards.dataset}/{name}" for name in names if wildcards.dataset in GENERATED]
+
+
+def of_stems(*names):
+    """Return an input function: files that only data sets have whose sound objects are known."""
+    return lambda wildcards: with_stems(wildcards.dataset, [f"results/{wildcards.dataset}/{name}" for name in names])
 
 
 def with_stems(dataset, paths):

@@ -19,7 +19,7 @@ rule generate:
     benchmark:
         record("generate", "tsv")
     wildcard_constraints:
-        dataset=one_of(STEMS),
+        dataset=one_of(GENERATED),
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "generate")
@@ -66,3 +66,44 @@ rule ingest:
         "Reading the recordings of {wildcards.dataset}"
     shell:
         call()
+
+
+for stage, kind, there, written in (
+    ("gather", stems.STEMS, [dataset for dataset in STEMS if dataset not in GENERATED], targets.STEM_FILES),
+    ("borrow", stems.SEPARATED, SEPARATED, targets.SEPARATED_FILES),
+):
+
+    rule:
+        name:
+            stage
+        input:
+            index=INDEX,
+            clips=f"{DATASET}/clips.npy",
+            logmel=LOGMEL,
+            code=code(f"stages.{stage}"),
+        output:
+            ensure([f"{DATASET}/{name}" for name in written], non_empty=True),
+        log:
+            record(stage, "log"),
+        benchmark:
+            record(stage, "tsv")
+        wildcard_constraints:
+            dataset=one_of(there),
+        conda:
+            "../../envs/earmark.yaml"
+        threads: stages.threads(config, stage)
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(60),
+        params:
+            job=job(stage),
+            # As for `ingest`.
+            config=lambda wildcards, output, stage=stage: stages.stage_config(config, wildcards.dataset, stage),
+            compared=lambda wildcards, stage=stage: stages.compared_config(config, wildcards.dataset, stage),
+            files=lambda wildcards, kind=kind: stems.fingerprint(
+                config["datasets"][wildcards.dataset], kind, DIGESTS / f"{wildcards.dataset}.{kind.key}.json"
+            ),
+        message:
+            f"Reading the {kind.title} of {{wildcards.dataset}}"
+        shell:
+            call()

@@ -18,7 +18,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
     "mask": (
         {
             "clips": f"{DATASET}/clips.npy",
-            "stems": of_generated("stems.npy"),
+            "stems": of_stems("stems.npy"),
             "predictions": PREDICTIONS,
             "heatmaps": of_classes(f"{METHOD}/{{cls}}/heatmaps.safetensors"),
             "standard": STANDARDS,
@@ -33,6 +33,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
             "clips": f"{DATASET}/clips.npy",
             "chosen": CHOSEN,
             "stems": needing("stems", f"{DATASET}/stems.npy"),
+            "separated": needing("separated", f"{DATASET}/separated.npy"),
             "predictions": needing("training", PREDICTIONS),
             "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
         },

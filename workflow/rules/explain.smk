@@ -13,6 +13,7 @@ for dataset, classes in CLASSES.items():
             chosen=of(CHOSEN, dataset=dataset),
             clips=heard(f"results/{dataset}/clips.npy", dataset),
             stems=needing("stems", f"results/{dataset}/stems.npy", dataset),
+            separated=needing("separated", f"results/{dataset}/separated.npy", dataset),
             predictions=needing("training", of(PREDICTIONS, dataset=dataset), dataset),
             fitted=fitted(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
             standard=sums(of(STANDARD_MAPS, dataset=dataset), dataset),

@@ -6,7 +6,7 @@ rule compare:
         index=INDEX,
         clips=f"{DATASET}/clips.npy",
         logmel=LOGMEL,
-        truth=of_generated("truth.json"),
+        truth=of_stems("truth.json"),
         models=lambda wildcards: expand(
             f"{MODEL}/{{name}}",
             dataset=wildcards.dataset,
@@ -89,7 +89,7 @@ rule draw:
         index=INDEX,
         clips=f"{DATASET}/clips.npy",
         logmel=LOGMEL,
-        truth=of_generated("stems.npy", "truth.json"),
+        truth=of_stems("stems.npy", "truth.json"),
         tables=of(f"{DATASET}/tables/{{name}}", name=[name for name in targets.TABLES if name.endswith(".csv")]),
         models=lambda wildcards: expand(
             f"{MODEL}/{{name}}",

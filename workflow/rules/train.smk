@@ -105,7 +105,7 @@ rule predict:
 rule choose:
     input:
         index=INDEX,
-        stems=of_generated("stems.npy"),
+        stems=of_stems("stems.npy"),
         predictions=PREDICTIONS,
         code=code("stages.choose"),
     output:

@@ -158,6 +158,11 @@ class DataSet:
         """Select the clips that are labelled as a class, in their order: rows of the clip index, int64."""
         return _rows(clips)[self._column("class_index", clips) == cls.index]
 
+    @functools.cached_property
+    def recordings(self) -> pd.DataFrame:
+        """Where each recording lies in the decoded audio, indexed by its row of the manifest: columns as of `clips`."""
+        return self.clips.drop_duplicates("recording").set_index("recording")
+
     def crop(self, recordings: Rows, starts: Rows) -> torch.Tensor:
         """Cut one clip from each recording.
 
@@ -178,7 +183,7 @@ class DataSet:
         IndexError
             If a clip would reach beyond its recording.
         """
-        stored = self._stored.loc[_rows(recordings)]
+        stored = self.recordings.loc[_rows(recordings)]
         first = _rows(starts)
         if (first < 0).any() or (first + self.clip_samples > stored["recording_samples"].to_numpy()).any():
             raise IndexError("a crop reaches beyond its recording")
@@ -230,16 +235,21 @@ class DataSet:
             float32 ``[B, O, S]`` on the scale of :meth:`waveforms`, 0 where an object is absent;
             None where the data set has no stems. :meth:`object_names` says what they are.
         """
-        if self._stems is None:
-            return None
+        return self._aligned(self.layout.stems, clips) if self.has_stems else None
+
+    def separated(self, clips: Rows) -> torch.Tensor:
+        """Read what another program separated clips into: float32 ``[B, J, S]``, as :meth:`stems`."""
+        return self._aligned(self.layout.separated, clips)
+
+    def _aligned(self, path: Path, clips: Rows) -> torch.Tensor:
+        """Read clips of what lies beside the decoded audio, sample by sample."""
         import torch
 
-        recordings = self._column("recording", clips)
-        starts = self._column("offset", clips) - self._column("recording_offset", clips)
-        stems = np.empty((len(recordings), self._stems.shape[1], self.clip_samples), np.float32)  # [B, O, S]
-        for row, recording, start in zip(stems, recordings, starts, strict=True):
-            row[:] = self._stems[recording, :, start : start + self.clip_samples]
-        return torch.from_numpy(stems) / FULL_SCALE
+        stored, offsets = np.load(path, mmap_mode="r"), self._column("offset", clips)
+        parts = np.empty((len(offsets), len(stored), self.clip_samples), np.float32)  # [B, O, S]
+        for row, offset in zip(parts, offsets, strict=True):
+            row[:] = stored[:, offset : offset + self.clip_samples]
+        return torch.from_numpy(parts) / FULL_SCALE
 
     def object_names(self, cls: ClassInfo) -> list[str]:
         """Names of the sound objects of a class, in the order of :meth:`stems`; data with stems only."""
@@ -258,21 +268,12 @@ class DataSet:
         return torch.from_numpy(samples) / FULL_SCALE
 
     @functools.cached_property
-    def _stored(self) -> pd.DataFrame:
-        """Where each recording lies in the decoded audio, indexed by its row of the manifest."""
-        return self.clips.drop_duplicates("recording").set_index("recording")
-
-    @functools.cached_property
     def _samples(self) -> np.ndarray:
         return np.load(self.layout.clips, mmap_mode="r")
 
     @functools.cached_property
     def _stored_inputs(self) -> torch.Tensor | None:
         return artifacts.read_tensors(self.layout.logmel)[0].get("logmel")  # mapped: rows are read when asked for
-
-    @functools.cached_property
-    def _stems(self) -> np.ndarray | None:
-        return np.load(self.layout.stems, mmap_mode="r") if self.has_stems else None
 
 
 def of(job: Job) -> DataSet:

@@ -52,6 +52,8 @@ TAGS = (b"ID3", b"TAG")
 INCOMPLETE = 24
 """libsndfile's number for a header that gives a rate or a number of channels that cannot be."""
 
+NOT_FINITE = "holds values that are not finite"
+
 NOTHING = np.empty(0, "<i2")
 
 
@@ -60,7 +62,8 @@ class Decoded:
     """Content of a file: int16 `samples` ``[n]``, none of them where a `reason` says why it cannot be used.
 
     `pause` is its longest run of zeros: its start and its length in seconds. `remark` says what is wrong with a
-    file that can be used.
+    file that can be used. `gain` is what full scale became, less than `FULL_SCALE` where 16 bits would have been too
+    few.
     """
 
     samples: np.ndarray
@@ -70,6 +73,7 @@ class Decoded:
     reason: str = ""
     pause: tuple[float, float] = (0.0, 0.0)
     remark: str = ""
+    gain: float = FULL_SCALE
 
 
 class _Forward(soundfile.SoundFile):
@@ -127,6 +131,48 @@ def decode(path: Path, sample_rate: int, folder: Path | None = None) -> Decoded:
     return dataclasses.replace(found, sha256=sha256)
 
 
+def decode_part(path: Path, sample_rate: int, place: np.ndarray) -> Decoded:
+    """Decode a file that is part of a recording to mono at `sample_rate`, at its own level.
+
+    Parameters
+    ----------
+    path : Path
+        An audio file.
+    sample_rate : int
+        In Hz.
+    place : array of float32 [n]
+        Where the samples are written, of full scale 1; what has no room there is left out.
+
+    Returns
+    -------
+    Decoded
+        Without samples: how long the file is, with a `reason` if it cannot be read or holds values that are not finite.
+    """
+    heard, done = _Heard(), 0
+    try:
+        with _Forward(path) as file:
+            rate, reason = file.samplerate, _not_sound(file)
+            for samples in () if reason else _resampled(file, sample_rate, heard):
+                room = place[done : done + len(samples)]
+                room[:] = samples[: len(room)]
+                done += len(room)
+    except soundfile.LibsndfileError as error:
+        return Decoded(NOTHING, None, None, "", f"cannot be decoded: {_said(error)}")
+    except (MemoryError, ValueError):  # as for recordings
+        return Decoded(NOTHING, None, None, "", "cannot be decoded: its header makes no sense")
+    return Decoded(NOTHING, heard.frames / rate, rate, "", reason or ("" if heard.finite else NOT_FINITE))
+
+
+def _not_sound(file: soundfile.SoundFile) -> str:
+    """Say why an open file is no recording; nothing where it may be one."""
+    if file.format == "RAW":  # what libsndfile takes a file without a header for, if it ends in .au or .snd
+        return "cannot be decoded: it has no header"
+    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+        allowed = f"no recording is sampled below {LOWEST_RATE} Hz or above {HIGHEST_RATE} Hz"
+        return f"its header says {file.samplerate} Hz: {allowed}"
+    return ""
+
+
 def _said(error: soundfile.LibsndfileError) -> str:
     if error.code == INCOMPLETE:
         return "its header gives no possible sampling rate or number of channels"
@@ -137,31 +183,32 @@ def _decoded(path: Path, sample_rate: int, folder: Path | None) -> Decoded:
     """Decode a file, its checksum aside."""
     with _Forward(path) as file:
         rate, claimed = file.samplerate, file.frames
-        if file.format == "RAW":  # what libsndfile takes a file without a header for, if it ends in .au or .snd
-            return Decoded(NOTHING, None, None, "", "cannot be decoded: it has no header")
-        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-            allowed = f"no recording is sampled below {LOWEST_RATE} Hz or above {HIGHEST_RATE} Hz"
-            return Decoded(NOTHING, None, rate, "", f"its header says {rate} Hz: {allowed}")
+        reason = _not_sound(file)
+        if reason:
+            return Decoded(NOTHING, None, None if file.format == "RAW" else rate, "", reason)
         remark = _misfit(path, file.extra_info)
         claimed = max(claimed, _sphere_samples(path)) if file.format == "NIST" else claimed
         with tempfile.TemporaryFile(dir=folder) as spool:
-            heard = _convert(file, sample_rate, np.float32(FULL_SCALE), spool)
+            gain = np.float32(FULL_SCALE)
+            heard = _convert(file, sample_rate, gain, spool)
             if heard.finite and heard.clips:
                 spool.seek(0)
+                gain = np.float32((FULL_SCALE - 1) / heard.peak)
                 with _Forward(path) as again:
-                    heard_again = _convert(again, sample_rate, np.float32((FULL_SCALE - 1) / heard.peak), spool)
+                    heard_again = _convert(again, sample_rate, gain, spool)
                 heard = dataclasses.replace(heard_again, peak=heard.peak)
             samples = np.memmap(spool, "<i2", "r", shape=(heard.written,)) if heard.written else NOTHING
     if heard.frames + MISCOUNT_SAMPLES < claimed:
         remark = remark or f"cut short: its header says {claimed} samples, {heard.frames} are there"
-    return _judged(Decoded(samples, heard.frames / rate, rate, "", "", heard.pause(rate), remark), heard, path)
+    content = Decoded(samples, heard.frames / rate, rate, "", "", heard.pause(rate), remark, float(gain))
+    return _judged(content, heard, path)
 
 
 def _judged(content: Decoded, heard: _Heard, path: Path) -> Decoded:
     """Leave out a recording that is nothing to learn from."""
     reason = ""
     if not heard.finite:
-        reason = "holds values that are not finite"
+        reason = NOT_FINITE
     elif not heard.written:
         size = path.stat().st_size
         told = f", says its header, though the file has {size} bytes: was it never closed?"

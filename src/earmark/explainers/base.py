@@ -46,8 +46,8 @@ class Batch:
     targets : Tensor [B]
         Explained classes.
     stems : Tensor [B, O, S]
-        Each sound object at its level in the clip, 0 where it is absent; ``[B, 0, 0]`` unless the method's file says
-        that it needs them.
+        Each sound object at its level in the clip, 0 where it is absent, or each source that another program separated;
+        ``[B, 0, 0]`` unless the method's file says that it needs them.
     """
 
     clips: NDArray[np.int64]
@@ -218,7 +218,11 @@ def batches(
         part = clips[start : start + BATCH]
         inputs = source.inputs(part).to(device)
         waveforms = source.waveforms(part).to(device) if asked.hears else inputs.new_empty(len(part), 0)
-        stems = stems_of(source, part).to(device) if "stems" in asked.needs else inputs.new_empty(len(part), 0, 0)
+        stems = inputs.new_empty(len(part), 0, 0)
+        if "stems" in asked.needs:
+            stems = stems_of(source, part).to(device)
+        elif "separated" in asked.needs:
+            stems = source.separated(part).to(device)
         yield Batch(part, waveforms, inputs, torch.full((len(part),), cls.index, device=device), stems)
 
 

@@ -26,7 +26,7 @@ from earmark.sound.base import Frontend
 
 @dataclass(frozen=True)
 class Clip:
-    """What is cut: a clip ``[S]``, its stems ``[O, S]`` where they are known, and a seed of its own."""
+    """What is cut: a clip ``[S]``, its stems or separated sources ``[O, S]``, where needed, and a seed of its own."""
 
     waveform: Tensor
     stems: Tensor
@@ -65,6 +65,7 @@ METHODS: Mapping[str, tuple[Cut, Callable[[int, float], Search]]] = {
     "audiolime-hpss": (_struck, surrogates.local),
     "audiolime-nmf": (_factored, surrogates.local),
     "audiolime-stems": (_stems, surrogates.local),
+    "audiolime-folder": (_stems, surrogates.local),
     "kernel-shap": (_blocks, surrogates.sampled),
 }
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from earmark.errors import EarmarkError
-from earmark.plan import folder
+from earmark.plan import folder, stems
 from earmark.plan.contents import digests
-from earmark.plan.generated import GENERATED_CLASSES, has_stems
+from earmark.plan.generated import GENERATED_CLASSES, is_generated
 from earmark.plan.methods import adopts
 from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
@@ -41,7 +41,7 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
 
 def _slugs(block: Mapping[str, Any]) -> dict[str, str]:
     """Map a data set's classes to their slugs, in the order of the model's logits."""
-    if has_stems(block):
+    if is_generated(block):
         return {name: name for name in GENERATED_CLASSES[block["source"]]}
     return folder.called(folder.names_of(block))
 
@@ -66,11 +66,13 @@ def explained(config: Mapping[str, Any], name: str) -> list[str]:
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Map every data set whose recordings are there to the classes that are explained; the others are left out."""
+    """Map data sets to the classes that are explained; without those whose recordings or stems are not there."""
     known = {}
     for name in config["datasets"]:
         with contextlib.suppress(EarmarkError):
-            known[name] = explained(config, name)
+            classes = explained(config, name)
+            stems.check(config["datasets"][name])
+            known[name] = classes
     return known
 
 
@@ -84,7 +86,7 @@ def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
     memory : Path, optional
         As for :func:`earmark.plan.contents.digests`.
     """
-    if has_stems(block):
+    if is_generated(block):
         return ""
     groups = None if block["groups"] is None else folder.table_of_groups(block["groups"])
     root, found = folder.home_of(block), folder.listed(block)
@@ -133,7 +135,7 @@ def folds(config: Mapping[str, Any], dataset: str) -> int:
     names promise.
     """
     block = config["datasets"][dataset]
-    return fold_count(block) if has_stems(block) else _folds_made(config, dataset) or fold_count(block)
+    return fold_count(block) if is_generated(block) else _folds_made(config, dataset) or fold_count(block)
 
 
 def _folds_made(config: Mapping[str, Any], dataset: str) -> int | None:

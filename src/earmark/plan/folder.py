@@ -181,7 +181,7 @@ def listed(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
         return listing(root, expected)
     if block["labels"] == "folders" and expected:
         return listing(root, expected)
-    found = sorted(_recordings(_existing(root), PurePosixPath(), ()))
+    found = files_below(root)
     usable = [path for path, size in found if is_there(path, size)]
     if not usable:
         raise EarmarkError(f"The folder '{root}' holds no recording ({_kinds()}).")
@@ -191,6 +191,17 @@ def listed(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
             f"{', '.join(block['model']['classes'][:3])}: name them so, or set `labels: predictions`."
         )
     return found
+
+
+def files_below(root: Path | str | None, of: str = "recordings") -> list[tuple[str, int | None]]:
+    """List the files of sound anywhere below a folder of recordings, or of something else, as :func:`listing` does.
+
+    Raises
+    ------
+    EarmarkError
+        If the folder is missing, is none or cannot be read, or a file's name is not UTF-8.
+    """
+    return sorted(_recordings(_existing(root, of), PurePosixPath(), ()))
 
 
 def label_of(path: str, block: Mapping[str, Any]) -> str:
@@ -279,7 +290,7 @@ def departures(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]
     classes = sorted({class_of(path) for path in paths if path not in reasons})
     wanted = {f"{cls}/{cls}.{number:05d}": "" for cls in classes for number in range(expected["recordings"])}
     for path in paths:
-        name = composed(_without_ending(path))
+        name = composed(without_ending(path))
         if path in reasons:
             continue
         if name not in wanted:
@@ -312,9 +323,9 @@ def groups_of(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]:
     if block["groups"] is None:
         return {path: group_of(path, block["group"]) for path in paths}
     table = table_of_groups(block["groups"])
-    stems = {_without_ending(path): group for path, group in table.items()}
+    stems = {without_ending(path): group for path, group in table.items()}
     spelled = {path: composed(path) for path in paths}
-    named = {path: table.get(text, stems.get(_without_ending(text))) for path, text in spelled.items()}
+    named = {path: table.get(text, stems.get(without_ending(text))) for path, text in spelled.items()}
     if paths and not any(named.values()):
         raise EarmarkError(
             f"The file of groups '{block['groups']}' names none of the recordings, such as '{paths[0]}'; its column "
@@ -447,20 +458,21 @@ def folds_of(groups: int, asked: int | None, whose: str = "there are") -> int:
     return min(MOST_FOLDS, groups) if asked is None else asked
 
 
-def _existing(root: Path | str | None) -> Path:
+def _existing(root: Path | str | None, of: str = "recordings") -> Path:
     if root is None:
         raise EarmarkError("No folder of recordings is given: set the data set's `root` in the configuration.")
     folder = path_of(root)
     try:
         os.scandir(folder).close()
     except FileNotFoundError as error:
-        raise EarmarkError(f"The folder of recordings '{root}' does not exist.") from error
+        raise EarmarkError(f"The folder of {of} '{root}' does not exist.") from error
     except NotADirectoryError as error:
         raise EarmarkError(
-            f"'{root}' is not a folder; recordings lie in a folder with one sub-folder per class."
+            f"'{root}' is not a folder; {of} lie in a folder with "
+            f"{'one sub-folder per class' if of == 'recordings' else 'one sub-folder per recording'}."
         ) from error
     except OSError as error:
-        raise EarmarkError(f"The folder of recordings '{root}' cannot be read: {error.strerror}.") from error
+        raise EarmarkError(f"The folder of {of} '{root}' cannot be read: {error.strerror}.") from error
     return folder
 
 
@@ -482,7 +494,8 @@ def _holds(folder: Path, classes: Collection[str]) -> bool:
     return len(inside.intersection(map(composed, classes))) > len(classes) / 2
 
 
-def _without_ending(path: str) -> str:
+def without_ending(path: str) -> str:
+    """Take the ending of a format that can be decoded off the name of a recording."""
     return str(PurePosixPath(path).with_suffix("")) if can_be_decoded(path) else path
 
 

@@ -18,7 +18,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
-from earmark.plan.generated import has_stems
+from earmark.plan.generated import has_separated, has_stems
 from earmark.plan.sentences import choices
 from earmark.store.layout import STANDARD
 
@@ -56,7 +56,7 @@ SCHEMA = {
                     "parts": {"type": "boolean"},
                     "per_class": {"type": "boolean"},
                     "fitted_to": {"enum": ["nothing", *SUBSPACES, "model"]},
-                    "needs": {"type": "array", "items": {"enum": ["gradients", "training", "stems"]}},
+                    "needs": {"type": "array", "items": {"enum": ["gradients", "training", "stems", "separated"]}},
                     "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
                     "beside": {"type": "array", "items": {"type": "string"}},
                     "control": {"type": "boolean"},
@@ -94,7 +94,8 @@ class Method:
     fitted_to : str
         ``nothing``, ``pairs``, ``clips``, ``stems`` or ``model``.
     needs : frozenset of str
-        What it asks for: ``gradients`` of the network, ``training`` clips to compare with, ``stems`` of the clips.
+        What it asks for: ``gradients`` of the network, ``training`` clips to compare with, ``stems`` of the clips, or
+        what another program ``separated`` them into.
     depends_on : tuple of str
         Which of ``pairs`` and ``seed`` can change what is fitted.
     beside : tuple of str
@@ -149,12 +150,17 @@ class Method:
     def needs_answers_only(self) -> bool:
         """Whether it explains networks that nothing can look into, whatever clips they hear."""
         inside = self.layered or "gradients" in self.needs or "sums_to_standard" in self.promises
-        return not (inside or self.control or self.needs_stems)
+        return not (inside or self.control or self.needs_stems or self.needs_separated)
 
     @property
     def needs_stems(self) -> bool:
         """Whether the sound objects of clips must be known."""
         return self.fitted_to == "stems" or "stems" in self.needs
+
+    @property
+    def needs_separated(self) -> bool:
+        """Whether another program must have separated clips."""
+        return "separated" in self.needs
 
     def counts(self, asked: Sequence[int]) -> list[int]:
         """List the numbers of parts that it has where a grid asks for some."""
@@ -312,7 +318,8 @@ def check_method(
     Raises
     ------
     EarmarkError
-        If there is no such method, it is none of the kind, or it needs stems that the data set lacks.
+        If there is no such method, it is none of the kind, or it needs stems or separated sources that the data set
+        lacks.
     """
     allowed = [*spelled(methods(which)), *beside]
     try:
@@ -322,7 +329,15 @@ def check_method(
     if not which(method):
         raise EarmarkError(f"{where}: {name} {what}{choices(name, allowed)}")
     if method.needs_stems and not has_stems(block):
-        raise EarmarkError(f"{where}: the method {name} needs every recording's stems, which only generated data have")
+        raise EarmarkError(
+            f"{where}: the method {name} needs every recording's stems, which generated data have: set `stems` to a "
+            "folder of them"
+        )
+    if method.needs_separated and not has_separated(block):
+        raise EarmarkError(
+            f"{where}: the method {name} needs what another program separated every recording into: set `separated` to "
+            "a folder of that, of a data set with source = folder"
+        )
 
 
 def adopts(block: Mapping[str, Any]) -> bool:

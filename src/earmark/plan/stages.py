@@ -77,6 +77,10 @@ STAGES = {
         ),
         threaded=True,
     ),
+    "gather": Stage("put the stems of recordings where these lie", ("root", "expected", "stems")),
+    "borrow": Stage(
+        "put what another program separated recordings into where these lie", ("root", "expected", "separated")
+    ),
     "train": Stage(
         "train the classifier of a split",
         ("frontend", "model", "augment", "train"),
@@ -170,8 +174,9 @@ STAGES = {
 """In the order of the workflow. `generate` also gets the section that bears its source's name."""
 
 
-PLACES = ("root", "groups")
-"""Keys that say where something lies: what is there counts, by :func:`earmark.plan.datasets.fingerprint`."""
+PLACES = ("root", "groups", "stems", "separated")
+"""Keys that say where something lies: what is there counts, by :func:`earmark.plan.datasets.fingerprint` and that of
+:mod:`earmark.plan.stems`."""
 
 PER_DATASET = ("collect", "fit", "explain", "picture", "sonify")
 """Stages with a rule per data set, which bears both names: ``fit_synthetic``."""

@@ -9,9 +9,10 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from earmark.errors import EarmarkError
+from earmark.plan import stems
 from earmark.plan.config import require_root
 from earmark.plan.datasets import explained, folds, networks, splits
-from earmark.plan.generated import has_stems
+from earmark.plan.generated import has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, layers_of, method_of
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
@@ -27,7 +28,11 @@ DATASET_FILES = (
     "figures.csv",
 )
 
-GENERATED_FILES = ("generated.csv", "stems.npy", "truth.json", "generated")
+GENERATED_FILES = ("generated.csv", "generated")
+
+STEM_FILES = ("stems.npy", "truth.json")
+
+SEPARATED_FILES = ("separated.npy", "separated.json")
 
 TABLES = (
     "flipping.csv",
@@ -158,7 +163,9 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     block = config["datasets"][dataset]
     trained = [] if adopts(block) else splits(folds(config, dataset))
     folders = list(dict.fromkeys([*trained, *networks(block)]))
-    files = DATASET_FILES + (GENERATED_FILES if has_stems(block) else ())
+    stems.check(block)
+    files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
+    files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
     if rest in [[name] for name in files]:
         return
     for name, made in (("tables", TABLES), ("report", REPORT_FILES)):

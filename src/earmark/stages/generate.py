@@ -44,7 +44,7 @@ def run(job: Job) -> None:
     """
     source: Source = importlib.import_module(f"earmark.{MODULES[job.config['source']]}").Recordings(job.config)
     items = list(source.items())
-    shape = (len(items), max(len(sounds) for sounds in source.objects.values()), source.samples)
+    shape = (max(len(sounds) for sounds in source.objects.values()), len(items) * source.samples)
     progress = job.progress(len(items))
     with artifacts.replacing(job.layout.stems) as stems, artifacts.replacing_directory(job.layout.generated) as folder:
         for cls in source.objects:
@@ -87,8 +87,9 @@ def _write(source: Source, folder: Path, stems: Path, numbered: tuple[int, Item]
     rendered = source.render(item)
     content = _wav(rendered.mixture, source.sample_rate)
     (folder / item.path).write_bytes(content)
-    place = np.lib.format.open_memmap(stems, "r+")[number]  # [O, n]
-    place[: len(rendered.stems)] = _int16(rendered.stems[:, : source.samples])
+    place = np.lib.format.open_memmap(stems, "r+")  # [O, N * n]
+    own = slice(number * source.samples, (number + 1) * source.samples)
+    place[: len(rendered.stems), own] = _int16(rendered.stems[:, : source.samples])
     return hashlib.sha256(content).hexdigest(), rendered.parameters
 
 

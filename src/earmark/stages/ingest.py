@@ -28,7 +28,7 @@ from earmark.data.recordings import (
 )
 from earmark.job import Job
 from earmark.plan import config, folder, foreign
-from earmark.plan.generated import has_stems
+from earmark.plan.generated import is_generated
 from earmark.plan.methods import adopts
 from earmark.progress import Progress
 from earmark.sound.base import Frontend
@@ -69,7 +69,7 @@ def run(job: Job, listing: Listing | None = None) -> None:
     settings = config.fill({"frontend": job.config["frontend"]})["frontend"]
     frontend = from_settings(settings)
     workers = job.config["torch_threads"]
-    if has_stems(job.config):
+    if is_generated(job.config):
         (found, limit), root = generated(job.layout), job.layout.generated
     else:
         found, limit = in_folder(job.config, listing), None

@@ -112,13 +112,23 @@ class Layout:
 
     @property
     def stems(self) -> Path:
-        """Sound objects of every generated recording at their level in the mixture."""
+        """Sound objects of every recording at their level in it, where they are known."""
         return self.root / "stems.npy"
 
     @property
     def truth(self) -> Path:
-        """Drawn parameters of every generated recording."""
+        """What sound objects there are, and what was drawn for every generated recording."""
         return self.root / "truth.json"
+
+    @property
+    def separated(self) -> Path:
+        """What another program separated every recording into, at its level in it."""
+        return self.root / "separated.npy"
+
+    @property
+    def separated_names(self) -> Path:
+        """What it called that."""
+        return self.root / "separated.json"
 
     @property
     def manifest(self) -> Path:

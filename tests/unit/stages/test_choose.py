@@ -40,7 +40,7 @@ def layout(stripes, tmp_path):
 @pytest.fixture
 def staged(layout):
     """Return stripes with stems, with folds 6 and 7 as clips of all objects to report on, 8 and 9 to choose on."""
-    np.save(layout.stems, np.zeros((160, 2, 1), np.int16))
+    np.save(layout.stems, np.zeros((2, 160), np.int16))
     text = re.sub(r",([67]),main,", r",\1,all-test,", layout.clip_index.read_text())
     layout.clip_index.write_text(re.sub(r",([89]),main,", r",\1,all-validation,", text))
     return layout

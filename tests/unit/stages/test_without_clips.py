@@ -152,7 +152,7 @@ def trained(case: Case) -> None:
     models.save(case.layout.model("main"), network, architecture, CLASSES, CONFIG["frontend"], {})
     samples = np.load(case.layout.clips)
     length = int(source.clips["recording_samples"].max())
-    stems = np.zeros((len(every), 2, length), np.int16)
+    stems = np.zeros((2, len(samples)), np.int16)
     for clip in every:
         start = int(source.clips["recording_offset"].iloc[clip])
         spectrum = np.fft.rfft(samples[start : start + length])
@@ -160,7 +160,7 @@ def trained(case: Case) -> None:
         for place, part in enumerate((slice(cut, None), slice(0, cut))):
             kept = spectrum.copy()
             kept[part] = 0
-            stems[clip, place] = np.fft.irfft(kept, length)
+            stems[place, start : start + length] = np.fft.irfft(kept, length)
     np.save(case.layout.stems, stems)
     named = {cls.name: [{"name": "low"}, {"name": "high"}] for cls in source.classes}
     case.layout.truth.write_text(json.dumps({"objects": named}))
