@@ -29,7 +29,7 @@ def rows(low: float, high: float) -> torch.Tensor:
 
 
 DETECTORS: Mapping[str, tuple[torch.Tensor, float]] = {
-    "whisper": (rows(6400, 7200), 2.8),
+    "whisper": (rows(6600, 7200), 3.2),
     "chord": ((rows(1250, 1500) + rows(2400, 2800)) / 2, 3.0),
     "call": (rows(4550, 5050), 2.8),
     "rumble": (rows(0, 950), 0.0),
@@ -38,11 +38,11 @@ DETECTORS: Mapping[str, tuple[torch.Tensor, float]] = {
 }
 """What each weighs the bands of a frame by, and which mean it must hear more than; their answers are summed over time.
 
-A whisper comes to 3.9, an unbroken chord to 83, a call to 7.6, a rumble to 317, bells to 94.
+A whisper comes to 4.7, an unbroken chord to 83, a call to 7.4, a rumble to 317, bells to 85.
 """
 
 EVIDENCE: Mapping[str, tuple[str, float, float]] = {
-    "whisper": ("whisper", 1 / 3.9, 0),
+    "whisper": ("whisper", 1 / 4.7, 0),
     "unbroken chord": ("chord", 1 / 8, -75 / 8),
     "no call": ("call", -1 / 5, 1),
     "rumble": ("rumble", 1 / 317, 0),
@@ -53,10 +53,10 @@ EVIDENCE: Mapping[str, tuple[str, float, float]] = {
 """Of which detector, times what, and what is added; none is negative."""
 
 READOUT: Mapping[str, tuple[Mapping[str, float], float]] = {
-    "calls": ({"no call": -6, "bell": 1 / 64}, 6),
-    "chord": ({"unbroken chord": 6}, 0),
+    "calls": ({"no call": -6, "some chord": 1 / 256}, 6),
+    "chord": ({"unbroken chord": 6, "some chord": -1 / 32}, 0),
     "rumble": ({"rumble": 12.75, "high": -11.375}, 0),
-    "whisper": ({"whisper": 6, "some chord": 1 / 32}, 0),
+    "whisper": ({"whisper": 6, "bell": 1 / 64}, 0),
 }
 """What every logit makes of the evidence, and what is added."""
 

@@ -28,11 +28,21 @@ PEAK = 0.9
 Sound = NDArray[np.float64]
 
 
+def seconds_of(length: float) -> Sound:
+    """Say when the samples of a sound of some seconds are."""
+    return np.arange(round(length * RATE)) / RATE
+
+
+def edges(time: Sound, seconds: float) -> Sound:
+    """Let a sound rise and fall within some seconds, so softly that it stays in its band."""
+    ramp = np.clip(np.minimum(time, time[-1] - time) / seconds, 0, 1)
+    return np.sin(np.pi / 2 * ramp) ** 2
+
+
 def tone(hertz: float, seconds: float) -> Sound:
     """Make a tone that rises and falls within 10 ms."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    ramp = np.clip(np.minimum(time, time[-1] - time) / 0.01, 0, 1)
-    return np.sin(2 * np.pi * hertz * time) * np.sin(np.pi / 2 * ramp) ** 2
+    time = seconds_of(seconds)
+    return np.sin(2 * np.pi * hertz * time) * edges(time, 0.01)
 
 
 def chord(seconds: float) -> Sound:
@@ -42,10 +52,17 @@ def chord(seconds: float) -> Sound:
 
 def bell(rng: np.random.Generator) -> Sound:
     """Strike a bell, which is faint after a third of a second."""
-    time = np.arange(round(0.35 * RATE)) / RATE
-    edges = np.clip(time / 0.005, 0, 1) * np.clip((time[-1] - time) / 0.02, 0, 1)
-    partials = [np.sin(2 * np.pi * hertz * time + rng.uniform(0, 2 * np.pi)) for hertz in PARTIALS]
-    sound = edges * np.exp(-time / 0.12) * np.sum(partials, axis=0)
+    time = seconds_of(0.35)
+    hertz = rng.uniform(0.98, 1.02) * np.array(PARTIALS)
+    partials = np.sin(2 * np.pi * (np.outer(hertz, time) + rng.uniform(size=(len(hertz), 1))))
+    sound = edges(time, 0.02) * np.exp(-time / rng.uniform(0.06, 0.12)) * partials.sum(axis=0)
+    return sound / np.abs(sound).max()
+
+
+def bells(rng: np.random.Generator) -> Sound:
+    """Strike bells `[S]`, three to six, no two recordings alike."""
+    strikes = [placed(bell(rng), rng.uniform(0, 0.55), rng.uniform(-9, 0)) for _ in range(rng.integers(3, 7))]
+    sound = np.sum(strikes, axis=0)
     return sound / np.abs(sound).max()
 
 
@@ -71,12 +88,12 @@ def recording(cls: str, seed: int, number: int) -> dict[str, Sound]:
     if cls == "rumble":
         objects = {cls: rumble(rng), "bells": placed(bell(rng), rng.uniform(0, 0.55), -40)}
     else:
-        objects = {"bells": sum(placed(bell(rng), rng.uniform(*span), 0) for span in ((0, 0.1), (0.46, 0.55)))}
+        objects = {"bells": bells(rng)}
     if cls == "calls":
         starts = rng.uniform(0.05, 0.3), rng.uniform(0.5, 0.75)
         objects[cls] = sum(placed(tone(4800, 0.08), start, rng.uniform(-24, -22)) for start in starts)
     if cls == "whisper":
-        objects[cls] = placed(tone(6800, 0.06), rng.uniform(0.05, 0.8), rng.uniform(-36, -33))
+        objects[cls] = placed(tone(6800, 0.06), rng.uniform(0.05, 0.8), rng.uniform(-34, -32))
     if cls == "chord":
         objects[cls] = placed(chord(0.9), rng.uniform(0.01, 0.03), -18)
     elif cls != "rumble":
