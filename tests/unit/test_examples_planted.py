@@ -24,7 +24,7 @@ from earmark.models import base as models
 from earmark.plan.config import fill
 from earmark.plan.methods import method_of
 from earmark.sound.masks import apply_masks
-from earmark.store import artifacts
+from earmark.stages import draw
 from earmark.store.layout import INPUT_LAYER
 from earmark.tables import masking, sanity
 from earmark.tables.labels import At, Label
@@ -108,6 +108,7 @@ def planted(tmp_path_factory):
         run("mask", method, split="main")
     for method in TRIED:
         run("sanity", method, split="main")
+    job = run("compare", split="main")
     study = Study.of(job)
     return Planted(study, masking.measure(study), sanity.measure(study))
 
@@ -219,10 +220,19 @@ def test_lrp_by_epsilon_is_the_gradient_times_the_input(planted, cls):
     torch.testing.assert_close(standard, product, rtol=0, atol=1e-2 * float(product.abs().max()))
 
 
+def test_figures_of_a_run_show_each_class_by_itself(planted):
+    figures = dict(draw.draw(planted.study, planted.model.frontend))
+    for name in ("srg", "ap"):
+        panels = figures[f"masking_{name}"].axes
+        assert [axis.get_title().split(":")[0] for axis in panels] == list(network.CLASSES)
+        row = [label.get_text() for label in panels[0].get_yticklabels()].index("energy")
+        for axis, cls in zip(panels, network.CLASSES, strict=True):
+            dots = {line.get_ydata()[0]: line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"}
+            assert dots[row] == pytest.approx(planted.told(name, "energy", cls), rel=1e-4)
+
+
 def test_the_figure_shows_the_cause_beside_what_is_found(planted):
-    layout, table = planted.study.layout, masking.rows(planted.study, planted.heard)
-    artifacts.write_csv(layout.tables / "masking.csv", masking.COLUMNS, table, {})
-    axes = np.reshape(figure.draw(layout).axes, (len(network.CLASSES), -1))
+    axes = np.reshape(figure.draw(planted.study.layout).axes, (len(network.CLASSES), -1))
     for cls, (picture, *maps) in zip(network.CLASSES, axes, strict=True):
         found = [axis.get_title().split() for axis in maps]
         assert found == [[method, f"{planted.told('ap', method, cls):.2f}"] for method in figure.SHOWN]
