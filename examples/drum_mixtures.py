@@ -1,11 +1,12 @@
 """Mix strokes of Hydrogen's drum kits in pairs and keep both, for examples/drum-mixtures.yaml.
 
-Every stroke gives its class to a mixture with a stroke of another kind of drum of the same kit, 5 dB below it. Both are
-written beside the mixture, as the stems that it is the sum of.
+Every stroke gives its class to mixtures with a stroke of every other kind of drum of the same kit, 5 dB below it: the
+class is not which drums sound, but which is the louder. Both are written beside the mixture, which is their sum.
 """
 
 import argparse
 import csv
+import itertools
 import sys
 import zlib
 from collections import Counter
@@ -61,24 +62,23 @@ def mixed(loud: np.ndarray, soft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mixtures(kit: Kit, seed: int) -> list[tuple[str, dict[str, np.ndarray], int]]:
-    """Mix every stroke of a kit with one of another kind: path of the mixture, both by their kinds, sampling rate."""
+    """Mix every stroke of a kit with one of every other kind: path of the mixture, strokes by kind, sampling rate."""
     found = []
-    for name, kind in kit.recordings.items():
-        rng = np.random.default_rng([seed, zlib.crc32(f"{kit.slug}/{name}".encode())])
-        others = [other for other in kit.recordings if kit.recordings[other] != kind]
-        first, rate = stroke(kit.folder / name, rng.uniform(0, LATEST))
-        if not others or not first.any():
+    for (name, kind), kind_below in itertools.product(kit.recordings.items(), KINDS):
+        others = [other for other, its_kind in kit.recordings.items() if its_kind == kind_below]
+        if kind == kind_below or not others:
             continue
-        other = others[rng.integers(len(others))]
-        second, its_rate = stroke(kit.folder / other, rng.uniform(0, LATEST))
-        if second.any() and rate == its_rate:
-            stems = dict(zip((kind, kit.recordings[other]), mixed(first, second), strict=True))
-            found.append((f"{kind}/{Path(kit.copy_of(name)).stem}", stems, rate))
+        rng = np.random.default_rng([seed, zlib.crc32(f"{kit.slug}/{name}/{kind_below}".encode())])
+        first, rate = stroke(kit.folder / name, rng.uniform(0, LATEST))
+        second, its_rate = stroke(kit.folder / others[rng.integers(len(others))], rng.uniform(0, LATEST))
+        if first.any() and second.any() and rate == its_rate:
+            stems = dict(zip((kind, kind_below), mixed(first, second), strict=True))
+            found.append((f"{kind}/{Path(kit.copy_of(name)).stem}__{kind_below}", stems, rate))
     return found
 
 
 def main() -> None:
-    """Write mixtures `target/KIND/KIT__NAME.wav`, stems `target-stems/KIND/KIT__NAME/KIND.wav`, and licences."""
+    """Write `target/KIND/KIT__NAME__OTHER.wav`, both strokes below `target-stems`, and the kits' licences."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", nargs="?", type=Path, default=Path("recordings/drum-mixtures"))
     parser.add_argument("--kits", type=Path, default=INSTALLED, help=f"folder of kits (default {INSTALLED})")

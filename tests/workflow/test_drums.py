@@ -60,3 +60,58 @@ def test_without_kits_it_says_what_to_install(tmp_path):
     called = subprocess.run(command, text=True, capture_output=True)
     assert called.returncode == 1
     assert called.stderr == f"{tmp_path} holds no kits: sudo apt-get install hydrogen-drumkits\n"
+
+
+def mix(tmp_path, place, *options):
+    """Mix the kits of a folder, and return the mixtures."""
+    target = tmp_path / place / "mixtures"
+    command = [sys.executable, str(ROOT / "examples/drum_mixtures.py"), str(target), "--kits", str(tmp_path / "kits")]
+    said = subprocess.run([*command, *options], check=True, text=True, capture_output=True).stdout
+    assert said.endswith("24 cymbal, 72 hat, 48 kick, 24 snare, 24 tom; 6 kits\n")
+    return target
+
+
+def test_strokes_are_mixed_at_their_levels_and_sum(project, tmp_path):
+    for number in range(6):
+        kit(tmp_path / f"kits/My Kit {number}", "My Kit", "")
+    target = mix(tmp_path, "recordings")
+    for path in sorted(target.glob("*/My-Kit-2__*.wav")):
+        mixture, rate = soundfile.read(path)
+        stems = {
+            file.stem: soundfile.read(file)[0]
+            for file in target.with_name("mixtures-stems").joinpath(path.relative_to(target).with_suffix("")).iterdir()
+        }
+        kind, below = path.parent.name, path.stem.split("__")[2]
+        assert set(stems) == {kind, below} and kind != below
+        assert (len(mixture), rate) == (15120, 16000)
+        assert np.abs(mixture - sum(stems.values())).max() < 2**-22
+        assert abs(np.abs(mixture).max() - 0.9) < 1e-6
+        levels = {}
+        for name, samples in stems.items():
+            active = samples[np.abs(samples) >= 0.01 * np.abs(samples).max()]
+            levels[name] = 10 * np.log10(np.mean(active**2))
+        assert abs(levels[kind] - levels[below] - 5) < 0.01
+    assert (target / "licences.csv").read_text().count("someone,free") == 6
+    contents = [
+        [path.read_bytes() for path in sorted(folder.rglob("*.wav"))]
+        for folder in (target, mix(tmp_path, "again"), mix(tmp_path, "other", "--seed", "1"))
+    ]
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_mixtures_are_planned_with_what_only_stems_allow(project, tmp_path):
+    for number in range(6):
+        kit(tmp_path / f"kits/My Kit {number}", "My Kit", "")
+    target = mix(tmp_path, "recordings")
+    block = yaml.safe_load((ROOT / "examples/drum-mixtures.yaml").read_text())
+    places = {"root": str(target), "stems": f"{target}-stems"}
+    block["datasets"]["drum-mixtures"].update(places)
+    project.configure(block)
+    jobs = project.plan()
+    assert jobs["gather"] == jobs["ablate"] == 1 and "borrow" not in jobs
+    assert jobs["objects"] == 5  # of the grid, and of the standard explanation
+    block["datasets"]["drum-mixtures"]["stems"] = str(tmp_path / "gone")
+    project.configure(block)
+    refused = project.snakemake("--dry-run")
+    assert refused.status == 1
+    assert f"earmark: The folder of stems '{tmp_path / 'gone'}' does not exist." in refused.output

@@ -313,6 +313,17 @@ def test_the_stem_that_the_model_hears_has_the_weight_and_is_what_sounds() -> No
     assert float(weights[1] / weights.abs().sum()) > 0.9
 
 
+def test_what_a_separator_lost_is_found_in_what_it_left() -> None:
+    cells = tiles(FRONTEND.grid, 4, 1)
+    masks = torch.stack([cells[0], cells[1], cells[3]]).double()
+    bands = FRONTEND.istft(FRONTEND.lift(masks) * FRONTEND.stft(noise(3)))
+    clip = bands.sum(dim=0, keepdim=True)
+    separated = bands[[0, 2]]  # without the band that the model hears
+    parts = explain(listening(cells[[1]]), "audiolime-folder", clip, separated[None], pieces=1, top=1)
+    assert torch.allclose(parts.sounds[0, 0], bands[1], atol=1e-6)
+    assert parts.checks["parts"] == 3
+
+
 def test_only_positive_parts_sound() -> None:
     sounds, weights = torch.eye(4, dtype=torch.float64), torch.tensor([0.5, -2.0, 1.0, 0.1], dtype=torch.float64)
     assert lime.heard(sounds, weights, 2).tolist() == [1, 0, 1, 0]
