@@ -18,7 +18,7 @@ from earmark.data import dataset
 from earmark.data.dataset import ClassInfo, DataSet, stems_of
 from earmark.explainers import explanation
 from earmark.figures.heatmaps import axis_labels, spectrogram
-from earmark.figures.style import LOUDNESS, MEDIUM, RELEVANCE, SMALL, limit_of, new, save
+from earmark.figures.style import LOUDNESS, MEDIUM, RELEVANCE, SMALL, new, save
 from earmark.metrics.objects import object_cells
 from earmark.store.layout import INPUT_LAYER, Layout
 from earmark.tables.written import Tables
@@ -76,7 +76,7 @@ def draw(layout: Layout) -> Figure:
         row[0].set_title(source.frontend.title, fontsize=MEDIUM)
         for axis, (method, maps) in zip(row[1:], shown.items(), strict=True):
             cells = maps.of([clip]).heatmaps[0, 0, 0].numpy()
-            limit = limit_of(cells)
+            limit = np.abs(cells).max() or 1.0  # a quantile would be less than a whisper's few cells
             spectrogram(axis, source.frontend, cells, RELEVANCE, (-limit, limit))
             axis.set_title(f"{method} {found[*place(method), cls.slug, SCORE][0]:.2f}", fontsize=SMALL)
     for axis in axes[-1]:
