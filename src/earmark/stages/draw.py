@@ -124,6 +124,8 @@ def draw(study: Study, front: Frontend) -> Drawn:
     yield "composites", _composites(study, tables)
     yield "masking", _masking(study, tables)
     yield "cost", _cost(study, tables)
+    for name in masking.BY_CLASS:
+        yield f"masking_{name}", _by_class(study, tables, name)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield from _training(study)
@@ -160,6 +162,21 @@ def _cost(study: Study, tables: Tables) -> Figure | None:
         if seconds.keys() & panel.bars.keys():
             return against_cost(seconds, panel, _controls(study), masking.claims(tables.frame("masking")))
     return None
+
+
+def _by_class(study: Study, tables: Tables, name: str) -> Figure | None:
+    """Draw a score of explanations for each class by itself, where there are several: one may be right of some only."""
+    known = tables.bars("masking") if study.masked and study.slugs[1:] else {}
+    means = {at: known[*at, ALL, name][0] for at in study.masked if (*at, ALL, name) in known}
+    if not means:
+        return None
+    ranked = sorted(means, key=lambda at: means[at], reverse=True)
+    unit = f" [{UNITS[name]}]" if UNITS[name] else ""
+    panels = [
+        Panel(f"{cls}: {name}{unit}", {at: known[*at, cls, name] for at in means if (*at, cls, name) in known}, 0.0)
+        for cls in study.slugs
+    ]
+    return heard(ranked, panels, _controls(study), masking.claims(tables.frame("masking")))
 
 
 def _is_bound(method: str) -> bool:

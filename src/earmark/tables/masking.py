@@ -37,6 +37,9 @@ AREAS = HEADLINE, SENSITIVITY = "srg", "srg_mean"
 FOUND = TRUTHS[0]
 """What tells, beside the headline, whether used sound objects are found."""
 
+BY_CLASS = HEADLINE, "ap"
+"""What is shown class by class: a method may be right of one and wrong of another."""
+
 LEAD = "native_lead"
 """What a method's own sound is ahead of the clip's loudest cells of equal energy."""
 
@@ -286,11 +289,28 @@ def report(study: Study, heard: Heard) -> str:
                 for at in own
             ],
         )
+    lines += _by_class(study, heard, ranked)
     return "\n".join(lines).rstrip() + "\n"
 
 
 WHERE = ("layer", "method", "K", "n")
 """Columns that say of which explanation a row is, and of how many clips."""
+
+
+def _by_class(study: Study, heard: Heard, ranked: Sequence[At]) -> list[str]:
+    """Write what is known of each class, in lines; none where there is one class."""
+    lines: list[str] = []
+    for name in BY_CLASS if study.slugs[1:] else ():
+        body = [
+            [at.layer, at.method, str(at.k), *(markdown.cell(heard.found, Label(at, name), cls) for cls in study.slugs)]
+            for at in ranked
+            if (Label(at, name), ALL) in heard.found
+        ]
+        if body:
+            lines += [f"## {name}, class by class", ""]
+            lines += markdown.table(["layer", "method", "K", *study.slugs], body)
+    return lines
+
 
 CLAIMS = {True: "yes", False: "no", None: markdown.MISSING}
 

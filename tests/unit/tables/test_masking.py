@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -138,6 +139,25 @@ def test_a_method_with_fewer_clips_is_compared_on_those_that_both_have(study: St
     assert difference.interval.estimate > 0
     told = [line.split(" | ")[1:4] for line in masking.report(study, heard).splitlines() if line.startswith("| input")]
     assert ["standard", "1", str(few)] in told and ["noise", "1", str(GROUPS)] in told
+
+
+def test_classes_are_told_apart_where_there_are_several(study: Study) -> None:
+    assert "class by class" not in masking.report(study, masking.measure(study))
+    study.source.classes.append(SimpleNamespace(slug="click", name="click"))
+    for name, better in (("standard", "tone"), ("noise~0", "click")):
+        told = [
+            [cls, *row[1:]]
+            for cls in ("tone", "click")
+            for row in answers(STANDARD, *((4, 1) if cls == better else (1, 4)), None)
+        ]
+        artifacts.write_csv(study.layout.method("main", INPUT_LAYER, name, 1) / "masking.csv", COLUMNS, told, {})
+    several = replace(study)
+    text = masking.report(several, masking.measure(several)).split("## srg, class by class")[1]
+    rows = {line.split(" | ")[1]: line.strip("| ").split(" | ")[3:] for line in text.splitlines() if "input" in line}
+    signs = {
+        name: [float(cell.split()[0]) > 0 for cell in cells] for name, cells in rows.items() if name != "occlusion"
+    }
+    assert signs == {"standard": [True, False], "noise": [False, True]}
 
 
 def test_every_row_of_the_table_has_its_place(study: Study) -> None:
