@@ -31,14 +31,14 @@ TINY = {
                 "drsa": {"restarts": 1, "max_iterations": 50},
                 "oracle": {"clips": 20, "units": 2000, "starts": 1, "iterations": 20},
             },
-            "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0", "oracle"], "k": [2, 4]},
+            "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0", "oracle"], "k": [4]},
             "explain": {"clips": 10, "gallery": 2},
             "evaluate": {"bootstrap": 50, "cross": ["drsa"]},
             "composites": {"clips": 6, "candidates": {"epsilon": [{"layers": "*", "rule": "epsilon"}]}},
         }
     },
 }
-"""A grid of 2 layers x 3 methods x 2 K that runs within minutes."""
+"""A grid of 2 layers x 3 methods that runs within minutes."""
 
 
 JOBLESS = frozenset({"--dry-run", "--list-rules"})

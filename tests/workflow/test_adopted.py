@@ -14,6 +14,7 @@ from earmark.plan.config import fill
 from earmark.plan.methods import always
 from earmark.plan.targets import TABLES
 from earmark.sound.kinds import from_config
+from tests.unit.page.test_files import read
 from tests.workflow.conftest import Project, new_project
 
 NETWORK = """
@@ -62,7 +63,7 @@ class Mine(torch.nn.Module):
 """
 
 FRONTEND = {"n_fft": 480, "hop": 240, "n_mels": 16, "n_frames": 16}
-LAYER, METHODS = "late", ["info", "random~0", "occlusion"]
+LAYER, METHODS, KS = "late", ["info", "random~0", "occlusion"], [2, 4]
 MINE = {
     "source": "folder",
     "root": "recordings",
@@ -78,7 +79,7 @@ MINE = {
     "explainers": {"info": {"restarts": 1}, "perturb": {"patch": 8}},
     "explain": {"clips": 3, "gallery": 1},
     "evaluate": {"bootstrap": 20, "cross": ["info"]},
-    "grid": {"methods": METHODS, "k": [2]},
+    "grid": {"methods": METHODS, "k": KS},
 }
 
 
@@ -159,13 +160,18 @@ def test_everything_is_made(adopted):
     assert {"model.safetensors", "layers.csv", "metrics.json", "chosen.csv"} <= {path.name for path in main.iterdir()}
     assert not (main / "history.csv").exists()
     for cls in MINE["model"]["classes"]:
-        assert (main / LAYER / "info/K~2" / cls / "sounds/000/concept2.wav").is_file()
-        assert (main / LAYER / "info/K~2" / cls / "heatmaps.png").is_file()
-        assert (main / LAYER / "random~0/K~2" / cls / "heatmaps.safetensors").is_file()
+        for k in KS:
+            assert (main / LAYER / f"info/K~{k}" / cls / f"sounds/000/concept{k}.wav").is_file()
+            assert (main / LAYER / f"info/K~{k}" / cls / "heatmaps.png").is_file()
+            assert (main / LAYER / f"random~0/K~{k}" / cls / "heatmaps.safetensors").is_file()
         for method in ("occlusion", *always()):
             assert (main / "input" / method / "K~1" / cls / "heatmaps.safetensors").is_file()
     flipping = (results / "tables/flipping.csv").read_text()
     assert all(f",{name.partition('~')[0]}," in flipping for name in METHODS)
+    assert all(f"{LAYER},info,{k},low," in flipping for k in KS)
+    views = read(results / "report/files", "data")["views"]
+    shown = {(view["cls"], view["layer"], view["k"]) for view in views if view["method"] == "info"}
+    assert shown == {(cls, LAYER, k) for cls in MINE["model"]["classes"] for k in KS}
 
 
 def test_nothing_is_left_to_be_done(adopted):

@@ -7,10 +7,20 @@ import sys
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, TINY, Called
+from tests.workflow.conftest import ROOT, Called
+from tests.workflow.conftest import TINY as ONE_K
 
+BLOCK = ONE_K["datasets"]["synthetic"]
+TINY = ONE_K | {"datasets": {"synthetic": BLOCK | {"grid": BLOCK["grid"] | {"k": [2, 4]}}}}
 CHAIN = {"generate": 1, "ingest": 1, "train": 1, "predict": 1}
 CHOICE = {**CHAIN, "choose": 1}
+
+
+@pytest.fixture
+def project(project):
+    """Return a project whose grid has two K."""
+    project.configure(TINY)
+    return project
 
 
 def test_a_plain_call_builds_the_grid(project):
