@@ -55,9 +55,9 @@ slurm: .venv/.installed
 report: .venv/.installed
 	$(call start,--report report.zip)
 
-# Three at a time on two cores: one of them waits for the cluster, most of the time.
+# Three at a time on two cores: one of them waits for the cluster, most of the time. In the order of tests/conftest.py.
 test: .venv/.installed
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-gpu: .venv/.installed
 	$(BIN)/pytest tests/gpu $(ARGS)

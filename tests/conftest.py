@@ -16,6 +16,19 @@ os.environ["OMP_NUM_THREADS"] = "1"  # two of them share two cores, and wait for
 os.environ["MPLBACKEND"] = "Agg"
 
 
+WORKFLOW = Path(__file__).with_name("workflow")
+LONG = [
+    WORKFLOW / f"test_{name}.py"
+    for name in "slurm band end_to_end adopted recovery masking added_explainer reruns".split()
+]
+"""Files that take long, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that the last to end are short, and no core is left idle."""
+    items.sort(key=lambda item: LONG.index(item.path) if item.path in LONG else len(LONG))
+
+
 def in_namespace(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a shell script that may mount file systems for itself, in a folder; skip where the system forbids that."""
     command = ["unshare", "--mount", "--map-root-user", "--"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import compileall
 import fcntl
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +31,18 @@ TINY = {
                 "drsa": {"restarts": 1, "max_iterations": 50},
                 "oracle": {"clips": 20, "units": 2000, "starts": 1, "iterations": 20},
             },
-            "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0", "oracle"], "k": [2, 4]},
+            "grid": {"layers": ["conv2", "conv4"], "methods": ["drsa", "random~0", "oracle"], "k": [4]},
             "explain": {"clips": 10, "gallery": 2},
             "evaluate": {"bootstrap": 50, "cross": ["drsa"]},
             "composites": {"clips": 6, "candidates": {"epsilon": [{"layers": "*", "rule": "epsilon"}]}},
         }
     },
 }
-"""A grid of 2 layers x 3 methods x 2 K that runs within minutes."""
+"""A grid of 2 layers x 3 methods that runs within minutes."""
+
+
+JOBLESS = frozenset({"--dry-run", "--list-rules"})
+"""Options of calls that run no job."""
 
 
 MEASURED = "cost.csv"
@@ -70,7 +76,10 @@ class Project:
 
     def snakemake(self, *arguments: str) -> Called:
         """Call Snakemake with the changes and return what it printed."""
-        command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", *arguments]
+        options = ["--configfile", "changes.yaml", *arguments]
+        if JOBLESS.intersection(arguments):
+            return forked(self.folder, options)
+        command = [sys.executable, "-m", "snakemake", *options]
         done = subprocess.run(command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return Called(done.returncode, done.stdout)
 
@@ -89,11 +98,34 @@ class Project:
         return called.jobs
 
 
+@functools.cache
+def server() -> subprocess.Popen[str]:
+    """Start the process that others are forked from; it ends when its input does, with the tests."""
+    command = [sys.executable, str(Path(__file__).with_name("forks.py"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def forked(folder: Path, arguments: list[str]) -> Called:
+    """Call Snakemake as a fork of a process that has imported it, in half the time."""
+    asked, told = server().stdin, server().stdout
+    assert asked and told
+    with tempfile.NamedTemporaryFile("r") as output:
+        print(json.dumps([str(folder), arguments, output.name]), file=asked, flush=True)
+        return Called(int(told.readline()), output.read())
+
+
+@functools.cache
+def compiled() -> None:
+    """Compile the package, so that each project's jobs need not."""
+    compileall.compile_dir(ROOT / "src", quiet=2)
+
+
 def new_project(folder: Path) -> Project:
     """Copy what a project holds, and configure the tiny grid."""
+    compiled()
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("src", "workflow", "profiles", "envs", "examples"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.egg-info"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder / name)
     project = Project(folder)
@@ -112,21 +144,6 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Project:
             called = new_project(folder).snakemake("--cores", "2")
             assert called.status == 0, called.output
     return Project(folder)
-
-
-@pytest.fixture(scope="module")
-def dry_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Called]]:
-    """Return a function that does what ``project.snakemake("--dry-run", ...)`` does, in half the time."""
-    output = tmp_path_factory.mktemp("dry-runs") / "output"
-    command = [sys.executable, str(Path(__file__).with_name("dry_runs.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-
-        def call(project: Project, *arguments: str) -> Called:
-            line = [str(project.folder), ["--configfile", "changes.yaml", "--dry-run", *arguments], str(output)]
-            print(json.dumps(line), file=server.stdin, flush=True)
-            return Called(int(server.stdout.readline()), output.read_text())
-
-        yield call
 
 
 @pytest.fixture

@@ -90,13 +90,13 @@ def test_a_mistake_in_its_settings_or_its_name_is_a_sentence(extended):
 PATH = "results/synthetic/main/input/loudness/K~1/scores.csv"
 
 
-def test_nothing_is_made_again_for_it(dry_run, extended):
+def test_nothing_is_made_again_for_it(extended):
     extended.configure(TINY)
-    assert dry_run(extended).jobs == {}
+    assert extended.snakemake("--dry-run").jobs == {}
     extended.configure(asked())
     jobs = {"explain_synthetic": 1, "score": 1, "objects": 1, "compare": 1, "draw": 1, "report": 1}
-    assert dry_run(extended).jobs == jobs
-    assert dry_run(extended, PATH).jobs == {"explain_synthetic": 1, "score": 1}
+    assert extended.snakemake("--dry-run").jobs == jobs
+    assert extended.snakemake("--dry-run", PATH).jobs == {"explain_synthetic": 1, "score": 1}
 
 
 def test_it_is_scored_and_stands_in_the_tables(extended):

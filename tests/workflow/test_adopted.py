@@ -14,6 +14,7 @@ from earmark.plan.config import fill
 from earmark.plan.methods import always
 from earmark.plan.targets import TABLES
 from earmark.sound.kinds import from_config
+from tests.unit.page.test_files import read
 from tests.workflow.conftest import Project, new_project
 
 NETWORK = """
@@ -62,7 +63,7 @@ class Mine(torch.nn.Module):
 """
 
 FRONTEND = {"n_fft": 480, "hop": 240, "n_mels": 16, "n_frames": 16}
-LAYER, METHODS = "late", ["info", "random~0", "occlusion"]
+LAYER, METHODS, KS = "late", ["info", "random~0", "occlusion"], [2, 4]
 MINE = {
     "source": "folder",
     "root": "recordings",
@@ -78,7 +79,7 @@ MINE = {
     "explainers": {"info": {"restarts": 1}, "perturb": {"patch": 8}},
     "explain": {"clips": 3, "gallery": 1},
     "evaluate": {"bootstrap": 20, "cross": ["info"]},
-    "grid": {"methods": METHODS, "k": [2]},
+    "grid": {"methods": METHODS, "k": KS},
 }
 
 
@@ -159,54 +160,59 @@ def test_everything_is_made(adopted):
     assert {"model.safetensors", "layers.csv", "metrics.json", "chosen.csv"} <= {path.name for path in main.iterdir()}
     assert not (main / "history.csv").exists()
     for cls in MINE["model"]["classes"]:
-        assert (main / LAYER / "info/K~2" / cls / "sounds/000/concept2.wav").is_file()
-        assert (main / LAYER / "info/K~2" / cls / "heatmaps.png").is_file()
-        assert (main / LAYER / "random~0/K~2" / cls / "heatmaps.safetensors").is_file()
+        for k in KS:
+            assert (main / LAYER / f"info/K~{k}" / cls / f"sounds/000/concept{k}.wav").is_file()
+            assert (main / LAYER / f"info/K~{k}" / cls / "heatmaps.png").is_file()
+            assert (main / LAYER / f"random~0/K~{k}" / cls / "heatmaps.safetensors").is_file()
         for method in ("occlusion", *always()):
             assert (main / "input" / method / "K~1" / cls / "heatmaps.safetensors").is_file()
     flipping = (results / "tables/flipping.csv").read_text()
     assert all(f",{name.partition('~')[0]}," in flipping for name in METHODS)
+    assert all(f"{LAYER},info,{k},low," in flipping for k in KS)
+    views = read(results / "report/files", "data")["views"]
+    shown = {(view["cls"], view["layer"], view["k"]) for view in views if view["method"] == "info"}
+    assert shown == {(cls, LAYER, k) for cls in MINE["model"]["classes"] for k in KS}
 
 
-def test_nothing_is_left_to_be_done(dry_run, adopted):
-    called = dry_run(adopted[0])
+def test_nothing_is_left_to_be_done(adopted):
+    called = adopted[0].snakemake("--dry-run")
     assert stale(called) == set()
     assert "Nothing to be done" in called.output
 
 
 @pytest.mark.parametrize("name", ["my_net.py", "beside.py"])
-def test_an_edit_of_the_user_s_code_makes_adopt_and_all_that_follows_stale(dry_run, adopted, name):
+def test_an_edit_of_the_user_s_code_makes_adopt_and_all_that_follows_stale(adopted, name):
     project, ran = adopted
     with changed(project.folder / name) as path:
         path.write_text(path.read_text() + "\n# another thought\n")
-        assert stale(dry_run(project)) == ran - {"ingest"}
+        assert stale(project.snakemake("--dry-run")) == ran - {"ingest"}
 
 
-def test_other_weights_make_adopt_and_all_that_follows_stale(dry_run, adopted):
+def test_other_weights_make_adopt_and_all_that_follows_stale(adopted):
     project, ran = adopted
     with changed(project.folder / "weights.pt") as path:
         weights = torch.load(path, weights_only=True)
         torch.save({key: weight / 2 for key, weight in weights.items()}, path)
-        assert stale(dry_run(project)) == ran - {"ingest"}
+        assert stale(project.snakemake("--dry-run")) == ran - {"ingest"}
 
 
-def test_other_files_of_the_user_s_concern_nothing(dry_run, adopted):
+def test_other_files_of_the_user_s_concern_nothing(adopted):
     project, _ = adopted
     with changed(project.folder / "unrelated.py") as path:
         path.write_text("# another thought\n")
-        assert stale(dry_run(project)) == set()
+        assert stale(project.snakemake("--dry-run")) == set()
 
 
-def test_a_single_class_is_not_crossed(dry_run, adopted):
+def test_a_single_class_is_not_crossed(adopted):
     project, ran = adopted
     assert "cross" in ran
     with changed(project.folder / "changes.yaml"):
         block = MINE | {"explain": {**MINE["explain"], "classes": ["low"]}}
         project.configure({"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block}})
-        assert {"choose", "explain_mine", "report"} <= stale(dry_run(project)) <= ran - {"cross"}
+        assert {"choose", "explain_mine", "report"} <= stale(project.snakemake("--dry-run")) <= ran - {"cross"}
 
 
-def test_a_function_behind_a_module_of_the_user_s_is_explained_by_its_answers(tmp_path, dry_run):
+def test_a_function_behind_a_module_of_the_user_s_is_explained_by_its_answers(tmp_path):
     block = {
         **MINE,
         "frontend": {"kind": "module", "module": "my_front_end.py:Mine", "n_samples": 3600},
@@ -229,7 +235,7 @@ def test_a_function_behind_a_module_of_the_user_s_is_explained_by_its_answers(tm
 
     with changed(project.folder / "my_front_end.py") as path:
         path.write_text(path.read_text() + "\n# another thought\n")
-        assert stale(dry_run(project)) == set(called.jobs)
+        assert stale(project.snakemake("--dry-run")) == set(called.jobs)
 
     project.configure({"run": ["mine"], "torch_threads": 1, "datasets": {"mine": block | {"lrp": {"rules": "auto"}}}})
     refused = project.snakemake("--cores", "2", "results/mine/main/input/standard/K~1/low/heatmaps.safetensors")

@@ -66,21 +66,21 @@ def rules_of(*stages):
     return {f"{stage}_{dataset}" for stage in stages for dataset in ("synthetic", "wide")}
 
 
-def test_a_stage_stands_for_its_rules_of_all_data_sets(dry_run, project):
+def test_a_stage_stands_for_its_rules_of_all_data_sets(project):
     for option, stage, rules in (
         ("--until", "fit", FIRST | rules_of("collect", "fit")),
         ("--until", "fit_wide", FIRST | {"collect_wide", "fit_wide"}),
         ("--until", "train", FIRST),
         ("--omit-from", "explain", FIRST | rules_of("collect", "fit")),
     ):
-        jobs = set(dry_run(project, option, stage).jobs)
+        jobs = set(project.snakemake("--dry-run", option, stage).jobs)
         assert {job for job in jobs if job in FIRST or job.partition("_")[0] in PER_DATASET} == rules, (option, stage)
 
 
-def test_a_stage_is_forced_and_preferred_for_all_data_sets(dry_run, project):
+def test_a_stage_is_forced_and_preferred_for_all_data_sets(project):
     (project.folder / "forced.smk").write_text(FORCED)
     call = ["--snakefile", "forced.smk", "shown", "--forcerun", "explain", "train", "--prioritize", "collect_wide"]
-    shown = dry_run(project, *call).output
+    shown = project.snakemake("--dry-run", *call).output
     assert "FORCED explain_band explain_synthetic explain_wide train FIRST collect_wide" in shown
 
 
@@ -108,8 +108,8 @@ def test_threads_set_for_a_stage_hold_for_each_data_set(project):
         ),
     ],
 )
-def test_a_wrong_name_is_a_mistake(dry_run, project, arguments, sentence):
-    assert said(dry_run(project, *arguments)).startswith(sentence)
+def test_a_wrong_name_is_a_mistake(project, arguments, sentence):
+    assert said(project.snakemake("--dry-run", *arguments)).startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_wrong_name_is_a_mistake(dry_run, project, arguments, sentence):
         ["--logger-snkmt-db", "results/log.db"],
     ],
 )
-def test_files_of_snakemake_may_lie_beside_the_results(dry_run, project, arguments):
-    output = dry_run(project, "results/wide/manifest.csv", *arguments).output
+def test_files_of_snakemake_may_lie_beside_the_results(project, arguments):
+    output = project.snakemake("--dry-run", "results/wide/manifest.csv", *arguments).output
     assert not re.search("^earmark: ", output, re.MULTILINE), output
 
 
@@ -146,9 +146,9 @@ def small(project):
         (("--workflow-profile", "profiles/slurm"), "5000"),  # of the cluster's memory this machine knows nothing
     ],
 )
-def test_a_job_asks_for_no_more_memory_than_there_is(dry_run, project, small, arguments, asked):
+def test_a_job_asks_for_no_more_memory_than_there_is(project, small, arguments, asked):
     small(5000)
-    called = dry_run(project, "both", "--snakefile", "queue.smk", *arguments)
+    called = project.snakemake("--dry-run", "both", "--snakefile", "queue.smk", *arguments)
     assert called.jobs == {"both": 1, "one": 2}
     assert set(re.findall(r"resources: .*mem_mb=(\d+)", called.output)) == {asked}, called.output
 
@@ -160,7 +160,7 @@ def test_no_more_jobs_run_than_the_memory_holds(project, small):
     assert (project.folder / "order").read_text().split() == ["begins", "ends"] * 2
 
 
-def test_gpus_are_for_those_who_say_so(dry_run, project):
+def test_gpus_are_for_those_who_say_so(project):
     """Whoever gives resources of their own takes the profile's place, which says that there is none."""
-    called = dry_run(project, "--until", "train", "--resources", "mem_mb=8000")
+    called = project.snakemake("--dry-run", "--until", "train", "--resources", "mem_mb=8000")
     assert set(re.findall(r" --gpu (\d)", called.output)) == {"0"}

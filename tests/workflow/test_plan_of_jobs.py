@@ -1,14 +1,26 @@
 """Which jobs a call leads to, seen by dry-runs."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, TINY
+from tests.workflow.conftest import ROOT, Called
+from tests.workflow.conftest import TINY as ONE_K
 
+BLOCK = ONE_K["datasets"]["synthetic"]
+TINY = ONE_K | {"datasets": {"synthetic": BLOCK | {"grid": BLOCK["grid"] | {"k": [2, 4]}}}}
 CHAIN = {"generate": 1, "ingest": 1, "train": 1, "predict": 1}
 CHOICE = {**CHAIN, "choose": 1}
+
+
+@pytest.fixture
+def project(project):
+    """Return a project whose grid has two K."""
+    project.configure(TINY)
+    return project
 
 
 def test_a_plain_call_builds_the_grid(project):
@@ -28,6 +40,18 @@ def test_a_plain_call_builds_the_grid(project):
         "draw": 1,
         "report": 1,
     }
+
+
+def test_a_fork_says_what_a_process_of_its_own_says(project):
+    command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", "--dry-run"]
+    done = subprocess.run(command, cwd=project.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    apart, forked = Called(done.returncode, done.stdout), project.snakemake("--dry-run")
+    assert (apart.status, apart.jobs) == (forked.status, forked.jobs)
+    commands = [
+        sorted(re.findall(r"^Shell command: earmark .*", called.output, re.MULTILINE)) for called in (apart, forked)
+    ]
+    assert len(commands[0]) == sum(apart.jobs.values())
+    assert commands[0] == commands[1]
 
 
 def test_the_configuration_as_it_comes(project):

@@ -91,7 +91,7 @@ def cards(frontend: Frontend, concepts: Sequence[Card], title: str) -> Figure:
     columns = [0.95, 0.3, 1.2, 0.08, *[1.0] * n_clips]
     figure = new(1.8 * sum(columns) + 1.0, 2.05 * n_rows + 1.0, title)
     explained = "clips: those in which the concept weighs most; orange speaks for the class, blue against it"
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     width, height = figure.get_size_inches()
     # In inches, as figures of many concepts are tall.
     figure.suptitle(title, y=1 - 0.15 / height, fontsize=LARGE, parse_math=False)

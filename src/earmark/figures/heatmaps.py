@@ -134,7 +134,7 @@ def _rows(figure: Figure, n_rows: int, n_maps: int) -> Iterator[tuple[Axes, Axes
 
     A grid of equal panels needs no solver, which would take longer than the drawing.
     """
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     width, height = figure.get_size_inches()
     left, top = 0.75, 0.75
     panel = (width - left - 0.62) / ((1 + GAP) * (n_maps + 1) + 0.07)

@@ -73,7 +73,7 @@ def save(figure: Figure, path: Path) -> None:
         if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
             # The layout is what costs: once for both files. Nothing is rendered at that.
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)  # any other has every file drawn once more
         for target in paths:
             # Neither a date nor the library's version, which would make equal pictures differ.
             metadata = {"Software": None} if target.suffix == ".png" else {"CreationDate": None, "Producer": None}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from earmark.figures.curves import flipping_curves, learning_curves
 from earmark.figures.heatmaps import explanation_grid, objects
@@ -136,6 +137,17 @@ def test_curves_of_rules_are_sorted_by_area():
         assert labels == ["0.200  epsilon", "0.400  configured", "0.500  random"]
         for line, (_, values) in zip(axis.lines, curves.items(), strict=True):
             np.testing.assert_array_equal(line.get_xydata(), values[:, :2])
+
+
+def test_a_figure_is_drawn_once_per_file_and_once_for_a_layout(front, tmp_path, monkeypatch):
+    drawn, draw_one = [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or draw_one(figure, renderer))
+    solved = confusion(np.eye(2), ["a", "b"], "title")
+    maps = np.ones((1, 2, 16, 16))
+    fixed = explanation_grid(front, maps[:, 0], maps.sum(axis=1), maps, "title")
+    for figure, times in ((solved, 3), (fixed, 2)):
+        save(figure, tmp_path / "figure")
+        assert drawn.count(figure) == times
 
 
 def test_equal_figures_are_equal_bytes(front, tmp_path):

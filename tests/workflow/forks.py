@@ -1,8 +1,9 @@
-"""Dry-runs by the dozen: Snakemake is imported once, and each dry-run is a fork of that process.
+"""Snakemake by the dozen: it is imported once, and each call is a fork of that process.
 
 Reads one JSON list per line, the folder, the arguments and the file for the output, and answers with the exit status.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -14,6 +15,7 @@ for name in ("api", "workflow", "dag", "linting", "profiles", "storage", "report
     importlib.import_module(f"snakemake.{name}")
 for name in ("smart_open", "jsonschema", "requests", "yaml"):  # what Snakemake and the rules import in the end
     importlib.import_module(name)
+gc.freeze()
 
 
 def call(folder: str, arguments: list[str], output: str) -> None:
