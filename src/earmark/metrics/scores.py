@@ -70,7 +70,8 @@ HEARD = "log-odds of the class for the explanation alone, and for the clip witho
 
 PASSES = (
     "examples that go through the network: a clip, or a change of it, goes `forward` for an answer and `backward` for "
-    "a gradient or relevance; `passes` are both. The machine does not matter."
+    "a gradient or relevance; `passes` are both. A batch may take a clip more, which shows how modules are connected. "
+    "The machine does not matter."
 )
 
 SPREAD = (
