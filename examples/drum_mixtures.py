@@ -29,7 +29,7 @@ ACTIVE = 0.01
 """Part of a stroke's peak above which a sample is active: -40 dB."""
 
 PEAK = 0.9
-"""Of a mixture."""
+"""Of a mixture, or of a stroke that is higher by itself, where the other cancels it: files are clipped at 1."""
 
 FADE = 0.01
 """Seconds that fade out where a stroke outlasts the mixture."""
@@ -57,7 +57,7 @@ def loudness(samples: np.ndarray) -> float:
 def mixed(loud: np.ndarray, soft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bring two strokes to their levels in a mixture of peak `PEAK`."""
     soft = soft * np.sqrt(loudness(loud) / loudness(soft)) * 10 ** (-ABOVE_DB / 20)
-    gain = PEAK / np.abs(loud + soft).max()
+    gain = PEAK / max(np.abs(sound).max() for sound in (loud + soft, loud, soft))
     return gain * loud, gain * soft
 
 
