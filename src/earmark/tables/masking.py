@@ -43,8 +43,8 @@ BY_CLASS = HEADLINE, "ap"
 LEAD = "native_lead"
 """What a method's own sound is ahead of the clip's loudest cells of equal energy."""
 
-LOUDEST, CHANCE = "energy", "cells"
-"""Controls that a method must beat: the clip's loudest cells, and cells by lot."""
+MUST = LOUDEST, CHANCE = "energy", "cells"
+"""Controls that a method must beat: the clip's loudest cells, and, where they were heard, cells by lot."""
 
 SIGNIFICANT = 0.05
 """A claim's corrected p-value lies below."""
@@ -113,7 +113,7 @@ def comparisons(places: Sequence[At]) -> dict[Label, tuple[Label, Label]]:
         for name in (HEADLINE, FOUND)
         for at in places
         for rival in places
-        if rival.method in (LOUDEST, CHANCE) and at != rival
+        if rival.method in MUST and at != rival
     }
 
 
@@ -209,14 +209,25 @@ def beats(heard: Heard, label: Label, cls: str = ALL) -> bool | None:
     return None if difference is None else difference.interval.estimate > 0 and difference.p < SIGNIFICANT
 
 
-def claims(frame: pd.DataFrame) -> set[At]:
-    """Read from the table's rows who beats the clip's loudest cells."""
-    lead = Label(STANDARD, HEADLINE, (LOUDEST,)).text
-    rows = frame[(frame["metric"] == lead) & (frame["cls"] == ALL) & (frame["p"] != "")]
-    sure = rows[(rows["estimate"].astype(float) > 0) & (rows["p"].astype(float) < SIGNIFICANT)]
-    return {
-        At(layer, method, int(k)) for layer, method, k in zip(sure["layer"], sure["method"], sure["k"], strict=True)
+def claim(heard: Heard, at: At, places: Sequence[At]) -> bool | None:
+    """Tell whether an explanation beats all controls that it must; None where the loudest cells were not heard."""
+    told = {
+        rival.method: beats(heard, Label(at, HEADLINE, (rival.method,))) for rival in places if rival.method in MUST
     }
+    return None if told.get(LOUDEST) is None else all(told.values())
+
+
+def claims(frame: pd.DataFrame) -> set[At]:
+    """Read from the table's rows who has a claim."""
+    rows = frame[(frame["cls"] == ALL) & (frame["p"] != "")]
+    beaten = []
+    for rival in MUST:
+        compared = rows[rows["metric"] == Label(STANDARD, HEADLINE, (rival,)).text]
+        sure = compared[(compared["estimate"].astype(float) > 0) & (compared["p"].astype(float) < SIGNIFICANT)]
+        if len(compared) or rival == LOUDEST:
+            where = zip(sure["layer"], sure["method"], sure["k"], strict=True)
+            beaten.append({At(layer, method, int(k)) for layer, method, k in where})
+    return set.intersection(*beaten)
 
 
 def report(study: Study, heard: Heard) -> str:
@@ -239,7 +250,7 @@ def report(study: Study, heard: Heard) -> str:
         return -np.inf if found is None else found.interval.estimate
 
     ranked = sorted(study.masked, key=headline, reverse=True)
-    places = [at for at in study.masked if at.method in (LOUDEST, CHANCE)]
+    places = [at for at in study.masked if at.method in MUST]
     lines += ["", "## Whom to believe", ""]
     lines += markdown.table(
         [*WHERE, HEADLINE, *(f"less {at.method}" for at in places), "claim", SENSITIVITY],
@@ -247,7 +258,7 @@ def report(study: Study, heard: Heard) -> str:
             [
                 *(*place_of(at, HEADLINE), write(label=Label(at, HEADLINE))),
                 *(compare(label=Label(at, HEADLINE, (rival.method,))) for rival in places),
-                CLAIMS[beats(heard, Label(at, HEADLINE, (LOUDEST,)))],
+                CLAIMS[claim(heard, at, places)],
                 write(label=Label(at, SENSITIVITY)),
             ]
             for at in ranked
@@ -321,8 +332,9 @@ Holm over the whole of `masking.csv`. Methods with seeds are means over them, cl
 clips: methods that ask the model often may be heard for fewer of them (key `explain.expensive`), and are compared with
 others on the clips that both have. A dash: not known.
 
-**A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, with p
-below {SIGNIFICANT:g}; its own sound, only if its log-odds are above those of the loudest cells of equal energy.
+**A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, and above
+that of `{CHANCE}`, cells by lot, where they were heard, both with p below {SIGNIFICANT:g}; its own sound, only if its
+log-odds are above those of the loudest cells of equal energy.
 
 {markdown.notes((*AREAS, *TRUTHS, LEAD, *SCORES))}
 """

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from earmark.metrics.scores import MEDIANS, METRICS, SCORES
-from earmark.tables import agreement, concepts, conservation, flipping, markdown, masking, model, sanity, stability
+from earmark.tables import (
+    agreement,
+    concepts,
+    conservation,
+    cost,
+    flipping,
+    markdown,
+    masking,
+    model,
+    sanity,
+    stability,
+)
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by, labels
 from earmark.tables.labels import At, Label, methods, rivals
@@ -49,6 +60,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *stability.METRICS,
         *conservation.METRICS,
         *concepts.METRICS,
+        *cost.METRICS,
     }
     named |= {*agreement.METRICS}
     of_training = {"test_recording_accuracy", "test_loss", "validation_accuracy", "validation_loss", "epochs"}

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from earmark.metrics.masking import CURVES, NATIVE, SCORES, shares
@@ -56,6 +57,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Noise stands for the loudest cells, the standard heatmap beats it and occlusion does not."""
     monkeypatch.setattr(masking, "LOUDEST", "noise")
     monkeypatch.setattr(masking, "CHANCE", "nothing")
+    monkeypatch.setattr(masking, "MUST", ("noise", "nothing"))
     config = fill({"evaluate": {"masking": ["standard", "noise~0", "occlusion"], "bootstrap": 200}}) | {"seed": 0}
     source = SimpleNamespace(classes=[SimpleNamespace(slug="tone", name="tone")])
     study = Study(Layout(tmp_path, "demo"), source, config, "main")
@@ -103,6 +105,23 @@ def test_a_claim_needs_to_beat_the_loudest_cells(study: Study) -> None:
     assert masking.beats(heard, Label(NOISE, "srg", ("noise",))) is False
     assert masking.beats(heard, Label(LOUD, "srg", ("noise",))) is None
     assert heard.compared[Label(STANDARD, "srg", ("noise",)), ALL].interval.estimate > 0
+
+
+@pytest.mark.parametrize(("fall", "expected"), [(3.9, True), (4.5, False)])
+def test_a_claim_needs_to_beat_cells_by_lot_too(
+    study: Study, monkeypatch: pytest.MonkeyPatch, fall: float, expected: bool
+) -> None:
+    """Where the loudest cells are wrong, even cells by lot beat them."""
+    monkeypatch.setattr(masking, "CHANCE", "occlusion")
+    monkeypatch.setattr(masking, "MUST", ("noise", "occlusion"))
+    told = answers(NOISE, fall, 1, None)
+    artifacts.write_csv(study.method(NOISE) / "masking.csv", COLUMNS, told, {})
+    heard = masking.measure(study)
+    rows = pd.DataFrame(masking.rows(study, heard), columns=list(masking.COLUMNS)).astype(str)
+    assert masking.claim(heard, STANDARD, [LOUD, NOISE]) is expected
+    assert masking.claim(heard, LOUD, [LOUD, NOISE]) is None
+    assert masking.claim(heard, NOISE, [LOUD, NOISE]) is False  # though it beats the loudest cells
+    assert masking.claims(rows) == ({STANDARD} if expected else set())
 
 
 def test_a_sound_of_a_method_s_own_is_held_against_the_loudest_cells_of_its_energy(study: Study) -> None:
