@@ -1,4 +1,4 @@
-"""Mix strokes of Hydrogen's drum kits in pairs and keep both, for examples/drum-mixtures.yaml.
+"""Mix strokes of Hydrogen's drum kits in pairs and keep both, for examples/benchmark.yaml.
 
 Every stroke gives its class to mixtures with a stroke of every other kind of drum of the same kit, 5 dB below it: the
 class is not which drums sound, but which is the louder. Both are written beside the mixture, which is their sum.

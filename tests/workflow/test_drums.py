@@ -103,13 +103,13 @@ def test_mixtures_are_planned_with_what_only_stems_allow(project, tmp_path):
     for number in range(6):
         kit(tmp_path / f"kits/My Kit {number}", "My Kit", "")
     target = mix(tmp_path, "recordings")
-    block = yaml.safe_load((ROOT / "examples/drum-mixtures.yaml").read_text())
-    places = {"root": str(target), "stems": f"{target}-stems"}
-    block["datasets"]["drum-mixtures"].update(places)
+    example = yaml.safe_load((ROOT / "examples/benchmark.yaml").read_text())
+    example["datasets"]["drum-mixtures"] |= {"root": str(target), "stems": f"{target}-stems"}
+    block = {"run": ["drum-mixtures"], "datasets": {"drum-mixtures": example["datasets"]["drum-mixtures"]}}
     project.configure(block)
     jobs = project.plan()
     assert jobs["gather"] == jobs["ablate"] == 1 and "borrow" not in jobs
-    assert jobs["objects"] == 5  # of the grid, and of the standard explanation
+    assert jobs["objects"] == 9  # of the grid, and of the standard explanation
     block["datasets"]["drum-mixtures"]["stems"] = str(tmp_path / "gone")
     project.configure(block)
     refused = project.snakemake("--dry-run")
