@@ -155,9 +155,19 @@ class Network:
         return self.with_network(copy.deepcopy(self.network).to(device))
 
 
+WATCHES = "watches"
+"""Attribute of hooks that change nothing and may be left out."""
+
+
 def is_plain(module: nn.Module) -> bool:
     """Tell whether a module does what its class does, and no hook anything else."""
-    return not (module._forward_hooks or module._forward_pre_hooks)
+    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    return all(getattr(hook, WATCHES, False) for hook in hooks)
+
+
+def last_of(module: nn.Module) -> nn.Module:
+    """Find the module whose output is a network's; itself, if its forward is its own."""
+    return last_of(module[-1]) if type(module) is nn.Sequential and len(module) else module
 
 
 def _in_turn(module: nn.Module) -> Iterator[nn.Module]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from earmark.models.base import Model
+from earmark.models.base import WATCHES, Model, last_of
 
 
 @dataclass
@@ -47,11 +47,11 @@ class Meter:
         # Functions, which a copy of the network shares: a method would be copied with the meter.
         def enter(_: Any, arguments: tuple[Any, ...]) -> None:
             inputs: Tensor = arguments[0]
-            self.forward += len(inputs)
             if inputs.requires_grad:
                 inputs.register_hook(arrive)
 
         def leave(_: Any, arguments: tuple[Any, ...], logits: Tensor) -> None:
+            self.forward += len(logits)
             # The node and not the tensor: a gradient of logits by themselves passes nothing.
             if logits.grad_fn is not None:
                 logits.grad_fn.register_prehook(lambda gradients: start(len(logits)))
@@ -62,8 +62,10 @@ class Meter:
         def start(count: int) -> None:
             self._left += count
 
+        # Without gradients modules may be asked one by one, the first of them about pieces of inputs.
+        setattr(enter, WATCHES, True)
         network.register_forward_pre_hook(enter)
-        network.register_forward_hook(leave)
+        last_of(network).register_forward_hook(leave)
         return model.with_network(network)
 
     @contextmanager
