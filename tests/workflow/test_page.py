@@ -42,14 +42,13 @@ def decibels(error: np.ndarray, whole: np.ndarray) -> float:
 def test_all_that_it_names_is_there_and_nothing_else(folder, data):
     views = [read(folder, f"views/{view['id']}") for view in data["views"]]
     assert [view["id"] for view in views] == [view["id"] for view in data["views"]]
-    played = {
-        part["key"]
+    wholes = [
+        whole
         for view in views
         for whole in (*view["clips"], *(clip for concept in view["concepts"] for clip in concept["clips"]))
-        for part in whole["sounds"]
-        if part["key"]
-    }
-    named = {f"{key}.js" for key in played}
+    ]
+    played = {part["key"] for whole in wholes for part in whole["sounds"] if part["key"]}
+    named = {f"{key}.js" for key in played} | {f"{whole['picture']['stored']}.js" for whole in wholes}
     named |= {f"views/{view['id']}.js" for view in data["views"]} | {f"{table['key']}.js" for table in data["tables"]}
     named |= {figure["file"] for figure in data["figures"]}
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.parent != folder}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ PEAK = 0.99
 
 LEVELS = 254
 """Steps of a stored cell: an even number, so that zero relevance is a step of its own."""
+
+NOISE = -75.0
+"""dB above a sound's power of what rounding adds to it, at most: bits that say less are not stored."""
+
+FULL_SCALE = 2**15
+"""Of 16 bits."""
 
 SMALLEST = 1.0
 """How hard FLAC tries, from 0 to 1: it takes a little longer to write, and as long to read."""
@@ -50,7 +57,7 @@ def stored(key: str) -> dict[str, str]:
 
 
 def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> float:
-    """Write a sound as FLAC of 16 bits and peak .99.
+    """Write a sound as FLAC of at most 16 bits and peak .99.
 
     Parameters
     ----------
@@ -69,10 +76,18 @@ def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> f
     wave = np.asarray(samples, dtype=np.float64)
     peak = float(np.abs(wave).max(initial=0.0))
     written = io.BytesIO()
-    scaled = wave * (PEAK / peak if peak else 0.0)
-    soundfile.write(written, scaled, sample_rate, "PCM_16", format="FLAC", compression_level=SMALLEST)
+    scaled = wave * (PEAK * FULL_SCALE / peak if peak else 0.0)
+    step = _step(float(np.sqrt(np.mean(scaled**2))))
+    rounded = (np.rint(scaled / step) * step).astype(np.int16)
+    soundfile.write(written, rounded, sample_rate, "PCM_16", format="FLAC", compression_level=SMALLEST)
     put(folder, key, {"flac": base64.b64encode(written.getvalue()).decode("ascii")})
     return peak / PEAK
+
+
+def _step(rms: float) -> int:
+    """Say in which steps, a power of 2, a sound of 16 bits may be rounded: a step makes noise of its size / sqrt(12)."""
+    largest = rms * 10 ** (NOISE / 20) * math.sqrt(12)
+    return 2 ** max(0, math.floor(math.log2(largest))) if largest else 1
 
 
 def cells(values: ArrayLike, low: float, high: float) -> dict[str, Any]:
