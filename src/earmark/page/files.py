@@ -85,7 +85,7 @@ def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> f
 
 
 def _step(rms: float) -> int:
-    """Say in which steps, a power of 2, a sound of 16 bits may be rounded: a step makes noise of its size / sqrt(12)."""
+    """Say in which steps, a power of 2, a sound of 16 bits may be rounded: one of size s makes noise of s / 12**.5."""
     largest = rms * 10 ** (NOISE / 20) * math.sqrt(12)
     return 2 ** max(0, math.floor(math.log2(largest))) if largest else 1
 
