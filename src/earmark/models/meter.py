@@ -51,10 +51,12 @@ class Meter:
                 inputs.register_hook(arrive)
 
         def leave(_: Any, arguments: tuple[Any, ...], logits: Tensor) -> None:
-            self.forward += len(logits)
-            # The node and not the tensor: a gradient of logits by themselves passes nothing.
+            count = len(logits)
+            self.forward += count
+            # The node and not the tensor: a gradient of logits by themselves passes nothing. The hook must not hold the
+            # logits, or nobody ever frees the pass.
             if logits.grad_fn is not None:
-                logits.grad_fn.register_prehook(lambda gradients: start(len(logits)))
+                logits.grad_fn.register_prehook(lambda gradients: start(count))
 
         def arrive(gradient: Tensor) -> None:
             self._arrived += len(gradient)

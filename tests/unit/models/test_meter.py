@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 
 import pytest
 import torch
@@ -90,6 +92,19 @@ def test_any_module_is_counted_and_two_meters_do_not_mix() -> None:
         second.read(model).logits(inputs[:2])
     assert (first.forward, first.backward) == (3, 3)
     assert (second.forward, second.backward) == (2, 0)
+
+
+def test_a_pass_that_was_counted_is_freed() -> None:
+    model = Meter().read(Network.around(drawn(Residual()), _Cells()))
+    logits = model.logits(torch.randn(3, *model.frontend.shape, dtype=torch.float64, requires_grad=True))
+    logits.sum().backward()
+    kept = weakref.ref(logits)
+    gc.disable()  # which finds no cycles through what autograd keeps
+    try:
+        del logits
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 class _Cells:
