@@ -46,6 +46,7 @@ def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], st
         "allpass": lambda: passing(grid, 1.0),
         "silence": lambda: passing(grid, 0.0),
         "energy": lambda: energy(model.frontend),
+        "quiet": lambda: energy(model.frontend, quiet=True),
         "class-mean": lambda: class_mean(model, state),
         "other-clip": lambda: other_clip(standard(), state, seed),
         "second-best": lambda: second_best(model, standard()),
@@ -93,13 +94,14 @@ def passing(grid: tuple[int, ...], share: float) -> Explainer:
     return explain
 
 
-def energy(frontend: Frontend) -> Explainer:
-    """Make an explainer that looks at a clip's spectrogram and at no model."""
+def energy(frontend: Frontend, quiet: bool = False) -> Explainer:
+    """Make an explainer that looks at a clip's spectrogram and at no model: loudest cells first, or quietest."""
 
     def explain(batch: Batch) -> Parts:
         maps = batch.inputs.new_empty(len(batch.inputs), 1, *frontend.grid)
         for place, clip in zip(maps, batch.waveforms, strict=True):
-            place[0] = frontend.energies(clip.unsqueeze(0))
+            found = frontend.energies(clip.unsqueeze(0))
+            place[0] = found.max() - found if quiet else found
         return Parts(maps)
 
     return explain

@@ -47,7 +47,7 @@ def against_cost(
     controls : collection of str
         Methods that explain nothing: grey squares.
     claims : collection of (layer, method, K)
-        Those that beat the loudest cells and cells by lot: blue; the others orange.
+        Those with a claim: blue; the others orange.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def against_cost(
     axis.set_ylabel(truth.title, fontsize=MEDIUM)
     axis.tick_params(labelsize=SMALL)
     axis.grid(linewidth=0.3)
-    kinds = (("beats loudest cells and cells by lot", BLUE, "o"), ("does not", ORANGE, "o"), ("control", GREY, "s"))
+    kinds = (("beats loudest, quietest and random cells", BLUE, "o"), ("does not", ORANGE, "o"), ("control", GREY, "s"))
     handles = [Line2D([], [], color=colour, marker=mark, ls="", ms=4, label=kind) for kind, colour, mark in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=SMALL, frameon=False)
     figure.draw_without_rendering()  # where points are depends on the layout

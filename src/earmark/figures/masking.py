@@ -52,13 +52,13 @@ def heard(
     controls : collection of str
         Methods that explain nothing: grey.
     claims : collection of (layer, method, K)
-        Those that beat the loudest cells and cells by lot: blue; the others orange.
+        Those with a claim: blue; the others orange.
 
     Returns
     -------
     Figure
     """
-    title = "Explanations that the model hears: grey, controls; blue, better than loudest cells and cells by lot"
+    title = "Explanations that the model hears: grey, controls; blue, better than loudest, quietest and random cells"
     figure = new(2.2 + 2.6 * len(panels), 1.3 + ROW * len(ranked), title)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):

@@ -151,7 +151,7 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield f"recovery_{method}_K{k}", f"Where each object's relevance lies: {method}, {of}", about
             yield f"learning_{method}_K{k}", f"History of the fits of {method}, {of}", about
     yield "choice", "Which K and which layer", {}
-    yield "masking", "Explanations that the model hears: which of them beat loudest cells and cells by lot", {}
+    yield "masking", "Explanations that the model hears: which of them beat loudest, quietest and random cells", {}
     yield "cost", "What explanations find, and what they cost", {}
     yield "composites", "Rules of relevance propagation compared on validation clips", {}
     yield "training", "Learning curves of the model", {}

@@ -43,8 +43,11 @@ BY_CLASS = HEADLINE, "ap"
 LEAD = "native_lead"
 """What a method's own sound is ahead of the clip's loudest cells of equal energy."""
 
-MUST = LOUDEST, CHANCE = "energy", "cells"
-"""Controls that a method must beat: the clip's loudest cells, and, where they were heard, cells by lot."""
+MUST = LOUDEST, QUIETEST, CHANCE = "energy", "quiet", "cells"
+"""Controls that a method must beat: loudest cells first, and, where they were heard, quietest first, and cells by lot.
+
+What a share of the energy is worth hangs on how many cells hold it; an order of cells gains what its reverse loses.
+"""
 
 SIGNIFICANT = 0.05
 """A claim's corrected p-value lies below."""
@@ -332,9 +335,11 @@ Holm over the whole of `masking.csv`. Methods with seeds are means over them, cl
 clips: methods that ask the model often may be heard for fewer of them (key `explain.expensive`), and are compared with
 others on the clips that both have. A dash: not known.
 
-**A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, and above
-that of `{CHANCE}`, cells by lot, where they were heard, both with p below {SIGNIFICANT:g}; its own sound, only if its
-log-odds are above those of the loudest cells of equal energy.
+**A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, and,
+where they were heard, of `{QUIETEST}`, the quietest first, and of `{CHANCE}`, cells by lot, all with p below
+{SIGNIFICANT:g}. Where `{QUIETEST}` is high, to take out many quiet cells does more than to take out a few loud ones of
+equal energy, and `{HEADLINE}` says more of how loud a map's cells are than of the model. A method's own sound has a
+claim if its log-odds are above those of the loudest cells of equal energy.
 
 {markdown.notes((*AREAS, *TRUTHS, LEAD, *SCORES))}
 """

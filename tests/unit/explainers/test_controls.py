@@ -116,6 +116,10 @@ def test_energy_knows_the_clip_alone() -> None:
     maps = made("energy", model=deaf)(batch).maps
     assert maps is not None
     torch.testing.assert_close(maps[:, 0, 0], FRONTEND.energies(batch.waveforms))
+    quiet = made("quiet", model=deaf)(batch).maps
+    assert quiet is not None
+    for loudest, quietest in zip(maps.flatten(1), quiet.flatten(1), strict=True):
+        assert quietest.min() == 0 and loudest.argmax() == quietest.argmin() and loudest.argmin() == quietest.argmax()
 
 
 def test_the_mean_of_a_class_is_of_its_training_clips_however_loud_they_are() -> None:
