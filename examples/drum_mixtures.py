@@ -5,7 +5,6 @@ class is not which drums sound, but which is the louder. Both are written beside
 """
 
 import argparse
-import csv
 import itertools
 import sys
 import zlib
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from drums import INSTALLED, KINDS, Kit, kits_in
+from drums import INSTALLED, KINDS, Kit, kits_in, listed
 
 SECONDS = 0.945
 """Length of a mixture: a clip of config.yaml."""
@@ -86,7 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     beside = arguments.target.with_name(f"{arguments.target.name}-stems")
     counts: Counter[str] = Counter()
-    licences = []
+    used = []
     for kit in kits_in(arguments.kits):
         made = mixtures(kit, arguments.seed)
         for path, stems, rate in made:
@@ -97,13 +96,10 @@ def main() -> None:
                 soundfile.write(file, samples, rate, subtype="PCM_24")
             counts[path.split("/")[0]] += 1
         if made:
-            licences.append([kit.slug, kit.author, kit.licence])
+            used.append(kit)
     if not counts:
         sys.exit(f"{arguments.kits}: no kit has two of a {', a '.join(KINDS)}")
-    with (arguments.target / "licences.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["kit", "author", "licence"], *licences])
-    by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    print(f"{arguments.target}: {by_kind}; {len(licences)} kits")
+    listed(arguments.target, counts, used)
 
 
 if __name__ == "__main__":

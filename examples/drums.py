@@ -73,6 +73,15 @@ def recordings(kit: Path, description: ElementTree.Element) -> dict[str, str]:
     return found
 
 
+def listed(target: Path, counts: Counter[str], kits: list[Kit]) -> None:
+    """Write the licences of kits to `target/licences.csv`, and say what was made of them."""
+    with (target / "licences.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [[kit.slug, kit.author, kit.licence] for kit in kits]
+        csv.writer(file).writerows([["kit", "author", "licence"], *rows])
+    by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    print(f"{target}: {by_kind}; {len(kits)} kits")
+
+
 def main() -> None:
     """Copy the recordings to `target/KIND/KIT__NAME` and list their kits and licences in `target/licences.csv`."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,7 +89,7 @@ def main() -> None:
     parser.add_argument("--kits", type=Path, default=INSTALLED, help=f"folder of kits (default {INSTALLED})")
     arguments = parser.parse_args()
     counts: Counter[str] = Counter()
-    licences = []
+    used = []
     for kit in kits_in(arguments.kits):
         for name, kind in kit.recordings.items():
             copy = arguments.target / kind / kit.copy_of(name)
@@ -88,13 +97,10 @@ def main() -> None:
             shutil.copyfile(kit.folder / name, copy)
             counts[kind] += 1
         if kit.recordings:
-            licences.append([kit.slug, kit.author, kit.licence])
+            used.append(kit)
     if not counts:
         sys.exit(f"{arguments.kits}: no instrument of these kits is a {', a '.join(KINDS)}")
-    with (arguments.target / "licences.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["kit", "author", "licence"], *licences])
-    by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    print(f"{arguments.target}: {by_kind}; {len(licences)} kits")
+    listed(arguments.target, counts, used)
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ class DataSet:
 
     def waveforms(self, clips: Rows) -> torch.Tensor:
         """Read clips at their recorded level: float32 ``[B, S]`` in [-1, 1]."""
-        return self._read(self._column("offset", clips))
+        return self._cut(self._samples, self._column("offset", clips))
 
     @functools.cached_property
     def frontend(self) -> Frontend:
@@ -187,7 +187,7 @@ class DataSet:
         first = _rows(starts)
         if (first < 0).any() or (first + self.clip_samples > stored["recording_samples"].to_numpy()).any():
             raise IndexError("a crop reaches beyond its recording")
-        return self._read(stored["recording_offset"].to_numpy() + first)
+        return self._cut(self._samples, stored["recording_offset"].to_numpy() + first)
 
     def split(self, name: str) -> Split:
         """Select the clips of a split; see :func:`split_folds`. Held-out sets are in none."""
@@ -235,21 +235,11 @@ class DataSet:
             float32 ``[B, O, S]`` on the scale of :meth:`waveforms`, 0 where an object is absent;
             None where the data set has no stems. :meth:`object_names` says what they are.
         """
-        return self._aligned(self.layout.stems, clips) if self.has_stems else None
+        return self._cut(self._stems, self._column("offset", clips)) if self.has_stems else None
 
     def separated(self, clips: Rows) -> torch.Tensor:
         """Read what another program separated clips into: float32 ``[B, J, S]``, as :meth:`stems`."""
-        return self._aligned(self.layout.separated, clips)
-
-    def _aligned(self, path: Path, clips: Rows) -> torch.Tensor:
-        """Read clips of what lies beside the decoded audio, sample by sample."""
-        import torch
-
-        stored, offsets = np.load(path, mmap_mode="r"), self._column("offset", clips)
-        parts = np.empty((len(offsets), len(stored), self.clip_samples), np.float32)  # [B, O, S]
-        for row, offset in zip(parts, offsets, strict=True):
-            row[:] = stored[:, offset : offset + self.clip_samples]
-        return torch.from_numpy(parts) / FULL_SCALE
+        return self._cut(self._separated, self._column("offset", clips))
 
     def object_names(self, cls: ClassInfo) -> list[str]:
         """Names of the sound objects of a class, in the order of :meth:`stems`; data with stems only."""
@@ -259,17 +249,26 @@ class DataSet:
     def _column(self, name: str, clips: Rows) -> np.ndarray:
         return self.clips[name].to_numpy(np.int64)[_rows(clips)]
 
-    def _read(self, offsets: np.ndarray) -> torch.Tensor:
+    def _cut(self, stored: np.ndarray, offsets: np.ndarray) -> torch.Tensor:
+        """Cut clips out of the decoded audio ``[N]`` or its parts ``[O, N]``: ``[B, S]`` or ``[B, O, S]``."""
         import torch
 
-        samples = np.empty((len(offsets), self.clip_samples), np.float32)  # [B, S]
-        for row, offset in zip(samples, offsets, strict=True):
-            row[:] = self._samples[offset : offset + self.clip_samples]
-        return torch.from_numpy(samples) / FULL_SCALE
+        clips = np.empty((len(offsets), *stored.shape[:-1], self.clip_samples), np.float32)
+        for row, offset in zip(clips, offsets, strict=True):
+            row[:] = stored[..., offset : offset + self.clip_samples]
+        return torch.from_numpy(clips) / FULL_SCALE
 
     @functools.cached_property
     def _samples(self) -> np.ndarray:
         return np.load(self.layout.clips, mmap_mode="r")
+
+    @functools.cached_property
+    def _stems(self) -> np.ndarray:
+        return np.load(self.layout.stems, mmap_mode="r")
+
+    @functools.cached_property
+    def _separated(self) -> np.ndarray:
+        return np.load(self.layout.separated, mmap_mode="r")
 
     @functools.cached_property
     def _stored_inputs(self) -> torch.Tensor | None:

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -122,13 +122,7 @@ def decode(path: Path, sample_rate: int, folder: Path | None = None) -> Decoded:
         gone = error.errno == errno.ENOENT and path.is_symlink()
         why = "it is a link to what is not there" if gone else error.strerror
         return Decoded(NOTHING, None, None, "", f"cannot be read: {why}")
-    try:
-        found = _decoded(path, sample_rate, folder)
-    except soundfile.LibsndfileError as error:
-        found = Decoded(NOTHING, None, None, "", f"cannot be decoded: {_said(error)}")
-    except (MemoryError, ValueError):  # a damaged header can claim any number of channels
-        found = Decoded(NOTHING, None, None, "", "cannot be decoded: its header makes no sense")
-    return dataclasses.replace(found, sha256=sha256)
+    return dataclasses.replace(_readable(lambda: _decoded(path, sample_rate, folder)), sha256=sha256)
 
 
 def decode_part(path: Path, sample_rate: int, place: np.ndarray) -> Decoded:
@@ -148,18 +142,27 @@ def decode_part(path: Path, sample_rate: int, place: np.ndarray) -> Decoded:
     Decoded
         Without samples: how long the file is, with a `reason` if it cannot be read or holds values that are not finite.
     """
-    heard, done = _Heard(), 0
+    return _readable(lambda: _decoded_part(path, sample_rate, place))
+
+
+def _readable(read: Callable[[], Decoded]) -> Decoded:
+    """Read a file, or say why it cannot be."""
     try:
-        with _Forward(path) as file:
-            rate, reason = file.samplerate, _not_sound(file)
-            for samples in () if reason else _resampled(file, sample_rate, heard):
-                room = place[done : done + len(samples)]
-                room[:] = samples[: len(room)]
-                done += len(room)
+        return read()
     except soundfile.LibsndfileError as error:
         return Decoded(NOTHING, None, None, "", f"cannot be decoded: {_said(error)}")
-    except (MemoryError, ValueError):  # as for recordings
+    except (MemoryError, ValueError):  # a damaged header can claim any number of channels
         return Decoded(NOTHING, None, None, "", "cannot be decoded: its header makes no sense")
+
+
+def _decoded_part(path: Path, sample_rate: int, place: np.ndarray) -> Decoded:
+    heard, done = _Heard(), 0
+    with _Forward(path) as file:
+        rate, reason = file.samplerate, _not_sound(file)
+        for samples in () if reason else _resampled(file, sample_rate, heard):
+            room = place[done : done + len(samples)]
+            room[:] = samples[: len(room)]
+            done += len(room)
     return Decoded(NOTHING, heard.frames / rate, rate, "", reason or ("" if heard.finite else NOT_FINITE))
 
 

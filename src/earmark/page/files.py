@@ -24,7 +24,7 @@ LEVELS = 254
 """Steps of a stored cell: an even number, so that zero relevance is a step of its own."""
 
 NOISE = -75.0
-"""dB above a sound's power of what rounding adds to it, at most: bits that say less are not stored."""
+"""dB above a sound's power of what rounding adds to it, as far as 16 bits allow: bits that say less are not stored."""
 
 FULL_SCALE = 2**15
 """Of 16 bits."""
