@@ -12,7 +12,7 @@ from typing import Any
 from earmark.errors import EarmarkError
 from earmark.plan import folder, stems
 from earmark.plan.contents import digests
-from earmark.plan.generated import GENERATED_CLASSES, is_generated
+from earmark.plan.generated import classes_of, fewest_groups, is_generated
 from earmark.plan.methods import adopts
 from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
@@ -42,7 +42,7 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
 def _slugs(block: Mapping[str, Any]) -> dict[str, str]:
     """Map a data set's classes to their slugs, in the order of the model's logits."""
     if is_generated(block):
-        return {name: name for name in GENERATED_CLASSES[block["source"]]}
+        return {name: name for name in classes_of(block)}
     return folder.called(folder.names_of(block))
 
 
@@ -120,10 +120,8 @@ def fold_count(block: Mapping[str, Any]) -> int:
         If the folder of recordings is missing, lacks those of a class, or allows fewer folds than are asked for, or
         than training needs.
     """
-    if block["source"] == "synthetic":
-        return folder.folds_of(folder.MOST_FOLDS, block["folds"])
-    if block["source"] == "band":
-        return folder.folds_of(min(block["band"]["tracks_per_style"], block["band"]["artists"]), block["folds"])
+    if is_generated(block):
+        return folder.folds_of(fewest_groups(block), block["folds"])
     paths = [path for path, size in folder.listed(block) if folder.is_there(path, size)]
     return folder.fold_count(folder.members(paths, block), block["folds"], adopts(block))
 
