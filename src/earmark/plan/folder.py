@@ -290,11 +290,11 @@ def departures(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]
         strangers = [path for path in paths if class_of(path) not in known]
         reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the expected classes")
     elif audiomnist.is_asked(block["labels"]):
-        classes, unlabelled = audiomnist.labels_of(
+        told, unlabelled = audiomnist.labels_of(
             (path for path in paths if path not in reasons), block["labels"], home_of(block)
         )
         known = set(names_of(block))
-        strangers = [path for path, cls in classes.items() if cls not in known]
+        strangers = [path for path, cls in told.items() if cls not in known]
         reasons |= dict.fromkeys(strangers, "extra: what is said in it is none of the model's classes") | unlabelled
     elif adopts(block) and block["labels"] == "folders":
         known = set(names_of(block))

@@ -264,7 +264,7 @@ def test_the_mean_spectrum_tells_the_pair_and_time_tells_the_order(rendered):
         cross_val_score(model, np.stack(features), labels, groups=speakers, cv=GroupKFold(4)).mean()
         for features in (means, halves)
     )
-    assert 0.3 < by_mean < 0.7
+    assert 0.3 < by_mean < 0.8
     assert by_halves > 0.85
 
 
