@@ -81,7 +81,7 @@ def test_a_stage_is_forced_and_preferred_for_all_data_sets(project):
     (project.folder / "forced.smk").write_text(FORCED)
     call = ["--snakefile", "forced.smk", "shown", "--forcerun", "explain", "train", "--prioritize", "collect_wide"]
     shown = project.snakemake("--dry-run", *call).output
-    assert "FORCED explain_band explain_synthetic explain_wide train FIRST collect_wide" in shown
+    assert "FORCED explain_band explain_synthetic explain_voices explain_wide train FIRST collect_wide" in shown
 
 
 def test_threads_set_for_a_stage_hold_for_each_data_set(project):
@@ -89,7 +89,7 @@ def test_threads_set_for_a_stage_hold_for_each_data_set(project):
     call = ["--list-rules", "--snakefile", "threads.smk", "--set-threads", "collect=3", "collect_wide=2", "train=4"]
     output = project.snakemake(*call).output
     found = dict(re.findall(r"^RULE (\w+) (\d+)$", output, re.MULTILINE))
-    expected = {"collect_synthetic": "3", "collect_band": "3", "collect_wide": "2", "train": "4"}
+    expected = {"collect_synthetic": "3", "collect_band": "3", "collect_voices": "3", "collect_wide": "2", "train": "4"}
     assert {name: count for name, count in found.items() if count != "1"} == expected
 
 

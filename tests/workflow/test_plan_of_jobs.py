@@ -1,5 +1,6 @@
 """Which jobs a call leads to, seen by dry-runs."""
 
+import json
 import re
 import subprocess
 import sys
@@ -218,6 +219,35 @@ def test_the_band_needs_nothing_from_outside(project):
     project.configure(yaml.safe_load((ROOT / "examples/band.yaml").read_text()))
     jobs = project.plan()
     assert (jobs["generate"], jobs["train"], jobs["collect_band"]) == (1, 1, 3)
+
+
+def test_voices_need_nothing_and_have_folds_by_file_as_well(project):
+    speakers = "".join(f"speaker{number + 1:02d},{number // 2 % 4}\n" for number in range(24))
+    (project.folder / "folds.csv").write_text(f"group,fold\n{speakers}")
+    by_sex = {"extends": "voices", "voices": {"labels": "sex"}, "folds": "folds.csv", "cross_validation": True}
+    project.configure({"run": ["voices", "by-sex"], "datasets": {"by-sex": by_sex}})
+    jobs = project.plan()
+    assert (jobs["generate"], jobs["train"], jobs["collect_voices"]) == (2, 1 + 5, 3)
+    (project.folder / "folds.csv").write_text("group,fold\nspeaker01,0\n")
+    assert "earmark: The file of folds 'folds.csv' has 1 fold; 3 to 10 are" in project.snakemake("--dry-run").output
+
+
+def test_audiomnist_needs_its_recordings_only(project):
+    root = project.folder / "recordings/AudioMNIST/data"
+    for speaker in range(1, 61):
+        for digit in range(10):
+            path = root / f"{speaker:02d}/{digit}_{speaker:02d}_0.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    women = (12, 26, 28, 36, 43, 47, 52, 56, 57, 58, 59, 60)
+    told = {f"{speaker:02d}": {"gender": "female" if speaker in women else "male"} for speaker in range(1, 61)}
+    (root / "audioMNIST_meta.txt").write_text(json.dumps(told))
+    project.configure(yaml.safe_load((ROOT / "examples/audiomnist.yaml").read_text()))
+    assert project.plan()["train"] == (1 + 5) + (1 + 4)
+    (root / "audioMNIST_meta.txt").unlink()
+    assert "earmark: The file 'recordings/AudioMNIST/data/audioMNIST_meta.txt' tells who is female" in (
+        project.snakemake("--dry-run").output
+    )
 
 
 def test_a_variant_has_rules_of_its_own(project):

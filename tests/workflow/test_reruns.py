@@ -23,6 +23,7 @@ BLOCK = TINY["datasets"]["synthetic"]
 CHANGES = {
     "synthetic": {"noise": 0.1},
     "band": {"tracks_per_style": 11},
+    "voices": {"takes": 3},
     "frontend": {"floor": -5.0},
     "model": {"dropout": 0.1},
     "train": {"epochs": 41},

@@ -18,7 +18,7 @@ from earmark.errors import EarmarkError
 from earmark.plan import datasets, foreign, machine, stages, stems, targets
 from earmark.plan.code import files
 from earmark.plan.config import validate
-from earmark.plan.generated import MODULES, has_separated, has_stems, is_generated
+from earmark.plan.generated import KINDS, has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, always, method_of, methods, pattern, shown
 from earmark.plan.sentences import choices
 from earmark.store import artifacts

@@ -8,7 +8,7 @@ localrules:
 rule generate:
     input:
         code=code("stages.generate"),
-        source=lambda wildcards: code(MODULES[config["datasets"][wildcards.dataset]["source"]]),
+        source=lambda wildcards: code(KINDS[config["datasets"][wildcards.dataset]["source"]].module),
     output:
         index=f"{DATASET}/generated.csv",
         stems=ensure(f"{DATASET}/stems.npy", non_empty=True),

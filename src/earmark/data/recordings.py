@@ -20,6 +20,7 @@ from earmark.data.dataset import split_folds
 from earmark.data.decode import NOTHING, Decoded, decode
 from earmark.errors import EarmarkError
 from earmark.plan import folder
+from earmark.plan.generated import is_generated
 from earmark.plan.methods import adopts
 from earmark.sound.base import Frontend
 from earmark.store import artifacts
@@ -146,12 +147,13 @@ def in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Record
     """List the recordings of a folder, or those of a `listing` of it, with what is known before they are read."""
     paths = [path for path, _ in (folder.listed(config) if listing is None else listing)]
     reasons = folder.departures(paths, config)
-    classes = {path: folder.label_of(path, config) for path in [*paths, *reasons]}
+    classes = folder.labels_of([*paths, *reasons], config)
     place = {cls: number for number, cls in enumerate(dict.fromkeys(classes.values()))}
     everything = sorted(classes, key=lambda path: (place[classes[path]], path))
     unknown = {path: path for path in paths if not folder.can_be_decoded(path)}
     named = folder.groups_of([path for path in everything if path not in unknown], config)
     groups = unknown | named
+    reasons = folder.without_fold(named, config) | reasons
     if config["groups"] is not None:
         alone = sum(groups[path] == path for path in paths)
         if alone:
@@ -250,23 +252,54 @@ def _joined(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str
 def with_folds(recordings: Sequence[Recording], block: Mapping[str, Any], seed: int) -> list[Recording]:
     """Divide the labelled recordings into folds; a held-out set gets those of its part of `main`."""
     labelled = [one for one in recordings if one.labelled]
-    expected, asked = block["expected"]["classes"], block["folds"]
-    strangers = {one.cls for one in recordings} - set(folder.names_of(block)) if adopts(block) else set()
-    for cls in map(composed, expected) if expected else dict.fromkeys(one.cls for one in recordings):
-        if cls not in strangers and not any(one.cls == cls for one in labelled):
+    for cls in _needed(recordings, block):
+        if not any(one.cls == cls for one in labelled):
             raise EarmarkError(f"The class '{cls}' has no usable recording: all that it has are excluded.")
     if not labelled:
         raise EarmarkError("There is no usable recording: all are excluded.")
-    most = folder.fold_count(((one.cls, one.group) for one in labelled), asked, adopts(block))
-    fewest = folder.FEWEST_FOLDS if asked is None else asked
-    assigned = np.zeros(len(labelled), np.int64)
-    if most == 1:
-        log.warning("fewer than three groups in a class: what is fitted and what is explained are the same clips, all")
-    else:
-        assigned = folds.assign([one.cls for one in labelled], [one.group for one in labelled], most, seed, fewest)
+    given = folder.given_folds(block)
+    assigned = _divided(labelled, block, seed) if given is None else _placed(labelled, given, block["folds"])
     validation, test = map(itertools.cycle, split_folds("main", int(assigned.max()) + 1))
     source: dict[str, Iterator[int]] = {"main": iter(assigned.tolist()), "all-validation": validation, "all-test": test}
     return [dataclasses.replace(one, fold=int(next(source[one.kind]))) if one.usable else one for one in recordings]
+
+
+def _needed(recordings: Sequence[Recording], block: Mapping[str, Any]) -> list[str]:
+    """Name the classes that must have a usable recording; of an adopted model's those that have any."""
+    present = list(dict.fromkeys(one.cls for one in recordings))
+    if is_generated(block):
+        return present
+    if block["expected"]["classes"]:
+        return list(map(composed, block["expected"]["classes"]))
+    names = folder.names_of(block)
+    return [cls for cls in present if cls in names] if adopts(block) else names
+
+
+def _divided(labelled: Sequence[Recording], block: Mapping[str, Any], seed: int) -> np.ndarray:
+    """Divide recordings into as many folds as are asked for, or can be: int64 ``[N]``."""
+    asked = block["folds"]
+    most = folder.fold_count(((one.cls, one.group) for one in labelled), asked, adopts(block))
+    if most == 1:
+        log.warning("fewer than three groups in a class: what is fitted and what is explained are the same clips, all")
+        return np.zeros(len(labelled), np.int64)
+    fewest = folder.FEWEST_FOLDS if asked is None else asked
+    return folds.assign([one.cls for one in labelled], [one.group for one in labelled], most, seed, fewest)
+
+
+def _placed(labelled: Sequence[Recording], given: Mapping[str, int], path: str) -> np.ndarray:
+    """Put recordings into the folds that a file gives their groups: int64 ``[N]``."""
+    lost = next((one for one in labelled if one.group not in given), None)
+    if lost is not None:  # recordings of a folder are left out before
+        raise EarmarkError(
+            f"The file of folds '{path}' lacks the group '{lost.group}', and generated recordings cannot be left out: "
+            "add it."
+        )
+    absent = [group for group in given if group not in {one.group for one in labelled}]
+    if absent:
+        told = "%d of the %d groups in %s have no recording, or are another group's by copies: %s"
+        log.warning(told, len(absent), len(given), path, ", ".join(absent[:NAMED]))
+    folder.check_folds(((one.cls, one.group) for one in labelled), given, path)
+    return np.array([given[one.group] for one in labelled], np.int64)
 
 
 def evaluation_clips(

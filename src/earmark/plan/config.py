@@ -19,6 +19,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
+from earmark.plan.generated import is_generated
 from earmark.plan.methods import (
     LOADER,
     Method,
@@ -341,6 +342,7 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         _check_rules(f"{where}.composites.candidates.{name}", rules)
     _check_ranges(where, block["augment"])
     _check_budgets(f"config: {where}.evaluate.budgets", block["evaluate"]["budgets"])
+    _check_labels(where, block)
     if block["group"] is not None and block["groups"] is not None:
         raise EarmarkError(f"config: {where} sets both group and groups; a recording has one group")
     if block["group"] is not None:
@@ -348,6 +350,17 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
             re.compile(block["group"])
         except re.error as error:
             raise EarmarkError(f"config: {where}.group is not a regular expression: {error}") from error
+
+
+def _check_labels(where: str, block: Mapping[str, Any]) -> None:
+    """Check that labels that names of files tell are asked of a folder, and that its sub-folders are no classes."""
+    if block["labels"] in ("folders", "predictions"):
+        return
+    if is_generated(block):
+        raise EarmarkError(f"config: {where}.labels: {block['labels']} needs source: folder and root")
+    if block["expected"]["classes"] or block["expected"]["recordings"]:
+        key = "classes" if block["expected"]["classes"] else "recordings"
+        raise EarmarkError(f"config: {where}.expected.{key} goes with labels: folders only: remove one")
 
 
 def _check_adopted(where: str, block: Mapping[str, Any]) -> None:

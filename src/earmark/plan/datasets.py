@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from earmark.errors import EarmarkError
-from earmark.plan import folder, stems
+from earmark.plan import audiomnist, folder, stems
 from earmark.plan.contents import digests
-from earmark.plan.generated import GENERATED_CLASSES, is_generated
+from earmark.plan.generated import classes_of, fewest_groups, is_generated
 from earmark.plan.methods import adopts
 from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
@@ -42,7 +42,7 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
 def _slugs(block: Mapping[str, Any]) -> dict[str, str]:
     """Map a data set's classes to their slugs, in the order of the model's logits."""
     if is_generated(block):
-        return {name: name for name in GENERATED_CLASSES[block["source"]]}
+        return {name: name for name in classes_of(block)}
     return folder.called(folder.names_of(block))
 
 
@@ -77,7 +77,9 @@ def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
-    """Digest a folder's recordings and their table of groups, wherever they lie; empty for generated data.
+    """Digest a folder's recordings and the tables of their groups, folds and labels, wherever they lie.
+
+    Of generated data nothing but a file of folds lies anywhere; without one it is empty.
 
     Parameters
     ----------
@@ -86,14 +88,16 @@ def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
     memory : Path, optional
         As for :func:`earmark.plan.contents.digests`.
     """
+    folds = folder.given_folds(block)
     if is_generated(block):
-        return ""
+        return "" if folds is None else hashlib.sha256(json.dumps(folds).encode()).hexdigest()
     groups = None if block["groups"] is None else folder.table_of_groups(block["groups"])
     root, found = folder.home_of(block), folder.listed(block)
     usable = [path for path, size in found if folder.is_there(path, size)]
     contents = dict(zip(usable, digests([root / path for path in usable], memory), strict=True))
     told = [[path, contents.get(path)] for path, _ in found]
-    return hashlib.sha256(json.dumps([told, groups]).encode()).hexdigest()
+    sexes = audiomnist.sexes_in(root) if block["labels"] == "audiomnist-sex" else None
+    return hashlib.sha256(json.dumps([told, groups, folds, sexes]).encode()).hexdigest()
 
 
 def splits(n_folds: int) -> list[str]:
@@ -118,14 +122,17 @@ def fold_count(block: Mapping[str, Any]) -> int:
     ------
     EarmarkError
         If the folder of recordings is missing, lacks those of a class, or allows fewer folds than are asked for, or
-        than training needs.
+        than training needs; if a file of folds is no such file, or a fold of it lacks a class.
     """
-    if block["source"] == "synthetic":
-        return folder.folds_of(folder.MOST_FOLDS, block["folds"])
-    if block["source"] == "band":
-        return folder.folds_of(min(block["band"]["tracks_per_style"], block["band"]["artists"]), block["folds"])
+    given = folder.given_folds(block)
+    if is_generated(block):
+        return folder.folds_of(fewest_groups(block), block["folds"]) if given is None else 1 + max(given.values())
     paths = [path for path, size in folder.listed(block) if folder.is_there(path, size)]
-    return folder.fold_count(folder.members(paths, block), block["folds"], adopts(block))
+    members = folder.members(paths, block)
+    if given is None:
+        return folder.fold_count(members, block["folds"], adopts(block))
+    folder.check_folds(members, given, block["folds"])
+    return 1 + max(given.values())
 
 
 def folds(config: Mapping[str, Any], dataset: str) -> int:
@@ -135,7 +142,8 @@ def folds(config: Mapping[str, Any], dataset: str) -> int:
     names promise.
     """
     block = config["datasets"][dataset]
-    return fold_count(block) if is_generated(block) else _folds_made(config, dataset) or fold_count(block)
+    known = is_generated(block) or isinstance(block["folds"], str)
+    return fold_count(block) if known else _folds_made(config, dataset) or fold_count(block)
 
 
 def _folds_made(config: Mapping[str, Any], dataset: str) -> int | None:

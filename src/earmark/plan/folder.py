@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from earmark.errors import EarmarkError
+from earmark.plan import audiomnist
 from earmark.plan.methods import adopts
 from earmark.store.layout import composed, slugs
 
@@ -151,6 +152,8 @@ def names_of(block: Mapping[str, Any]) -> list[str]:
     """
     if adopts(block):
         return list(map(composed, block["model"]["classes"]))
+    if audiomnist.is_asked(block["labels"]):
+        return sorted(audiomnist.CLASSES[block["labels"]])
     return list(map(composed, classes_in(block["root"], block["expected"]["classes"])))
 
 
@@ -168,23 +171,26 @@ def home_of(block: Mapping[str, Any]) -> Path:
 def listed(block: Mapping[str, Any]) -> list[tuple[str, int | None]]:
     """List the recordings of a data set; see :func:`listing`.
 
-    An adopted model's classes need not all have a sub-folder.
+    Where sub-folders are no classes, recordings lie anywhere; an adopted model's classes need not all have one.
 
     Raises
     ------
     EarmarkError
-        As :func:`listing`; also if there is no recording, or none in a sub-folder that bears the name of one of an
-        adopted model's classes.
+        As :func:`listing`; also if there is no recording, none that is named as `labels` ask, or none in a sub-folder
+        that bears the name of one of an adopted model's classes.
     """
     root, expected = block["root"], block["expected"]["classes"]
-    if not adopts(block):
-        return listing(root, expected)
-    if block["labels"] == "folders" and expected:
+    if block["labels"] == "folders" and (expected or not adopts(block)):
         return listing(root, expected)
     found = files_below(root)
     usable = [path for path, size in found if is_there(path, size)]
     if not usable:
         raise EarmarkError(f"The folder '{root}' holds no recording ({_kinds()}).")
+    if audiomnist.is_asked(block["labels"]) and not any(map(audiomnist.NAME.fullmatch, usable)):
+        raise EarmarkError(
+            f"The folder '{root}' holds no recording of AudioMNIST, such as 01/0_01_0.wav: set `root` to the folder "
+            "that holds the speakers' folders."
+        )
     if block["labels"] == "folders" and not {class_of(path) for path in usable}.intersection(names_of(block)):
         raise EarmarkError(
             f"No recording in '{root}' lies in a sub-folder that bears the name of one of the model's classes, such as "
@@ -204,9 +210,11 @@ def files_below(root: Path | str | None, of: str = "recordings") -> list[tuple[s
     return sorted(_recordings(_existing(root, of), PurePosixPath(), ()))
 
 
-def label_of(path: str, block: Mapping[str, Any]) -> str:
-    """Name the class of a recording; nothing where the model's answers stand for labels."""
-    return class_of(path) if block["labels"] == "folders" else ""
+def labels_of(paths: Iterable[str], block: Mapping[str, Any]) -> dict[str, str]:
+    """Name the class of each recording; nothing where the model's answers stand for labels, or nobody knows it."""
+    if audiomnist.is_asked(block["labels"]):
+        return audiomnist.labels_of(paths, block["labels"], home_of(block))[0]
+    return {path: class_of(path) if block["labels"] == "folders" else "" for path in paths}
 
 
 def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tuple[str, int | None]]:
@@ -281,6 +289,13 @@ def departures(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]
         known = set(map(composed, expected["classes"]))
         strangers = [path for path in paths if class_of(path) not in known]
         reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the expected classes")
+    elif audiomnist.is_asked(block["labels"]):
+        told, unlabelled = audiomnist.labels_of(
+            (path for path in paths if path not in reasons), block["labels"], home_of(block)
+        )
+        known = set(names_of(block))
+        strangers = [path for path, cls in told.items() if cls not in known]
+        reasons |= dict.fromkeys(strangers, "extra: what is said in it is none of the model's classes") | unlabelled
     elif adopts(block) and block["labels"] == "folders":
         known = set(names_of(block))
         strangers = [path for path in paths if class_of(path) not in known]
@@ -313,13 +328,15 @@ def groups_of(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]:
         Relative to the folder of classes.
     block : mapping
         Of the configuration, with ``group``, a pattern for :func:`group_of`, or ``groups``, a file for
-        :func:`table_of_groups`.
+        :func:`table_of_groups`; without either, ``labels`` may tell the speaker.
 
     Raises
     ------
     EarmarkError
         As the two; also if the file names none of the recordings.
     """
+    if block["groups"] is None and block["group"] is None and audiomnist.is_asked(block["labels"]):
+        return {path: audiomnist.speaker_of(path) for path in paths}
     if block["groups"] is None:
         return {path: group_of(path, block["group"]) for path in paths}
     table = table_of_groups(block["groups"])
@@ -342,34 +359,119 @@ def table_of_groups(path: Path | str) -> dict[str, str]:
     EarmarkError
         If the file cannot be read, lacks a column or a value, or gives one recording two groups.
     """
+    return _table(path, "path", "group")
+
+
+def table_of_folds(path: Path | str) -> dict[str, int]:
+    """Read a CSV file with the columns ``group`` and ``fold``; others may stand beside them.
+
+    Returns
+    -------
+    dict of str to int
+        Fold by group, 0 to the number of folds - 1.
+
+    Raises
+    ------
+    EarmarkError
+        As :func:`table_of_groups`; also if folds are not numbered from 0 on, or are fewer than three or more than ten.
+    """
+    table = _table(path, "group", "fold")
+    for group, fold in table.items():
+        if re.fullmatch(r"\d+", fold, re.ASCII) is None:
+            raise EarmarkError(f"The file of folds '{path}' gives '{group}' the fold '{fold}', which is no number.")
+    folds = {group: int(fold) for group, fold in table.items()}
+    count = len(set(folds.values()))
+    if not FEWEST_FOLDS <= count <= MOST_FOLDS:
+        raise EarmarkError(
+            f"The file of folds '{path}' has {count} fold{'s' if count != 1 else ''}; {FEWEST_FOLDS} to {MOST_FOLDS} "
+            "are possible."
+        )
+    missing = next((fold for fold in range(count) if fold not in folds.values()), None)
+    if missing is not None:
+        raise EarmarkError(
+            f"The file of folds '{path}' has {count} folds but no fold {missing}: number them from 0 to {count - 1}."
+        )
+    return folds
+
+
+def _table(path: Path | str, key: str, value: str) -> dict[str, str]:
+    """Read two columns of a CSV file, which is called after the second; each key has one value."""
     table: dict[str, str] = {}
     try:
         with path_of(path).open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            if not {"path", "group"} <= set(rows.fieldnames or ()):
-                raise EarmarkError(f"The file of groups '{path}' needs the columns path and group in its first line.")
+            if not {key, value} <= set(rows.fieldnames or ()):
+                raise EarmarkError(
+                    f"The file of {value}s '{path}' needs the columns {key} and {value} in its first line."
+                )
             for row in rows:
-                name, group = composed(row["path"] or ""), composed(row["group"] or "")
-                if not name or not group:
-                    raise EarmarkError(f"The file of groups '{path}' lacks a path or a group in line {rows.line_num}.")
-                if _has_control(group):
+                name, told = composed(row[key] or ""), composed(row[value] or "")
+                if not name or not told:
                     raise EarmarkError(
-                        f"The file of groups '{path}' gives '{name}' a group with a line end in its name."
+                        f"The file of {value}s '{path}' lacks a {key} or a {value} in line {rows.line_num}."
                     )
-                if table.setdefault(name, group) != group:
-                    raise EarmarkError(f"The file of groups '{path}' gives '{name}' two groups.")
+                if _has_control(told):
+                    raise EarmarkError(
+                        f"The file of {value}s '{path}' gives '{name}' a {value} with a line end in its name."
+                    )
+                if table.setdefault(name, told) != told:
+                    raise EarmarkError(f"The file of {value}s '{path}' gives '{name}' two {value}s.")
     except OSError as error:
-        raise EarmarkError(f"The file of groups '{path}' cannot be read: {error.strerror}.") from error
+        raise EarmarkError(f"The file of {value}s '{path}' cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise EarmarkError(f"The file of groups '{path}' is no CSV file in UTF-8.") from error
+        raise EarmarkError(f"The file of {value}s '{path}' is no CSV file in UTF-8.") from error
     return table
+
+
+def given_folds(block: Mapping[str, Any]) -> dict[str, int] | None:
+    """Map groups to the folds that a data set's file of folds gives them; None if it names no file."""
+    return table_of_folds(block["folds"]) if isinstance(block["folds"], str) else None
+
+
+def without_fold(groups: Mapping[str, str], block: Mapping[str, Any]) -> dict[str, str]:
+    """Say which recordings, of `groups` by path, are left out because a file of folds does not name their group."""
+    folds = given_folds(block)
+    if folds is None:
+        return {}
+    told = f"is in no fold of {block['folds']}"
+    return {path: f"left out: its group {group} {told}" for path, group in groups.items() if group not in folds}
+
+
+def check_folds(members: Iterable[tuple[str, str]], folds: Mapping[str, int], path: str) -> None:
+    """Raise unless every fold of a file holds every class.
+
+    Parameters
+    ----------
+    members : iterable of (str, str)
+        Class and group of every recording that takes part.
+    folds : mapping of str to int
+        As the file gives them.
+    path : str
+        The file, for the sentence.
+
+    Raises
+    ------
+    EarmarkError
+        If a fold lacks a class.
+    """
+    held: dict[str, set[int]] = defaultdict(set)
+    for cls, group in members:
+        held[cls].add(folds[group])
+    for cls, there in sorted(held.items()):
+        lacking = sorted(set(folds.values()) - there)
+        if lacking:
+            raise EarmarkError(
+                f"The file of folds '{path}' leaves fold {lacking[0]} without a usable recording"
+                f"{f' of the class {cls!r}' if cls else ''}: every fold needs every class."
+            )
 
 
 def members(paths: Sequence[str], block: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List class and group of every recording that takes part, as far as names tell."""
-    left_out = departures(paths, block)
     groups = groups_of([path for path in paths if can_be_decoded(path)], block)
-    return [(label_of(path, block), groups[path]) for path in paths if path not in left_out]
+    left_out = departures(paths, block) | without_fold(groups, block)
+    classes = labels_of(paths, block)
+    return [(classes[path], groups[path]) for path in paths if path not in left_out]
 
 
 def class_of(path: str) -> str:

@@ -182,8 +182,8 @@ STAGES = {
 
 
 PLACES = ("root", "groups", "stems", "separated")
-"""Keys that say where something lies: what is there counts, by :func:`earmark.plan.datasets.fingerprint` and that of
-:mod:`earmark.plan.stems`."""
+"""Keys that say where something lies, as `folds` may: what is there counts, by
+:func:`earmark.plan.datasets.fingerprint` and that of :mod:`earmark.plan.stems`."""
 
 PER_DATASET = ("collect", "fit", "explain", "picture", "sonify")
 """Stages with a rule per data set, which bears both names: ``fit_synthetic``."""
@@ -197,7 +197,8 @@ def stage_config(config: Mapping[str, Any], dataset: str, stage: str, method: st
 def compared_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:
     """Return what of :func:`stage_config` a stage's results depend on: all but where recordings and tables lie."""
     sections = _stage_sections(config, dataset, stage, None)
-    return json.dumps({key: value for key, value in sections.items() if key not in PLACES})
+    places = {*PLACES, "folds"} if isinstance(sections.get("folds"), str) else set(PLACES)
+    return json.dumps({key: value for key, value in sections.items() if key not in places})
 
 
 def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str, method: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 PEAK = 32767
-"""16-bit value of the mixture's peak, which eq. A.1 scales to 1."""
+"""16-bit value that neither the mixture nor a stem exceeds; eq. A.1 scales the mixture's peak to 1."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rendered:
     Attributes
     ----------
     mixture : numpy.ndarray
-        ``[n]`` or ``[n, channels]``, of peak `PEAK`.
+        ``[n]`` or ``[n, channels]``, of peak `PEAK`, or less where a stem has it.
     stems : numpy.ndarray
         Sound objects at their level in the mean of the mixture's channels, ``[O, n]``; 0 where absent.
     parameters : dict

@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 
 from earmark.job import Job
-from earmark.plan.generated import MODULES
+from earmark.plan.generated import KINDS
 from earmark.sources.base import Item, Source
 from earmark.store import artifacts
 
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     EarmarkError
         If the front end does not suit the recordings. Nothing is written then.
     """
-    source: Source = importlib.import_module(f"earmark.{MODULES[job.config['source']]}").Recordings(job.config)
+    source: Source = importlib.import_module(f"earmark.{KINDS[job.config['source']].module}").Recordings(job.config)
     items = list(source.items())
     shape = (max(len(sounds) for sounds in source.objects.values()), len(items) * source.samples)
     progress = job.progress(len(items))

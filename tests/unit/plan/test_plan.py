@@ -86,7 +86,7 @@ def test_a_stage_gets_its_sections_the_seed_and_the_threads(full):
         assert set(given.get("explainers", {})) == {other.family for other in with_settings}
 
 
-@pytest.mark.parametrize("dataset", ["synthetic", "band"])
+@pytest.mark.parametrize("dataset", ["synthetic", "band", "voices"])
 def test_generation_gets_its_source_s_section_and_as_many_processes_as_others_threads(full, dataset):
     given = json.loads(stage_config(full, dataset, "generate"))
     assert set(given) == {"seed", "torch_threads", "source", "frontend", dataset}
@@ -99,7 +99,7 @@ def test_classes_are_slugs(full, speakers):
     assert class_slugs(full["datasets"]["synthetic"]) == ["class1", "class2"]
     assert class_slugs(full["datasets"]["band"]) == sorted(STYLES)
     assert class_slugs(block_of(speakers)) == ["two-hands", "one"]
-    assert set(known_classes(full)) == {"synthetic", "band"}  # spoken-digits has no root yet
+    assert set(known_classes(full)) == {"synthetic", "band", "voices"}  # spoken-digits has no root yet
 
 
 def test_splits_follow_the_groups(full, speakers):
