@@ -14,22 +14,24 @@ import torch
 from earmark.data.dataset import open_dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
-from earmark.models.cnn import build
-from earmark.models.training import WARM_UP, Trainer, recording_accuracy, training_clips
+from earmark.models.base import build
+from earmark.models.training import WARM_UP, Trainer, learning_rate, recording_accuracy, training_clips
 from earmark.plan import config
 from earmark.sound.logmel import LogMel
 from earmark.stages import ingest, predict, train
 from earmark.store.layout import Layout
 from tests.unit.conftest import striped
 
-ARCHITECTURE = {"filters": [4, 4], "dense": [8], "n_classes": 2, "input_shape": [32, 32], "dropout": 0.3}
+ARCHITECTURE = {"name": "cnn", "filters": [4, 4], "dense": [8], "n_classes": 2, "input_shape": [32, 32], "dropout": 0.3}
 SETTINGS = {
     "epochs": 4,
     "batch_size": 16,
+    "optimiser": "adam",
     "learning_rate": 3e-3,
     "schedule": "cosine",
     "batch_norm": True,
     "weight_decay": 1e-4,
+    "clip_gradient": None,
     "time_mask": 4,
     "mel_mask": 4,
 }
@@ -115,7 +117,7 @@ def test_the_trained_network_has_its_batch_normalisation_in_its_weights(clips) -
 
 
 def test_the_cosine_rises_to_the_learning_rate_and_falls_to_zero() -> None:
-    rates = [Trainer(ARCHITECTURE, SETTINGS | {"epochs": 100}, 7, torch.device("cpu"))._rate(e) for e in range(100)]
+    rates = [learning_rate(SETTINGS | {"epochs": 100}, epoch, step=0) for epoch in range(100)]
     assert rates.index(max(rates)) == WARM_UP - 1
     assert all(earlier > later for earlier, later in pairwise(rates[WARM_UP - 1 :]))
     assert rates[49] == pytest.approx(SETTINGS["learning_rate"] / 2, rel=0.05)
