@@ -58,6 +58,14 @@ def test_switched_off_it_is_the_front_end_to_the_last_bit():
     assert torch.equal(logmels(FRONTEND, clips, drawn(OFF, 3)), FRONTEND(clips))
 
 
+def test_a_clip_begins_anywhere_in_its_silence_and_keeps_every_sample():
+    clips = torch.tensor([[1.0, 2, 0, 0], [3, 4, 5, 0], [6, 7, 8, 9]])
+    silent = torch.tensor([2, 1, 0])
+    assert augment.delayed(clips, torch.tensor([2, 1, 0])).tolist() == [[0, 0, 1, 2], [0, 3, 4, 5], [6, 7, 8, 9]]
+    found = torch.stack([augment.delays(silent, torch.Generator().manual_seed(seed)) for seed in range(60)])
+    assert [sorted(set(column)) for column in found.T.tolist()] == [[0, 1, 2], [0, 1], [0]]
+
+
 @pytest.mark.parametrize("spectrum", ["magnitude", "power"])
 def test_log_mels_of_any_kind_are_changed_as_their_waveforms(spectrum: str):
     settings = {"window": "hann", "spectrum": spectrum, "compression": "db", "mel_scale": "slaney", "area_norm": True}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,8 +56,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         "root": str(folder / "recordings"),
         "stems": str(folder / "stems"),
         "frontend": {"sample_rate": RATE, "n_samples": LENGTH},
-        "model": {"architecture": "audionet-s", "filters": [4, 8, 8, 8], "dense": [16, 8], "dropout": 0.1},
-        "train": {"epochs": 12, "batch_size": 4, "learning_rate": 5e-3},
+        "model": {"architecture": "audionet-s", "filters": [4, 8, 8, 8], "dense": [16, 8], "weight_std": 0.3},
+        "train": {"epochs": 20, "batch_size": 4, "learning_rate": 2e-3},
         "grid": {"methods": METHODS, "layers": [LAYER], "k": [K]},
         "explain": {"clips": 3, "gallery": 1},
         "explainers": {"info": {"restarts": 1}, "drsa": {"restarts": 1}, "oracle": {"starts": 1}},
