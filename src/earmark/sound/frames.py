@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -159,6 +159,27 @@ class Framed(abc.ABC):
             return along.unsqueeze(2).expand(-1, -1, rows, -1)
         upright = cells if self.layout == "frequency-time" else cells.transpose(-2, -1)
         return torch.nn.functional.interpolate(upright.unsqueeze(1), (rows, columns), mode="bilinear")
+
+    def reduced(self, maps: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+        """Average what lies on the heatmaps' grid over the cells of a layer.
+
+        Parameters
+        ----------
+        maps : torch.Tensor
+            ``[B, N, F, T]``.
+        shape : sequence of int
+            Of the layer: ``(n,)`` in time, where a cell takes all rows; or ``(m, n)`` in the two directions of an
+            input.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[B, N, n]`` or ``[B, N, m, n]``.
+        """
+        if len(shape) == 1:
+            return torch.nn.functional.adaptive_avg_pool1d(maps.mean(dim=-2), shape[0])
+        turned = maps if self.layout == "frequency-time" else maps.transpose(-2, -1)
+        return torch.nn.functional.adaptive_avg_pool2d(turned, (shape[0], shape[1]))
 
     @abc.abstractmethod
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
