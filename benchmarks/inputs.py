@@ -16,8 +16,9 @@ from earmark.explainers.subspaces.baselines import random
 from earmark.explainers.subspaces.basis import Subspaces
 from earmark.lrp import attributor
 from earmark.lrp.rules import Rules
+from earmark.models import blocks
 from earmark.models.base import Network
-from earmark.models.cnn import build, layer_names
+from earmark.models.cnn import build
 from earmark.sound.logmel import LogMel
 
 PATTERNS = 4
@@ -96,8 +97,7 @@ def model(size: Size, steps: int) -> Network:
             optimizer.step()
     trained = trained.to(memory_format=torch.contiguous_format).eval()
     frontend = LogMel(16000, 480, 240, n_mels=size.side, n_frames=size.side)
-    layers = dict(zip(layer_names(trained), size.filters, strict=True))
-    return Network(trained, frontend, tuple(map(str, range(size.n_classes))), layers)
+    return Network(trained, frontend, tuple(map(str, range(size.n_classes))), blocks.layers(trained))
 
 
 def pairs(model: Network, size: Size, layer: str, cls: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -134,8 +134,8 @@ def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layou
     artifacts.write_csv(layout.manifest, manifest, [[*row[1:5], 1.0, 16000, "", "ok", ""] for row in rows], {})
     np.save(layout.clips, np.zeros(len(rows), np.int16))
     artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
-    architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
-    network = build(**architecture)
+    architecture = {"name": "cnn", "filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
+    network = models.build(**architecture)
     network.load_state_dict(trained.network.state_dict())
     models.save(layout.model("main"), network, architecture, STRIPES, dataclasses.asdict(FRONTEND), {})
     predicted(layout)

@@ -16,6 +16,7 @@ sys.path.insert(0, str(SOURCE))
 
 from earmark.errors import EarmarkError
 from earmark.plan import datasets, foreign, machine, stages, stems, targets
+from earmark.plan.architectures import architecture_of
 from earmark.plan.code import files
 from earmark.plan.config import validate
 from earmark.plan.generated import KINDS, has_separated, has_stems, is_generated
@@ -181,6 +182,11 @@ DIGESTS = Path(".snakemake/recordings")
 
 ADOPTED = [dataset for dataset in CLASSES if adopts(config["datasets"][dataset])]
 TRAINED = [dataset for dataset in CLASSES if dataset not in ADOPTED]
+
+
+def of_architecture(wildcards):
+    """List the files that a training runs: those of the architecture's module too."""
+    return code("stages.train", architecture_of(config["datasets"][wildcards.dataset]).module)
 
 
 def of_network(wildcards):

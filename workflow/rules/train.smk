@@ -11,7 +11,7 @@ rule train:
         index=INDEX,
         clips=f"{DATASET}/clips.npy",
         logmel=LOGMEL,
-        code=code("stages.train"),
+        code=of_architecture,
     output:
         model=ensure(f"{MODEL}/model.safetensors", non_empty=True),
         history=f"{MODEL}/history.csv",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,11 @@ from torch import nn
 
 from earmark.errors import EarmarkError
 from earmark.job import Job
-from earmark.models import external
-from earmark.models.cnn import build, layer_names
+from earmark.models import blocks, external
 from earmark.models.gpu import fault
 from earmark.models.graph import Graph, Place, Watched, probed, watched
 from earmark.plan import foreign
+from earmark.plan.architectures import architectures
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_settings
 from earmark.store import artifacts
@@ -197,6 +198,20 @@ def batch_size(shape: Sequence[int], device: torch.device, most: int) -> int:
     return most if device.type != "cpu" else min(most, max(1, CACHED_CELLS // math.prod(shape)))
 
 
+def build(name: str, **arguments: Any) -> nn.Sequential:
+    """Build the network of an architecture, with new weights.
+
+    Parameters
+    ----------
+    name : str
+        As ``model.architecture`` names it.
+    **arguments
+        Of ``build`` in the architecture's module.
+    """
+    module = importlib.import_module(f"earmark.{architectures()[name].module}")
+    return module.build(**arguments)
+
+
 def save(
     path: Path,
     model: nn.Module,
@@ -289,8 +304,7 @@ def load(path: Path) -> Network:
         return Network(network, frontend, classes, *told)
     network = build(**meta["architecture"])
     network.load_state_dict(weights)
-    layers = dict(zip(layer_names(network), meta["architecture"]["filters"], strict=True))
-    return Network(network.eval(), frontend, classes, layers)
+    return Network(network.eval(), frontend, classes, blocks.layers(network))
 
 
 def of(job: Job) -> Network:

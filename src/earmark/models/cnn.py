@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from torch import nn
 
 from earmark.errors import EarmarkError
+from earmark.models import blocks
 
 
 def build(
@@ -17,6 +17,7 @@ def build(
     input_shape: Sequence[int],
     dropout: float = 0.0,
     batch_norm: bool = False,
+    weight_std: float | None = None,
 ) -> nn.Sequential:
     """Build blocks of conv 3x3 'same' + ReLU + max-pool 2x2, then dense layers.
 
@@ -35,6 +36,8 @@ def build(
     batch_norm : bool
         Whether each convolution's output is normalised before its ReLU (Ioffe and Szegedy 2015); it is
         fused into the weights once the network is trained.
+    weight_std : float or None
+        Of the weights as they are drawn, see :func:`earmark.models.blocks.network`.
 
     Returns
     -------
@@ -51,27 +54,12 @@ def build(
     shrink = 2 ** len(filters)
     if rows < shrink or columns < shrink:
         raise EarmarkError(f"an input of {rows} x {columns} is too small for {len(filters)} poolings by 2")
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    modules: blocks.Modules = {}
     channels = 1
     for number, width in enumerate(filters, start=1):
-        modules[f"conv{number}"] = nn.Conv2d(channels, width, kernel_size=3, padding="same")
-        if batch_norm:
-            modules[f"norm{number}"] = nn.BatchNorm2d(width)
-        modules[f"relu_conv{number}"] = nn.ReLU()
-        modules[f"pool{number}"] = nn.MaxPool2d(2)
+        convolution = nn.Conv2d(channels, width, kernel_size=3, padding="same")
+        norm = nn.BatchNorm2d(width) if batch_norm else None
+        modules |= blocks.convolution(number, convolution, norm, nn.MaxPool2d(2))
         channels = width
-    modules["flatten"] = nn.Flatten()
-    units = channels * (rows // shrink) * (columns // shrink)
-    for number, width in enumerate(dense, start=1):
-        modules[f"dense{number}"] = nn.Linear(units, width)
-        modules[f"relu_dense{number}"] = nn.ReLU()
-        if dropout > 0:
-            modules[f"dropout{number}"] = nn.Dropout(dropout)
-        units = width
-    modules[f"dense{len(dense) + 1}"] = nn.Linear(units, n_classes)
-    return nn.Sequential(modules)
-
-
-def layer_names(model: nn.Sequential) -> list[str]:
-    """Names of the convolutional layers, from the input upwards."""
-    return [name for name, module in model.named_children() if isinstance(module, nn.Conv2d)]
+    modules |= blocks.dense((channels, rows // shrink, columns // shrink), dense, n_classes, dropout)
+    return blocks.network(modules, weight_std)

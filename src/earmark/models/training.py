@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,19 @@ import torch
 from torch import nn
 
 from earmark.data.dataset import DataSet, Split
-from earmark.models.base import logits_of
-from earmark.models.cnn import build
+from earmark.models.base import build, logits_of
 from earmark.models.graph import fused
 from earmark.progress import Progress
 from earmark.seeds import derive
 from earmark.sound import augment
-from earmark.sound.logmel import LogMel
+from earmark.sound.base import Frontend
+from earmark.sound.spectrogram import Spectrogram
 from earmark.store import artifacts
 
 log = logging.getLogger(__name__)
 
 CROPS = 32
-"""Random crops whose spectrograms are computed at once."""
+"""Random crops whose inputs are computed at once."""
 
 WARM_UP = 5
 """Epochs in which the schedule ``cosine`` rises to the learning rate, before it falls to 0."""
@@ -33,33 +33,73 @@ WARM_UP = 5
 HISTORY = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best")
 
 TrainingClips = Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]
-"""Draws one epoch's log-mel spectrograms ``[N, *I]`` and targets ``[N]`` in recording order."""
+"""Draws one epoch's inputs ``[N, *I]`` and targets ``[N]`` in recording order."""
+
+Inputs = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Makes inputs ``[B, *I]`` of clips ``[B, S]``, whose places among an epoch's are ``[B]``."""
 
 
 def training_clips(
-    source: DataSet, split: Split, frontend: LogMel, settings: dict[str, Any], device: torch.device
+    source: DataSet, split: Split, frontend: Frontend, settings: dict[str, Any], device: torch.device
 ) -> TrainingClips:
-    """Choose between the stored spectrograms, and random crops of recordings with what `settings` do to them."""
+    """Choose between the clips as they are, and random crops of recordings with what `settings` do to them."""
     recordings = source.training_recordings(split)
     slack = recordings["recording_samples"].to_numpy() - frontend.clip_samples  # [N]
     targets = torch.tensor(recordings["class_index"].to_numpy())
     rows = recordings["recording"].to_numpy()
+    silent = frontend.clip_samples - torch.tensor(source.recordings.loc[rows, "samples"].to_numpy())  # [N]
+    moved = settings["offset"] and bool(silent.any())
     active = augment.is_active(settings)
-    if not slack.any() and not active:  # nothing changes, so nothing is computed twice
+    if not slack.any() and not active and not moved:  # nothing changes, so nothing is computed twice
         stored = source.inputs(split.train)
         return lambda generator: (stored, source.targets(split.train))
 
     def crops(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         starts = (torch.rand(len(rows), generator=generator, dtype=torch.float64) * torch.from_numpy(slack + 1)).long()
-        changes = augment.draw(settings, len(rows), generator) if active else augment.unchanged(len(rows))
-        noise = augment.noise(frontend, generator).to(device) if changes.noise.any() else None
+        inputs = _changed(frontend, settings, len(rows), generator, device) if active else _unchanged(frontend)
+        delays = augment.delays(silent, generator) if moved else torch.zeros_like(silent)
         parts = [
-            augment.logmels(frontend, source.crop(rows[part], starts[part]).to(device), changes[part], noise)
+            inputs(augment.delayed(source.crop(rows[part], starts[part]), delays[part]).to(device), part)
             for part in torch.arange(len(rows)).split(CROPS)
         ]
         return torch.cat(parts), targets
 
     return crops
+
+
+def _unchanged(frontend: Frontend) -> Inputs:
+    """Make inputs of clips as they are."""
+    return lambda waveforms, rows: frontend(waveforms)
+
+
+def _changed(
+    frontend: Frontend, settings: dict[str, Any], count: int, generator: torch.Generator, device: torch.device
+) -> Inputs:
+    """Draw what is done to each of an epoch's clips, whose front end makes spectrograms."""
+    assert isinstance(frontend, Spectrogram), "the configuration asks for changes of spectrograms"
+    changes = augment.draw(settings, count, generator)
+    noise = augment.noise(frontend, generator).to(device) if changes.noise.any() else None
+    return lambda waveforms, rows: augment.logmels(frontend, waveforms, changes[rows], noise)
+
+
+def optimiser(network: nn.Module, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Make what changes a network's weights, by the section ``train``."""
+    rate, decay = settings["learning_rate"], settings["weight_decay"]
+    if settings["optimiser"] == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=rate, momentum=settings["momentum"], weight_decay=decay)
+    return torch.optim.Adam(network.parameters(), lr=rate, weight_decay=decay)
+
+
+def learning_rate(settings: Mapping[str, Any], epoch: int, step: int) -> float:
+    """Return the learning rate of a step; epochs and steps count from 0, through the whole training."""
+    highest = settings["learning_rate"]
+    match settings["schedule"]:
+        case "cosine":
+            warm = min(1.0, (epoch + 1) / WARM_UP)
+            return float(highest * warm * (1 + math.cos(math.pi * epoch / settings["epochs"])) / 2)
+        case "step":
+            return float(highest * settings["step_factor"] ** (step // settings["step_every"]))
+    return float(highest)
 
 
 class Trainer:
@@ -68,7 +108,7 @@ class Trainer:
     Parameters
     ----------
     architecture : dict
-        Arguments of :func:`earmark.models.cnn.build`.
+        Arguments of :func:`earmark.models.base.build`.
     settings : dict
         The ``train`` section.
     seed : int
@@ -85,9 +125,7 @@ class Trainer:
         # On a CPU the layout makes an epoch 1.5 times as fast; torch's stubs lack the argument.
         layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
         self.network: nn.Sequential = network.to(device, memory_format=layout)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
-        )
+        self.optimizer = optimiser(self.network, settings)
         self.history: list[list[float]] = []
         self.best: dict[str, torch.Tensor] = {}
         self.save: Callable[[], None] = lambda: None
@@ -106,32 +144,31 @@ class Trainer:
             self.save()
             progress(epoch + 1, f"loss {loss:.4f}, validation accuracy {held_accuracy:.2%}")
 
-    def _rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, which counts from 0."""
-        highest, epochs = self.settings["learning_rate"], self.settings["epochs"]
-        if self.settings["schedule"] == "constant":
-            return float(highest)
-        warm = min(1.0, (epoch + 1) / WARM_UP)
-        return float(highest * warm * (1 + math.cos(math.pi * epoch / epochs)) / 2)
-
     def _epoch(self, clips: TrainingClips, epoch: int) -> tuple[float, float]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(epoch)
         generator = torch.Generator().manual_seed(derive(self.seed, "epoch", epoch))
         inputs, targets = clips(generator)
         total, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         self.network.train()
         with torch.random.fork_rng():
             torch.manual_seed(derive(self.seed, "dropout", epoch))
-            for batch, wanted in self._batches(inputs, targets, generator):
+            steps = -(-len(inputs) // self.settings["batch_size"])
+            for step, (batch, wanted) in enumerate(self._batches(inputs, targets, generator), start=epoch * steps):
                 logits = self.network(batch)
                 loss = nn.functional.cross_entropy(logits, wanted)
                 self.optimizer.zero_grad()
                 loss.backward()
-                self.optimizer.step()
+                self._step(epoch, step)
                 total += loss.detach() * len(batch)
                 correct += (logits.argmax(dim=1) == wanted).sum()
         return float(total) / len(inputs), float(correct) / len(inputs)
+
+    def _step(self, epoch: int, step: int) -> None:
+        """Change the weights by their gradients; epochs and steps count from 0, through the whole training."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, epoch, step)
+        if self.settings["clip_gradient"] is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings["clip_gradient"])
+        self.optimizer.step()
 
     def _batches(
         self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
@@ -139,10 +176,8 @@ class Trainer:
         order = torch.randperm(len(inputs), generator=generator)
         for rows in order.split(self.settings["batch_size"]):
             batch = inputs[rows].to(self.device)
-            yield (
-                augment.masked(batch, self.settings["time_mask"], self.settings["mel_mask"], generator),
-                targets[rows].to(self.device),
-            )
+            widest = self.settings["time_mask"], self.settings["mel_mask"]
+            yield augment.masked(batch, *widest, generator) if any(widest) else batch, targets[rows].to(self.device)
 
     def _validate(self, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
         logits, targets = logits_of(self.network, inputs, self.device), targets.cpu()
@@ -173,7 +208,7 @@ class Trainer:
         if metadata["fingerprint"] != fingerprint:
             log.info("the checkpoint %s belongs to another training and is ignored", path)
             return
-        part: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "adam": {}}
+        part: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
         for name, tensor in tensors.items():
             kind, rest = name.split("/", 1)
             part[kind][rest] = tensor
@@ -181,7 +216,7 @@ class Trainer:
         self.best = part["best"]
         state = self.optimizer.state_dict()
         state["state"] = {}
-        for name, tensor in part["adam"].items():
+        for name, tensor in part["optimiser"].items():
             index, key = name.split("/")
             state["state"].setdefault(int(index), {})[key] = tensor
         self.optimizer.load_state_dict(state)
@@ -192,7 +227,7 @@ class Trainer:
         tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam/{index}/{key}": tensor for key, tensor in state.items()}
+            tensors |= {f"optimiser/{index}/{key}": tensor for key, tensor in state.items()}
         artifacts.write_tensors(path, tensors, {}, fingerprint=fingerprint, history=self.history)
 
 

@@ -18,7 +18,7 @@ WITHOUT_EFFECT = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         *("errors", "progress", "models.gpu"),
-        *("plan.code", "plan.config", "plan.contents", "plan.datasets", "plan.generated"),
+        *("plan.architectures", "plan.code", "plan.config", "plan.contents", "plan.datasets", "plan.generated"),
         *("plan.methods", "plan.sentences", "plan.stages"),
     )
 )

@@ -19,6 +19,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from earmark.errors import EarmarkError
+from earmark.plan.architectures import architecture_of, architectures, brought
 from earmark.plan.generated import is_generated
 from earmark.plan.methods import (
     LOADER,
@@ -54,13 +55,6 @@ KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
 """Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""
 
 
-THESIS_RULES = (
-    {"layers": "conv1", "rule": "flat"},
-    {"layers": "conv[2-5]", "rule": "gamma", "gamma": 0.8},
-    {"layers": "dense*", "rule": "epsilon"},
-)
-"""LRP rules of networks that Earmark trains, where a data set says nothing (thesis 4.1.2)."""
-
 AUTO = "auto"
 """Stands for the LRP rules that fit a network, layer by layer."""
 
@@ -90,6 +84,7 @@ def load_schema() -> dict[str, Any]:
         for family in families().values()
         if family.settings
     }
+    schema["$defs"]["dataset"]["properties"]["model"]["properties"]["architecture"]["enum"] = list(architectures())
     for key, (which, _) in KINDS.items():
         section, name = key.split(".")
         properties = schema["$defs"]["dataset"]["properties"][section]["properties"]
@@ -177,7 +172,7 @@ def fill(block: Mapping[str, Any]) -> dict[str, Any]:
     shared = {key: block[key] for key in SHARED if key in block}
     own = {key: value for key, value in block.items() if key not in SHARED}
     _check(own, {**schema["$defs"]["dataset"], "$defs": schema["$defs"]})
-    full = _filled(own, schema["$defs"]["dataset"])
+    full = _filled(_merged(brought(own), own), schema["$defs"]["dataset"])
     _check_fits(own, full, schema["$defs"]["dataset"])
     _choose(full)
     return {**shared, **full}
@@ -197,10 +192,10 @@ def require_root(config: Mapping[str, Any], name: str) -> None:
 
 
 def _resolved(blocks: Mapping[str, Mapping[str, Any]], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a block merged over those that it extends, directly or in turn."""
+    """Return a block merged over what its architecture brings, and that over those that it extends, or they in turn."""
     block = blocks[name]
     if "extends" not in block:
-        return copy.deepcopy(dict(block))
+        return _merged(brought(block), block)
     parent = block["extends"]
     if parent not in blocks:
         others = [other for other in blocks if other != name]
@@ -211,7 +206,7 @@ def _resolved(blocks: Mapping[str, Mapping[str, Any]], name: str, seen: tuple[st
     if parent in chain:
         raise EarmarkError(f"config: datasets.{name}.extends goes round in a circle: {' -> '.join((*chain, parent))}")
     own = {key: value for key, value in block.items() if key != "extends"}
-    return _merged(_resolved(blocks, parent, chain), own)
+    return _merged(_merged(_resolved(blocks, parent, chain), brought(own)), own)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -307,7 +302,7 @@ def _choose(block: dict[str, Any]) -> None:
     if block["grid"]["layers"] is None:
         block["grid"]["layers"] = list(block["model"]["layers"] if adopts(block) else layers_of(block))
     if block["lrp"]["rules"] is None:
-        block["lrp"]["rules"] = AUTO if adopts(block) else copy.deepcopy(list(THESIS_RULES))
+        block["lrp"]["rules"] = AUTO if adopts(block) else copy.deepcopy(list(architecture_of(block).rules))
     named = {name: method_of(name) for name in block["grid"]["methods"]}
     if block["sonify"]["methods"] is None:
         block["sonify"]["methods"] = [name for name, method in named.items() if method.parts][:1]
@@ -330,7 +325,7 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
     if block["sonify"]["inverse"] == "mel-nnls" and block["frontend"]["kind"] != "logmel":
         raise EarmarkError(f"config: {where}.sonify.inverse = mel-nnls needs frontend.kind = logmel; use additive")
     if not adopts(block):
-        _check_own_network(where, block, len(block["model"]["filters"]))
+        _check_own_network(where, block)
     _check_occlusion(where, block)
     _check_rules(f"{where}.lrp.rules", block["lrp"]["rules"])
     for name, rules in block["composites"]["candidates"].items():
@@ -460,20 +455,46 @@ def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:
             raise EarmarkError(f"{where}.{key} must be one number or {rows}, one per row, not {len(frontend[key])}")
 
 
-def _check_own_network(where: str, block: Mapping[str, Any], depth: int) -> None:
-    """Check that Earmark's network gets log-mels, which survive `depth` poolings by 2."""
-    frontend = block["frontend"]
-    for key, needed in (("kind", "logmel"), ("layout", "frequency-time")):
-        if frontend.get(key) != needed:
+def _check_own_network(where: str, block: Mapping[str, Any]) -> None:
+    """Check that Earmark's network gets what it is for, as large as it needs, and has as many filters as it can."""
+    frontend, architecture, filters = block["frontend"], architecture_of(block), block["model"]["filters"]
+    for key, allowed in architecture.reads.items():
+        if frontend.get(key) not in allowed:
             raise EarmarkError(
-                f"config: {where}.frontend.{key} must be {needed}, on which Earmark trains its network, not "
-                f"{frontend[key]}; other front ends are for a network of your own, model.network"
+                f"config: {where}.frontend.{key} must be {' or '.join(allowed)}, on which Earmark trains its network "
+                f"{architecture.name}, not {frontend[key]}; other front ends are for another model.architecture, or a "
+                "network of your own, model.network"
             )
-    for key in ("n_mels", "n_frames"):
-        cells = frontend[key]
-        if cells < 2**depth:
+    smallest = architecture.smallest(len(filters))
+    for key in ("n_mels", "n_bins", "n_frames", "n_samples"):
+        cells = frontend.get(key)
+        if cells is not None and cells < smallest:
             raise EarmarkError(
-                f"config: {where}.frontend.{key} = {cells} is too small for the {depth} poolings by 2 of the model"
+                f"config: {where}.frontend.{key} = {cells} must be at least {smallest} for the {len(filters)} "
+                f"convolutions of {architecture.name}"
+            )
+    multiple = architecture.multiple
+    if len(filters) != (architecture.depth or len(filters)) or any(width % multiple for width in filters):
+        raise EarmarkError(
+            f"config: {where}.model.filters must be {architecture.depth} multiples of {multiple} for "
+            f"{architecture.name}, not {shown(filters)}"
+        )
+    _check_changes(where, block)
+
+
+def _check_changes(where: str, block: Mapping[str, Any]) -> None:
+    """Check that training changes nothing of waveforms that it can change of spectrograms only."""
+    if block["frontend"]["kind"] != "waveform":
+        return
+    asked = {f"train.{key}": block["train"][key] for key in ("time_mask", "mel_mask")}
+    asked |= {f"augment.{key}": value for key, value in block["augment"].items() if key.endswith("_probability")}
+    asked["augment.stretch"] = block["augment"]["stretch"] if block["augment"]["stretch"] != [1, 1] else 0
+    for key, value in asked.items():
+        if value:
+            none = "[1, 1]" if key == "augment.stretch" else 0
+            raise EarmarkError(
+                f"config: {where}.{key} = {shown(value)} changes spectrograms, and the network hears waveforms: set it "
+                f"to {none}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Write the reference of the configuration, docs/config.md, from its schema."""
+"""Write the reference of the configuration, docs/config.md, from its schema and from what architectures bring."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from earmark.plan.architectures import Architecture, architectures
 from earmark.plan.config import load_schema
 
 HEAD = """# Every key of the configuration
 
-Made by `make lock` from `src/earmark/plan/config.schema.yaml` and, for `explainers`, from the YAML files in
-`src/earmark/explainers`: change it there. `config.yaml` holds the values in use, and a file given with `--configfile`
+Made by `make lock` from `src/earmark/plan/config.schema.yaml` and the YAML files in `src/earmark/explainers` and
+`src/earmark/models`: change it there. `config.yaml` holds the values in use, and a file given with `--configfile`
 is merged over it: mappings merge, lists replace.
+"""
+
+BRINGS = """## What an architecture brings
+
+A data set whose `model.architecture` names one takes these settings too. What it sets itself comes before them, and
+they before what it takes over from another by `extends`.
 """
 
 
@@ -26,7 +33,16 @@ def reference() -> str:
     parts += ["## `datasets.NAME`\n", _table(plain)]
     for name, section in sections.items():
         parts += _section(name, section)
+    parts += [BRINGS, *(_brought(one) for one in architectures().values())]
     return "\n".join(parts)
+
+
+def _brought(one: Architecture) -> str:
+    """Describe an architecture, and list what it brings as a data set would set it."""
+    sections = [f"      {name}: {json.dumps(keys)}" for name, keys in one.brings.items()]
+    rules = [f"          - {json.dumps(rule)}" for rule in one.rules]
+    lines = [*sections, "      lrp:", "        rules:", *rules]
+    return "\n".join([f"**{one.name}**: {one.says}.\n", "```yaml", *lines, "```\n"])
 
 
 def _section(name: str, section: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """Random changes of training clips (thesis A.1, Table A.1), for a whole batch at once and on its device.
 
-The network sees magnitudes only, so every change is made where it is simple: on the short-time spectrum. All clips
-keep their shape, whatever their own rate of stretching or shift in pitch. What happens to a clip is drawn beforehand
-and depends on the seed and on the clip's place in the data set, not on the batch that it comes in.
+A network of spectrograms sees magnitudes only, so every change of its clips is made where it is simple: on the
+short-time spectrum. All clips keep their shape, whatever their own rate of stretching or shift in pitch. Where a clip
+begins in the silence around it is drawn for networks of waveforms too. What happens to a clip is drawn beforehand and
+depends on the seed and on the clip's place in the data set, not on the batch that it comes in.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from earmark.sound.frames import RAISED
-from earmark.sound.logmel import LogMel
+from earmark.sound.spectrogram import Spectrogram
 
 NOISE_FRAMES = 4096
 """Frames of noise that are drawn for an epoch; every noisy clip takes a stretch of them."""
@@ -94,19 +95,24 @@ def draw(settings: Mapping[str, Any], count: int, generator: torch.Generator) ->
     )
 
 
-def unchanged(count: int) -> Changes:
-    """Return what leaves `count` clips as they are."""
-    one, zero = torch.ones(count), torch.zeros(count)
-    return Changes(one, one, zero, torch.full((count,), math.inf), zero, zero, one)
-
-
 def is_active(settings: Mapping[str, Any]) -> bool:
-    """Tell whether the section ``augment`` changes any clip."""
+    """Tell whether the section ``augment`` changes what is heard of any clip."""
     probable = any(value > 0 for key, value in settings.items() if key.endswith("_probability"))
     return probable or list(settings["stretch"]) != [1, 1]
 
 
-def noise(frontend: LogMel, generator: torch.Generator) -> torch.Tensor:
+def delays(silent: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draw when clips begin: integers ``[N]`` from 0 to what is silent at the ends of clips, ``[N]``."""
+    return (torch.rand(len(silent), generator=generator, dtype=torch.float64) * (silent + 1)).long()
+
+
+def delayed(waveforms: torch.Tensor, delays: torch.Tensor) -> torch.Tensor:
+    """Let clips ``[B, S]`` begin later, by samples ``[B]``; the silence at their ends comes before them."""
+    places = torch.arange(waveforms.shape[1]) - delays.view(-1, 1)  # [B, S]
+    return waveforms.gather(1, places % waveforms.shape[1])
+
+
+def noise(frontend: Spectrogram, generator: torch.Generator) -> torch.Tensor:
     """Draw the spectra of an epoch's noise, of standard deviation 1: complex64 ``[NOISE_FRAMES, n_bins]``."""
     waveform = torch.randn((NOISE_FRAMES - 1) * frontend.hop + frontend.n_fft, generator=generator)
     frames = waveform.unfold(0, frontend.n_fft, frontend.hop) * frontend.taper
@@ -114,9 +120,9 @@ def noise(frontend: LogMel, generator: torch.Generator) -> torch.Tensor:
 
 
 def logmels(
-    frontend: LogMel, waveforms: torch.Tensor, changes: Changes, noise_spectra: torch.Tensor | None = None
+    frontend: Spectrogram, waveforms: torch.Tensor, changes: Changes, noise_spectra: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Change clips and compute their log-mel spectrograms.
+    """Change clips and compute their spectrograms.
 
     Parameters
     ----------
@@ -154,7 +160,7 @@ def logmels(
     return frontend.inputs_of(mels)
 
 
-def response(frontend: LogMel, highpass: torch.Tensor, lowpass: torch.Tensor) -> torch.Tensor:
+def response(frontend: Spectrogram, highpass: torch.Tensor, lowpass: torch.Tensor) -> torch.Tensor:
     """Amplitude response of Butterworth filters of order 2, -3 dB at the cutoffs ``[B]``: ``[B, n_bins]``."""
     hertz = frontend.bin_frequencies  # [n_bins]
     high = (highpass[:, None] / hertz.clamp_min(1e-3)) ** 4
@@ -162,7 +168,7 @@ def response(frontend: LogMel, highpass: torch.Tensor, lowpass: torch.Tensor) ->
     return ((1 + high) * (1 + low)).rsqrt()
 
 
-def pitched(frontend: LogMel, clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+def pitched(frontend: Spectrogram, clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Magnitudes of clips whose frequencies are multiplied while their time is left alone.
 
     Parameters
@@ -224,7 +230,7 @@ def _at(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 
 
 def _with_noise(
-    frontend: LogMel, magnitudes: torch.Tensor, changes: Changes, noise_spectra: torch.Tensor
+    frontend: Spectrogram, magnitudes: torch.Tensor, changes: Changes, noise_spectra: torch.Tensor
 ) -> torch.Tensor:
     """Add noise to magnitudes ``[B, n_bins, T]``; its phases are random, so theirs may be taken as 0."""
     frames = magnitudes.shape[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -92,6 +93,9 @@ class Frontend(Protocol):
 
         A layer's cells lie in time, ``[B, n]``, or in the two directions of an input, ``[B, m, n]``.
         """
+
+    def reduced(self, maps: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+        """Average what lies on the grid, ``[B, N, F, T]``, over the cells of a layer of a shape, ``[B, N, *g]``."""
 
     def picture(self, inputs: torch.Tensor) -> torch.Tensor:
         """Show inputs ``[..., *I]`` as a spectrogram on the grid, ``[..., F, T]``."""

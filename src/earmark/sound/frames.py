@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,17 @@ from earmark.sound.mixture import Mixture, Stretch, distinct
 
 RAISED = {"hamming": 0.54, "hann": 0.5}
 """Windows by the mean of their raised cosine."""
+
+PERCENTILE, ABOVE = 95.0, 0.001
+"""Of a clip's samples, and what is added to it, where that is its peak."""
+
+
+def percentile(waveforms: torch.Tensor, share: float) -> torch.Tensor:
+    """Interpolate a percentile between the samples of clips ``[..., S]`` in rising order: ``[..., 1]``."""
+    rising = waveforms.sort(dim=-1).values  # PyTorch's quantile takes no more than 2^24 samples
+    place = share / 100 * (waveforms.shape[-1] - 1)
+    below = math.floor(place)
+    return torch.lerp(rising[..., below : below + 1], rising[..., below + 1 :][..., :1], place - below)
 
 
 class Framed(abc.ABC):
@@ -31,6 +43,8 @@ class Framed(abc.ABC):
         Periodic.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1).
+    peak : {"sample", "percentile", "cell"}
+        What counts as a clip's peak, see :meth:`peaks`.
     layout : {"frequency-time", "time-frequency"}
         Of the two directions of an input.
     """
@@ -40,9 +54,13 @@ class Framed(abc.ABC):
     hop: int
     window: str
     peak_scaling: bool
+    peak: str = "sample"
     layout: str = "frequency-time"
 
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"window": tuple(RAISED)}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "window": tuple(RAISED),
+        "peak": ("sample", "percentile", "cell"),
+    }
     """Words that an attribute may be."""
 
     def __post_init__(self) -> None:
@@ -142,6 +160,27 @@ class Framed(abc.ABC):
         upright = cells if self.layout == "frequency-time" else cells.transpose(-2, -1)
         return torch.nn.functional.interpolate(upright.unsqueeze(1), (rows, columns), mode="bilinear")
 
+    def reduced(self, maps: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+        """Average what lies on the heatmaps' grid over the cells of a layer.
+
+        Parameters
+        ----------
+        maps : torch.Tensor
+            ``[B, N, F, T]``.
+        shape : sequence of int
+            Of the layer: ``(n,)`` in time, where a cell takes all rows; or ``(m, n)`` in the two directions of an
+            input.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[B, N, n]`` or ``[B, N, m, n]``.
+        """
+        if len(shape) == 1:
+            return torch.nn.functional.adaptive_avg_pool1d(maps.mean(dim=-2), shape[0])
+        turned = maps if self.layout == "frequency-time" else maps.transpose(-2, -1)
+        return torch.nn.functional.adaptive_avg_pool2d(turned, (shape[0], shape[1]))
+
     @abc.abstractmethod
     def __call__(self, waveforms: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         """Make inputs ``[B, *I]`` of clips ``[B, S]``; `like` as in :meth:`normalised`."""
@@ -186,8 +225,29 @@ class Framed(abc.ABC):
             raise ValueError(f"expected clips [B, {self.clip_samples}], got {list(waveforms.shape)}")
         if not self.peak_scaling:
             return waveforms
-        peak = (waveforms if like is None else like).abs().amax(dim=-1, keepdim=True)  # [B, 1] or [1]
+        peak = self.peaks(waveforms if like is None else like)  # [B, 1] or [1]
         return waveforms / torch.where(peak > 0, peak, 1.0)
+
+    def peaks(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Measure the peaks of clips.
+
+        Parameters
+        ----------
+        waveforms : torch.Tensor
+            ``[B, clip_samples]``, or one, ``[clip_samples]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[B, 1]``, or ``[1]``: the largest size of a sample; the 95th percentile of samples with their signs, plus
+            .001 (Becker et al. 2018); or the largest magnitude of a cell of the short-time spectrum.
+        """
+        match self.peak:
+            case "percentile":
+                return percentile(waveforms, PERCENTILE).clamp_min(0) + ABOVE
+            case "cell":
+                return self.stft(waveforms).abs().amax(dim=(-2, -1)).unsqueeze(-1)
+        return waveforms.abs().amax(dim=-1, keepdim=True)
 
 
 class Sampled(Framed):

@@ -43,6 +43,8 @@ class Module(Sampled):
         Of the Fourier transform that sounds are made by; the module knows nothing of it.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1) before the module gets them.
+    peak : {"sample", "percentile", "cell"}
+        What counts as a clip's peak, see :meth:`earmark.sound.frames.Framed.peaks`.
     layout : {"frequency-time", "time-frequency"}
         Of the last two axes of an input.
 
@@ -59,6 +61,7 @@ class Module(Sampled):
     hop: int = 240
     window: str = "hamming"
     peak_scaling: bool = True
+    peak: str = "sample"
     layout: str = "frequency-time"
 
     kind: ClassVar[str] = "module"

@@ -34,6 +34,8 @@ class Spectrogram(Framed):
         What lies beyond the ends of a clip: the clip mirrored, or zeros.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1).
+    peak : {"sample", "percentile", "cell"}
+        What counts as a clip's peak, see :meth:`earmark.sound.frames.Framed.peaks`.
     spectrum : {"magnitude", "power"}
         What is compressed.
     compression : {"log10", "log10p", "log1p", "db", "none"}
@@ -58,6 +60,7 @@ class Spectrogram(Framed):
     window: str = "hamming"
     padding: str = "reflect"
     peak_scaling: bool = True
+    peak: str = "sample"
     spectrum: str = "magnitude"
     compression: str = "log10"
     offset: float = 1e-7

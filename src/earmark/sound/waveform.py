@@ -38,6 +38,8 @@ class Waveform(Sampled):
         Of the grid, periodic.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1).
+    peak : {"sample", "percentile", "cell"}
+        What counts as a clip's peak, see :meth:`earmark.sound.frames.Framed.peaks`.
     """
 
     sample_rate: int
@@ -46,6 +48,7 @@ class Waveform(Sampled):
     hop: int = 128
     window: str = "hamming"
     peak_scaling: bool = True
+    peak: str = "sample"
 
     kind: ClassVar[str] = "waveform"
     title: ClassVar[str] = "waveform"

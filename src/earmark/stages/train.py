@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from typing import Any
 
 from earmark.data import dataset
 from earmark.errors import EarmarkError
@@ -17,9 +16,9 @@ from earmark.job import Job
 from earmark.models import base as models
 from earmark.models.training import HISTORY, Trainer, training_clips
 from earmark.plan import code
-from earmark.sound.logmel import LogMel
+from earmark.plan.architectures import architecture_of
+from earmark.sound.kinds import from_config
 from earmark.store import artifacts
-from earmark.store.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +45,17 @@ def run(job: Job) -> None:
             f"{source.n_folds}."
         )
     chosen = source.split(job.split)
-    frontend = LogMel.from_config(job.config)
+    frontend = from_config(job.config)
     architecture = {
-        **{key: job.config["model"][key] for key in ("filters", "dense", "dropout")},
+        "name": job.config["model"]["architecture"],
+        **{key: job.config["model"][key] for key in ("filters", "dense", "dropout", "weight_std")},
         "n_classes": len(source.classes),
         "input_shape": list(frontend.shape[1:]),
     }
     checkpoint = job.layout.split(job.split) / ".checkpoint.safetensors"
     seed = job.seed(job.split) if dataset.is_further_network(job.split) else job.config["seed"]
     trainer = Trainer(architecture, job.config["train"], seed, device)
-    trainer.resume(checkpoint, _fingerprint(job.layout, job.made))
+    trainer.resume(checkpoint, _fingerprint(job))
     log.info(
         "%d training recordings, %d validation and %d test clips",
         len(source.training_recordings(chosen)),
@@ -78,10 +78,11 @@ def run(job: Job) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _fingerprint(layout: Layout, made: dict[str, Any]) -> str:
+def _fingerprint(job: Job) -> str:
     """Hash what a training depends on: configuration, versions, code and data."""
-    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
-    for path in (*code.files("stages.train"), layout.manifest, layout.clip_index, layout.logmel):
+    digest = hashlib.sha256(json.dumps(job.made, sort_keys=True).encode())
+    modules = code.files("stages.train", architecture_of(job.config).module)
+    for path in (*modules, job.layout.manifest, job.layout.clip_index, job.layout.logmel):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

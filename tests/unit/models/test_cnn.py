@@ -10,7 +10,8 @@ import torch
 
 from earmark.errors import EarmarkError
 from earmark.models import base as models
-from earmark.models.cnn import build, layer_names
+from earmark.models.blocks import layers
+from earmark.models.cnn import build
 from earmark.store import artifacts
 from tests.unit.conftest import FRONTEND
 
@@ -21,7 +22,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 def test_architecture_of_the_thesis() -> None:
     network = build([8, 8, 16, 16, 16], [20, 20], n_classes=2, input_shape=(64, 64))
-    assert layer_names(network) == ["conv1", "conv2", "conv3", "conv4", "conv5"]
+    assert layers(network) == {"conv1": 8, "conv2": 8, "conv3": 16, "conv4": 16, "conv5": 16}
     weights = [(1, 8), (8, 8), (8, 16), (16, 16), (16, 16)]
     expected = sum(9 * below * width + width for below, width in weights)
     expected += (64 * 20 + 20) + (20 * 20 + 20) + (20 * 2 + 2)
@@ -43,7 +44,7 @@ def test_a_layer_is_what_its_relu_gives(trained) -> None:
 
 
 def test_saved_and_loaded_networks_agree(tmp_path, trained) -> None:
-    architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32], "dropout": 0.0}
+    architecture = {"name": "cnn", "filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     path = tmp_path / "model.safetensors"
     network = copy.deepcopy(trained.network).float()
     models.save(path, network, architecture, ["a", "b"], dataclasses.asdict(FRONTEND), {"seed": 0})

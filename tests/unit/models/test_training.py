@@ -14,22 +14,24 @@ import torch
 from earmark.data.dataset import open_dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
-from earmark.models.cnn import build
-from earmark.models.training import WARM_UP, Trainer, recording_accuracy, training_clips
+from earmark.models.base import build
+from earmark.models.training import WARM_UP, Trainer, learning_rate, recording_accuracy, training_clips
 from earmark.plan import config
 from earmark.sound.logmel import LogMel
 from earmark.stages import ingest, predict, train
 from earmark.store.layout import Layout
 from tests.unit.conftest import striped
 
-ARCHITECTURE = {"filters": [4, 4], "dense": [8], "n_classes": 2, "input_shape": [32, 32], "dropout": 0.3}
+ARCHITECTURE = {"name": "cnn", "filters": [4, 4], "dense": [8], "n_classes": 2, "input_shape": [32, 32], "dropout": 0.3}
 SETTINGS = {
     "epochs": 4,
     "batch_size": 16,
+    "optimiser": "adam",
     "learning_rate": 3e-3,
     "schedule": "cosine",
     "batch_norm": True,
     "weight_decay": 1e-4,
+    "clip_gradient": None,
     "time_mask": 4,
     "mel_mask": 4,
 }
@@ -45,23 +47,27 @@ def clips() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     return {"train": striped(64, generator), "validation": striped(32, generator)}
 
 
-def trainer() -> Trainer:
-    return Trainer(ARCHITECTURE, SETTINGS, 7, torch.device("cpu"))
+SGD = {"optimiser": "sgd", "momentum": 0.9, "schedule": "step", "step_every": 3, "step_factor": 0.5}
 
 
-def finished(clips, path: Path | None = None) -> Trainer:
-    one = trainer()
+def trainer(**changes) -> Trainer:
+    return Trainer(ARCHITECTURE, SETTINGS | changes, 7, torch.device("cpu"))
+
+
+def finished(clips, path: Path | None = None, **changes) -> Trainer:
+    one = trainer(**changes)
     if path:
         one.resume(path, "same")
     one.train(lambda generator: clips["train"], clips["validation"])
     return one
 
 
-def test_a_killed_training_ends_with_the_same_numbers(clips, tmp_path) -> None:
-    undisturbed = finished(clips)
+@pytest.mark.parametrize("changes", [{}, SGD], ids=["adam", "sgd"])
+def test_a_killed_training_ends_with_the_same_numbers(clips, tmp_path, changes) -> None:
+    undisturbed = finished(clips, **changes)
     path = tmp_path / "checkpoint.safetensors"
     for _ in range(2):  # killed after the first epoch, and again after the second
-        one = trainer()
+        one = trainer(**changes)
         one.resume(path, "same")
         save = one.save
 
@@ -72,7 +78,7 @@ def test_a_killed_training_ends_with_the_same_numbers(clips, tmp_path) -> None:
         one.save = save_and_die
         with pytest.raises(Killed):
             one.train(lambda generator: clips["train"], clips["validation"])
-    resumed = finished(clips, path)
+    resumed = finished(clips, path, **changes)
     assert resumed.history == undisturbed.history
     for name, tensor in undisturbed.best_network().state_dict().items():
         assert torch.equal(tensor, resumed.best_network().state_dict()[name])
@@ -115,11 +121,43 @@ def test_the_trained_network_has_its_batch_normalisation_in_its_weights(clips) -
 
 
 def test_the_cosine_rises_to_the_learning_rate_and_falls_to_zero() -> None:
-    rates = [Trainer(ARCHITECTURE, SETTINGS | {"epochs": 100}, 7, torch.device("cpu"))._rate(e) for e in range(100)]
+    rates = [learning_rate(SETTINGS | {"epochs": 100}, epoch, step=0) for epoch in range(100)]
     assert rates.index(max(rates)) == WARM_UP - 1
     assert all(earlier > later for earlier, later in pairwise(rates[WARM_UP - 1 :]))
     assert rates[49] == pytest.approx(SETTINGS["learning_rate"] / 2, rel=0.05)
     assert rates[0] < 0.21 * SETTINGS["learning_rate"] and rates[-1] < 1e-3 * SETTINGS["learning_rate"]
+
+
+def test_a_step_comes_after_so_many_batches_whatever_the_epoch() -> None:
+    """4 batches per epoch: the rate falls within the first epoch, and goes on from there in the second."""
+    settings = {"schedule": "step", "learning_rate": 1e-3, "step_every": 3, "step_factor": 0.5}
+    rates = [learning_rate(settings, step // 4, step) for step in range(8)]
+    assert rates == [1e-3] * 3 + [5e-4] * 3 + [2.5e-4] * 2
+    settings["schedule"] = "constant"
+    assert {learning_rate(settings, step // 4, step) for step in range(8)} == {1e-3}
+
+
+def test_batches_are_counted_through_all_epochs(clips) -> None:
+    """64 clips in batches of 16: 4 epochs are 16 steps, of which the last is the fifteenth after the first."""
+    one = finished(clips, **SGD)
+    assert one.optimizer.param_groups[0]["lr"] == SETTINGS["learning_rate"] * 0.5 ** (15 // 3)
+
+
+def test_gradients_are_no_larger_than_they_may_be(clips) -> None:
+    """Without momentum a step is the learning rate times the gradient, which is scaled down to the norm."""
+
+    def step(largest: float | None) -> torch.Tensor:
+        changes = {**SGD, "momentum": 0.0, "learning_rate": 1.0, "weight_decay": 0.0, "clip_gradient": largest}
+        one = trainer(epochs=1, batch_size=64, **changes)
+        before = [weight.detach().clone() for weight in one.network.parameters()]
+        one.train(lambda generator: clips["train"], clips["validation"])
+        after = one.network.parameters()
+        return torch.cat([(new - old).detach().flatten() for new, old in zip(after, before, strict=True)])
+
+    free = step(None)
+    torch.testing.assert_close(step(1e9), free)
+    largest = 0.1 * float(free.norm())
+    torch.testing.assert_close(step(largest), 0.1 * free, rtol=1e-3, atol=1e-6)
 
 
 def test_votes_count_clips_and_ties_go_to_the_larger_logit() -> None:

@@ -77,7 +77,7 @@ def test_fill_takes_what_a_stage_gets():
 
 def test_a_front_end_has_the_keys_of_its_kind():
     waves = config.fill({"frontend": {"kind": "waveform", "n_samples": 8000}})["frontend"]
-    assert list(waves) == ["kind", "sample_rate", "n_fft", "hop", "window", "n_samples", "peak_scaling"]
+    assert list(waves) == ["kind", "sample_rate", "n_fft", "hop", "window", "n_samples", "peak_scaling", "peak"]
     assert (waves["n_fft"], waves["hop"]) == (256, 128)
     decibels = config.fill({"frontend": {"kind": "stft", "compression": "db"}})["frontend"]
     assert (decibels["n_fft"], decibels["floor_db"], decibels["n_bins"]) == (480, -100, None)
@@ -121,7 +121,8 @@ MISTAKES = [
         "datasets.synthetic.train.epoch",
         3,
         "datasets.synthetic.train.epoch is not a known key; did you mean epochs? Allowed: epochs, batch_size, "
-        "learning_rate, schedule, weight_decay, batch_norm, time_mask, mel_mask",
+        "optimiser, momentum, learning_rate, schedule, step_every, step_factor, weight_decay, clip_gradient, "
+        "batch_norm, time_mask, mel_mask",
     ),
     ("datasets.synthetic.train.zzz", 3, "datasets.synthetic.train.zzz is not a known key; allowed: epochs, batch_size"),
     ("sead", 3, "sead is not a known key; did you mean seed?"),
@@ -282,12 +283,12 @@ MISTAKES = [
     (
         "datasets.waves",
         {"extends": "synthetic", "frontend": {"kind": "waveform"}},
-        "datasets.waves.frontend.kind must be logmel, on which Earmark trains its network, not waveform",
+        "datasets.waves.frontend.kind must be logmel, on which Earmark trains its network cnn, not waveform",
     ),
     (
         "datasets.synthetic.frontend.layout",
         "time-frequency",
-        "datasets.synthetic.frontend.layout must be frequency-time, on which Earmark trains its network",
+        "datasets.synthetic.frontend.layout must be frequency-time, on which Earmark trains its network cnn",
     ),
     (
         "datasets.waves",
@@ -298,7 +299,7 @@ MISTAKES = [
     (
         "datasets.synthetic.model.filters",
         [8] * 7,
-        "datasets.synthetic.frontend.n_mels = 64 is too small for the 7 poolings by 2 of the model",
+        "datasets.synthetic.frontend.n_mels = 64 must be at least 128 for the 7 convolutions of cnn",
     ),
     (
         "datasets.synthetic.augment.gain",

@@ -39,7 +39,7 @@ def drawn(settings, count: int, seed: int = 0) -> Changes:
 def one(count: int = 1, **changes: float) -> Changes:
     """Nothing but the changes named."""
     named = {key: torch.full((count,), value) for key, value in {"noise_place": 0.3, **changes}.items()}
-    return dataclasses.replace(augment.unchanged(count), **named)
+    return dataclasses.replace(drawn(OFF, count), **named)
 
 
 def tone(hertz: float) -> torch.Tensor:
@@ -56,7 +56,14 @@ def test_switched_off_it_is_the_front_end_to_the_last_bit():
     assert not augment.is_active(OFF)
     assert augment.is_active(TABLE) and augment.is_active(OFF | {"stretch": [0.9, 1.1]})
     assert torch.equal(logmels(FRONTEND, clips, drawn(OFF, 3)), FRONTEND(clips))
-    assert torch.equal(logmels(FRONTEND, clips, augment.unchanged(3)), FRONTEND(clips))
+
+
+def test_a_clip_begins_anywhere_in_its_silence_and_keeps_every_sample():
+    clips = torch.tensor([[1.0, 2, 0, 0], [3, 4, 5, 0], [6, 7, 8, 9]])
+    silent = torch.tensor([2, 1, 0])
+    assert augment.delayed(clips, torch.tensor([2, 1, 0])).tolist() == [[0, 0, 1, 2], [0, 3, 4, 5], [6, 7, 8, 9]]
+    found = torch.stack([augment.delays(silent, torch.Generator().manual_seed(seed)) for seed in range(60)])
+    assert [sorted(set(column)) for column in found.T.tolist()] == [[0, 1, 2], [0, 1], [0]]
 
 
 @pytest.mark.parametrize("spectrum", ["magnitude", "power"])
@@ -64,7 +71,7 @@ def test_log_mels_of_any_kind_are_changed_as_their_waveforms(spectrum: str):
     settings = {"window": "hann", "spectrum": spectrum, "compression": "db", "mel_scale": "slaney", "area_norm": True}
     front = dataclasses.replace(FRONTEND, **settings, padding="constant", mean=-20.0, std=10.0)
     clips = hiss(2)
-    assert torch.equal(logmels(front, clips, augment.unchanged(2)), front(clips))
+    assert torch.equal(logmels(front, clips, one(2)), front(clips))
     quieter = logmels(front, clips, one(2, gain=0.5))
     assert torch.allclose(quieter, front(clips) + 20 * math.log10(0.5) / 10, atol=1e-4)
     twice = logmels(front, tone(700.0), one(pitch=2.0))

@@ -98,6 +98,18 @@ def test_cells_of_a_layer_are_enlarged_to_the_grid(frontend) -> None:
 
 
 @ALL
+def test_what_lies_on_the_grid_is_averaged_over_the_cells_of_a_layer(frontend) -> None:
+    maps = torch.rand(2, 3, *frontend.grid[1:], generator=torch.Generator().manual_seed(0))
+    whole = maps.mean(dim=(2, 3))
+    torch.testing.assert_close(frontend.reduced(maps, (1,))[..., 0], whole)  # a layer that knows time alone
+    torch.testing.assert_close(frontend.reduced(maps, frontend.grid[2:]), maps.mean(dim=2))
+    torch.testing.assert_close(frontend.reduced(maps, (1, 1))[..., 0, 0], whole)
+    upright = frontend.layout == "frequency-time"
+    shape = frontend.grid[1:] if upright else frontend.grid[:0:-1]
+    torch.testing.assert_close(frontend.reduced(maps, shape), maps if upright else maps.mT)
+
+
+@ALL
 def test_an_all_ones_mask_returns_the_clip_with_its_ends(frontend) -> None:
     clip = clips(1, frontend.clip_samples, seed=3)[0]
     clip[:8] = clip[-8:] = 1.0  # what is lost at the ends would be heard

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -128,3 +129,37 @@ def test_clips_are_scaled_as_they_are_told() -> None:
     assert torch.allclose(scaled(clip).abs().amax(dim=(1, 2)), torch.ones(2))
     assert torch.equal(plain(clip, like=2 * clip), clip[:, None])
     assert torch.allclose(scaled(clip, like=2 * clip), scaled(clip) / 2)
+
+
+@pytest.mark.parametrize("samples", [8000, 8001, 101])
+def test_a_percentile_is_that_of_samples_with_signs_and_silence(samples: int) -> None:
+    frontend = Waveform(8000, samples, peak="percentile")
+    clips = torch.randn(3, samples, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    clips[0, samples // 4 :] = 0
+    clips[2] = -clips[2].abs()  # its percentile is below 0
+    wanted = np.percentile(clips.numpy(), 95, axis=1).clip(min=0) + 0.001
+    torch.testing.assert_close(frontend.peaks(clips)[:, 0], torch.from_numpy(wanted))
+    torch.testing.assert_close(frontend(clips)[:, 0], clips / torch.from_numpy(wanted)[:, None])
+    torch.testing.assert_close(frontend(clips[:1], like=clips[1]), frontend(clips[1:2]) * (clips[0] / clips[1]))
+    assert not frontend(torch.zeros(1, samples)).any()
+
+
+def test_a_quiet_end_makes_the_same_sound_louder_by_its_percentile_but_not_by_its_peak() -> None:
+    """What is published lets loudness follow how much of a clip is silent."""
+    sound = torch.randn(1, 4000, generator=torch.Generator().manual_seed(4))
+    short, long = (torch.nn.functional.pad(sound[:, :kept], (0, 8000 - kept)) for kept in (1000, 4000))
+
+    def louder(peak: str) -> float:
+        gains = [1 / float(Waveform(8000, 8000, peak=peak).peaks(clip)) for clip in (short, long)]
+        return gains[0] / gains[1]
+
+    assert louder("percentile") > 2 > louder("sample")
+
+
+def test_the_loudest_cell_of_a_clip_is_1_where_that_is_its_peak() -> None:
+    frontend = Waveform(8000, 790, n_fft=64, hop=32, peak="cell")
+    clips = torch.randn(2, 790, generator=torch.Generator().manual_seed(5))
+    scaled = frontend(clips)
+    torch.testing.assert_close(frontend.stft(scaled[:, 0]).abs().amax(dim=(1, 2)), torch.ones(2))
+    torch.testing.assert_close(frontend(clips[:1], like=clips[0]), scaled[:1])
+    torch.testing.assert_close(frontend(clips / 2, like=clips), scaled / 2)

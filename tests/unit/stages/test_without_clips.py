@@ -25,7 +25,6 @@ from earmark.figures.heatmaps import nothing
 from earmark.job import Job
 from earmark.metrics.sanity import CHECKS
 from earmark.models import base as models
-from earmark.models.cnn import build
 from earmark.plan.config import fill
 from earmark.plan.methods import method_of
 from earmark.stages import (
@@ -140,10 +139,16 @@ def trained(case: Case) -> None:
     """Write a network that tells the classes apart, and stems that its clips are the sum of."""
     source = open_dataset(case.layout)
     every = np.arange(len(source.clips))
-    architecture = {"filters": [8, 16], "dense": [16], "n_classes": len(CLASSES), "input_shape": [32, 16]}
+    architecture = {
+        "name": "cnn",
+        "filters": [8, 16],
+        "dense": [16],
+        "n_classes": len(CLASSES),
+        "input_shape": [32, 16],
+    }
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build(**architecture)
+        network = models.build(**architecture)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.005)
         for _ in range(60):
             optimizer.zero_grad()

@@ -133,10 +133,9 @@ def collect(
         cells = object_cells(model.frontend, source.waveforms(chosen), stems_of(source, chosen))  # [B, O, F, T]
         inputs = source.inputs(chosen).to(device)
         targets = torch.full((len(chosen),), cls.index, device=device)
-        pairs = attributor.pairs_at(model, inputs, targets, job.layer, rules)  # [B, D, h, w] each
-        height, width = pairs[0].shape[2:]
-        shares = torch.nn.functional.adaptive_avg_pool2d(cells.float(), (height, width))  # [B, O, h, w]
-        flat = [grid.cpu().movedim(1, -1).flatten(0, 2) for grid in (*pairs, shares)]
+        pairs = attributor.pairs_at(model, inputs, targets, job.layer, rules)  # [B, D, *g] each
+        shares = model.frontend.reduced(cells.float(), pairs[0].shape[2:])  # [B, O, *g]
+        flat = [grid.cpu().movedim(1, -1).flatten(0, -2) for grid in (*pairs, shares)]
         sounding = flat[2].sum(dim=1) > 0
         parts.append((flat[0][sounding], flat[1][sounding], flat[2][sounding]))
     activations, contexts, shares = (torch.cat(column) for column in zip(*parts, strict=True))

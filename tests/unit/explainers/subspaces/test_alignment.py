@@ -113,7 +113,7 @@ def results(tmp_path_factory, trained) -> Path:
     artifacts.write_csv(layout.manifest, manifest, recordings, {})
     np.save(layout.clips, np.zeros(1, np.int16))
     artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
-    architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
+    architecture = {"name": "cnn", "filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     basis = random_orthogonal(8, torch.Generator().manual_seed(0)).float()
     rules = from_config({"lrp": CONFIG["lrp"]})
     for split, network in (("main", trained.network), ("net1", with_channels_permuted(trained.network))):

@@ -183,7 +183,7 @@ def results(tmp_path_factory, trained) -> Path:
     )
     np.save(layout.clips, np.zeros(1, np.int16))
     artifacts.write_tensors(layout.logmel, {"logmel": inputs}, {}, clip_samples=1)
-    architecture = {"filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
+    architecture = {"name": "cnn", "filters": [8, 8, 16], "dense": [12], "n_classes": 2, "input_shape": [32, 32]}
     network = copy.deepcopy(trained.network).float()
     models.save(layout.model("main"), network, architecture, CLASSES, dataclasses.asdict(FRONTEND), {})
     predicted(layout)
