@@ -19,6 +19,7 @@ from earmark.models import base as models
 from earmark.models.base import Network
 from earmark.models.cnn import build
 from earmark.models.training import HISTORY
+from earmark.sound.frames import Celled
 from earmark.sound.logmel import LogMel
 from earmark.stages import choose, predict
 from earmark.store import artifacts
@@ -69,6 +70,8 @@ class Cells:
     def gathered(self, maps: torch.Tensor) -> torch.Tensor:
         """Cell by cell."""
         return maps
+
+    replaced, lowest = Celled.replaced, Celled.lowest
 
 
 def model_of(network: nn.Module, *shape: int) -> Network:

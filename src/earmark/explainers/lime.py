@@ -86,12 +86,13 @@ def replacing(model: Model, settings: Settings, background: Background | None) -
     usual = background.inputs.mean(dim=0)  # [*I]
 
     def ask(parts: Decomposition, clip: Tensor, target: int, generator: torch.Generator) -> Answers:
-        cells = model.frontend.gathered(parts.shares.unsqueeze(1))  # [d, *I], 0 and 1
+        cells = parts.shares.unsqueeze(1)  # [d, 1, F, T], 0 and 1
         there = model.frontend(clip.unsqueeze(0))  # [1, *I]
 
         def answers(states: Tensor) -> Tensor:
-            kept = torch.tensordot(states.to(cells), cells, dims=1) > 0  # [N, *I]
-            return odds(model, answered(model, torch.where(kept, there, usual.to(there))), target)
+            gone = torch.tensordot(states.to(cells), cells, dims=1) <= 0  # [N, 1, F, T]
+            inputs = there.expand(len(states), *there.shape[1:])
+            return odds(model, answered(model, model.frontend.replaced(inputs, gone, usual.to(there))), target)
 
         return answers
 
@@ -116,8 +117,7 @@ def build(method: str, model: Model, layer: str, settings: Settings, state: Back
     Raises
     ------
     EarmarkError
-        When clips are explained, if nobody has said where the front end's cells lie; or, where cells are replaced, if
-        its inputs have none.
+        When clips are explained, if nobody has said where the front end's cells lie.
     """
     own = settings["explainers"]["lime"]
     cut, asking, search = METHODS[method]

@@ -97,7 +97,7 @@ def patch_flipping(
     model : Model
         The explained one.
     inputs : Tensor [B, *I]
-        Spectrograms, [B, 1, F, T] or laid out otherwise.
+        Spectrograms, [B, 1, F, T] or laid out otherwise, or waveforms, whose cells in time and frequency are flipped.
     targets : Tensor [B]
         Explained class of each clip.
     heatmaps : Tensor [B, K, 1, F, T]
@@ -105,7 +105,7 @@ def patch_flipping(
     patch : int
         Side of the square patches in cells; those at the far edges are smaller where it does not divide F or T.
     replacement : {"zero", "floor"}
-        What a flipped cell is set to: 0, or the clip's own smallest value.
+        What a flipped cell is set to: 0, or the clip's own smallest value; of waveforms silence, either way.
     seeds : sequence of int [B], or int
         Of the order in which each clip's equally relevant patches are flipped, the same for every
         method and K; an int stands for itself plus the clip's row.
@@ -131,12 +131,12 @@ def patch_flipping(
     union_masks = union[:, None] < flipped[:, None]
 
     if replacement == "floor":
-        fill = inputs.flatten(1).amin(dim=1)
+        fill = model.frontend.lowest(inputs)
         fair_logits = _logits(model, inputs, targets, fair_masks, patch, fill)
         union_logits = torch.full_like(fair_logits, torch.nan)
     else:
         # Both curves begin at the clip itself and end at the wholly replaced one.
-        fill = inputs.new_zeros(len(inputs))
+        fill = _zero(inputs)
         masks = torch.cat([fair_masks, union_masks[:, 1:-1]], dim=1)
         logits = _logits(model, inputs, targets, masks, patch, fill)
         fair_logits, between = logits[:, : len(flipped)], logits[:, len(flipped) :]
@@ -183,7 +183,7 @@ def thesis_table(
     clips = torch.arange(len(inputs), device=inputs.device).view(-1, 1, 1, 1).expand(*masks.shape[:3], 1)
     states = torch.cat([clips, masks], dim=3).flatten(0, 2)  # [B M (T + 1), 1 + P]
     states, place = torch.unique(states, dim=0, return_inverse=True) if len(states) else (states, clips.flatten())
-    fill = inputs.new_zeros(len(inputs))
+    fill = _zero(inputs)
     logits = _state_logits(model, inputs, targets, states[:, 0], states[:, 1:].bool(), patch, fill)[place]
     return _thesis_score(logits.view(-1, len(flipped)), flipped.double() / order.shape[1]).view(-1, len(several))
 
@@ -224,7 +224,7 @@ def matched_budget(
             f"not {heatmaps.shape[1]} heatmaps and counts {list(counts.shape)}"
         )
     masks = _union_ranks(heatmaps, patch, order)[:, None] < counts.to(inputs.device)[:, :, None]  # [B, T + 1, P]
-    logits = _logits(model, inputs, targets, masks, patch, inputs.new_zeros(len(inputs)))
+    logits = _logits(model, inputs, targets, masks, patch, _zero(inputs))
     return _thesis_score(logits, flipped.double() / order.shape[1])
 
 
@@ -233,8 +233,9 @@ def _check(model: Model, inputs: Tensor, targets: Tensor, heatmaps: Tensor, patc
         raise EarmarkError(
             f"patch flipping needs heatmaps [B, K, 1, F, T] of at least one concept, not {list(heatmaps.shape)}"
         )
-    laid_out = model.frontend.gathered(heatmaps[:, 0])
-    if laid_out.shape != inputs.shape or targets.shape != (len(inputs),):
+    frontend, clips = model.frontend, (len(inputs),)
+    shapes = heatmaps[:, 0].shape, inputs.shape, targets.shape
+    if shapes != ((*clips, *frontend.grid), (*clips, *frontend.shape), clips):
         raise EarmarkError(
             f"inputs {list(inputs.shape)}, targets {list(targets.shape)} and heatmaps {list(heatmaps.shape)} "
             "are not of the same clips"
@@ -245,6 +246,11 @@ def _check(model: Model, inputs: Tensor, targets: Tensor, heatmaps: Tensor, patc
         raise EarmarkError(f"unknown replacement {replacement!r}; choose one of {', '.join(REPLACEMENTS)}")
     if not torch.isfinite(heatmaps).all():
         raise EarmarkError("a heatmap holds values that are not finite, so its patches cannot be ranked")
+
+
+def _zero(inputs: Tensor) -> Tensor:
+    """Make the zeros [B, 1, ...] that cells of inputs [B, *I] are set to."""
+    return inputs.new_zeros(len(inputs), *(1,) * (inputs.dim() - 1))
 
 
 def _patches(grid: Sequence[int], patch: int) -> tuple[int, int]:
@@ -307,7 +313,7 @@ def _union_ranks(heatmaps: Tensor, patch: int, order: Tensor) -> Tensor:
 
 
 def _logits(model: Model, inputs: Tensor, targets: Tensor, masks: Tensor, patch: int, fill: Tensor) -> Tensor:
-    """Logit of the target [B, S] with the patches in masks [B, S, P] set to fill [B]."""
+    """Logit of the target [B, S] with the patches in masks [B, S, P] set to fill [B, 1, ...]."""
     n_clips, n_states, _ = masks.shape
     clips = torch.arange(n_clips, device=inputs.device).repeat_interleave(n_states)
     return _state_logits(model, inputs, targets, clips, masks.flatten(0, 1), patch, fill).view(n_clips, n_states)
@@ -326,8 +332,7 @@ def _state_logits(
             mask = masks[part].view(-1, 1, *_patches((n_rows, n_columns), patch))
             mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)
             mask = mask[:, :, :n_rows, :n_columns]  # [N, 1, F, T]
-            filled = fill[clips[part]].view(-1, *(1,) * (inputs.dim() - 1))
-            answers = model.logits(torch.where(model.frontend.gathered(mask), filled, inputs[clips[part]]))
+            answers = model.logits(model.frontend.replaced(inputs[clips[part]], mask, fill[clips[part]]))
             logits[part] = answers.gather(1, targets[clips[part], None])[:, 0].to(logits.dtype)
     return logits
 

@@ -268,8 +268,8 @@ def replaced(model: Model, inputs: Tensor, targets: Tensor, masks: Tensor, filli
     Tensor
         Log-odds, float64 ``[N]``.
     """
-    taken = model.frontend.gathered(masks.view(len(masks), *model.frontend.grid).to(inputs)) > 0
-    mixed = torch.where(taken, filling.to(inputs), inputs)
+    taken = masks.view(len(masks), *model.frontend.grid) > 0
+    mixed = model.frontend.replaced(inputs, taken, filling.to(inputs))
     return log_odds(answered(model, mixed), targets, model.multi_label)
 
 

@@ -71,8 +71,14 @@ class Frontend(Protocol):
             If cells of inputs have no place there.
         """
 
-    def gathered(self, maps: torch.Tensor) -> torch.Tensor:
-        """Lay out maps on the grid, ``[..., *grid]``, on the cells of inputs, ``[..., *I]``; errors likewise."""
+    def replaced(self, inputs: torch.Tensor, cells: torch.Tensor, filling: torch.Tensor) -> torch.Tensor:
+        """Replace cells of the grid, ``[N, *grid]`` of bool, of inputs ``[N, *I]`` by those of `filling`.
+
+        `filling` is an input as well, or what broadcasts to ``[N, *I]``.
+        """
+
+    def lowest(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what stands for no sound in inputs ``[N, *I]``, as far as these tell: ``[N, 1, ...]``."""
 
     def sensitivity(self, contexts: torch.Tensor) -> torch.Tensor:
         """Say how much a logit changes at most where a cell of the grid changes by 1.

@@ -250,6 +250,22 @@ class Framed(abc.ABC):
         return waveforms.abs().amax(dim=-1, keepdim=True)
 
 
+class Celled(Framed):
+    """Front ends whose inputs are made of the grid's cells."""
+
+    @abc.abstractmethod
+    def gathered(self, maps: torch.Tensor) -> torch.Tensor:
+        """Lay out maps on the grid, ``[..., *grid]``, as inputs, ``[..., *I]``."""
+
+    def replaced(self, inputs: torch.Tensor, cells: torch.Tensor, filling: torch.Tensor) -> torch.Tensor:
+        """Replace cells ``[N, *grid]`` of inputs ``[N, *I]`` by those of `filling`, which broadcasts to these."""
+        return torch.where(self.gathered(cells), filling, inputs)
+
+    def lowest(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the smallest cell of each of inputs ``[N, *I]``: ``[N, 1, ...]``."""
+        return inputs.flatten(1).amin(dim=1).view(-1, *(1,) * (inputs.dim() - 1))
+
+
 class Sampled(Framed):
     """Front ends whose clips are as long as anyone says, silence beyond their ends.
 

@@ -18,14 +18,14 @@ from torch import nn
 
 from earmark.errors import EarmarkError
 from earmark.plan import foreign
-from earmark.sound.frames import Sampled
+from earmark.sound.frames import Celled, Sampled
 
 LEVEL = 0.1
 """Of the noise that a module is tried on."""
 
 
 @dataclass(frozen=True)
-class Module(Sampled):
+class Module(Celled, Sampled):
     """Inputs that a module of the user's makes of waveforms.
 
     Parameters

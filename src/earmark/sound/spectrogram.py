@@ -10,12 +10,12 @@ from typing import ClassVar
 
 import torch
 
-from earmark.sound.frames import Framed
+from earmark.sound.frames import Celled, Framed
 from earmark.sound.mixture import Mixture, Stretch, distinct
 
 
 @dataclass(frozen=True)
-class Spectrogram(Framed):
+class Spectrogram(Celled):
     """Inputs that are cells of a spectrogram, compressed and normalised.
 
     Parameters

@@ -150,15 +150,17 @@ class Waveform(Sampled):
             "frequency: use epsilon for the layer that reads the waveform"
         )
 
-    def gathered(self, maps: torch.Tensor) -> torch.Tensor:
-        """Refuse to make inputs of maps.
+    def replaced(self, inputs: torch.Tensor, cells: torch.Tensor, filling: torch.Tensor) -> torch.Tensor:
+        """Replace cells of the transform, ``[N, 1, n_bins, T]``, of inputs ``[N, 1, S]`` by those of `filling`.
 
-        Raises
-        ------
-        EarmarkError
-            Always.
+        Waveforms of which no cell is replaced stay as they are, bit by bit.
         """
-        raise EarmarkError("cells in time and frequency are no inputs of a network of waveforms: change its samples")
+        differences = (inputs - filling).squeeze(1)  # [N, S]
+        return inputs - self.istft(cells.squeeze(1) * self.stft(differences)).unsqueeze(1)
+
+    def lowest(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return silence, which stands for no sound in waveforms ``[N, 1, S]``: ``[N, 1, 1]``."""
+        return inputs.new_zeros(len(inputs), 1, 1)
 
     def energies(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Measure the power in every cell at the waveforms' own level: ``[B, S]`` to ``[B, n_bins, T]``."""

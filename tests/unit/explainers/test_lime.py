@@ -28,7 +28,7 @@ from earmark.sound.base import Frontend
 from earmark.sound.waveform import Waveform
 from earmark.store.layout import INPUT_LAYER
 from tests.unit.conftest import FRONTEND, Trained
-from tests.unit.networks import drawn, normed, wave
+from tests.unit.networks import drawn, normed
 
 SILENCE = 10**FRONTEND.floor
 """What the planted models answer to it."""
@@ -302,10 +302,10 @@ class Weighted(nn.Module):
 
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
-        self.weights = weights  # [F, T]
+        self.weights = weights  # [F, T], or [1, S]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        found = torch.einsum("bft,ft->b", inputs[:, 0].double(), self.weights)
+        found = (inputs.double() * self.weights).flatten(1).sum(dim=1)
         return torch.stack([torch.zeros_like(found), found], dim=1)
 
 
@@ -326,10 +326,17 @@ def test_blocks_weigh_what_their_cells_have_over_the_training_clips_mean(layout)
     assert torch.allclose(parts.sounds[0, 0], best.sum(dim=0))
 
 
-def test_samples_lie_in_no_blocks() -> None:
-    model = Network.around(drawn(wave()), Waveform(8000, 64, n_fft=16, hop=8, peak_scaling=False))
-    with pytest.raises(EarmarkError, match="no inputs of a network of waveforms"):
-        explain(model, "slime-mean", torch.randn(1, 64, generator=generator()), others=torch.zeros(2, 1, 64))
+def test_blocks_of_a_waveform_weigh_what_their_part_of_it_does() -> None:
+    frontend = Waveform(8000, 256, n_fft=32, hop=16, peak_scaling=False)
+    weights, *others = torch.randn(4, 1, 256, dtype=torch.float64, generator=generator())
+    clips, usual = torch.randn(2, 256, generator=generator()), torch.stack(others).mean(dim=0)
+    options = {"frequency_blocks": 2, "time_blocks": 4}
+    model = Network.around(Weighted(weights), frontend)
+    maps = explain(model, "slime-mean", clips, others=torch.stack(others), **options).maps[:, 0, 0]
+    masks = tiles(frontend.grid, 2, 4).double()
+    spectra = frontend.stft(clips.double() - usual)  # [B, F, T]
+    parts = torch.stack([frontend.istft(mask * spectra) for mask in masks], dim=1)  # [B, M, S]
+    assert torch.allclose(torch.einsum("bft,mft->bm", maps.double(), masks), parts @ weights[0], atol=1e-4)
 
 
 # captum as an oracle

@@ -114,13 +114,30 @@ def test_rules_without_contexts_are_refused(rule: str) -> None:
         heatmaps(model, inputs, torch.zeros(1, dtype=torch.long), rules)
 
 
-def test_cells_of_waveforms_are_not_flipped() -> None:
+def test_cells_of_waveforms_are_replaced_in_time_and_frequency() -> None:
+    frontend = Waveform(8000, 800, n_fft=64, hop=32, peak_scaling=False)
+    low, high = (torch.sin(2 * torch.pi * hertz / 8000 * torch.arange(800)) for hertz in (500, 3000))
+    inputs, other = (low + high).view(1, 1, -1), torch.randn(1, 1, 800, generator=torch.Generator().manual_seed(1))
+    none = torch.zeros(1, *frontend.grid, dtype=torch.bool)
+    assert torch.equal(frontend.replaced(inputs, none, other), inputs)
+    torch.testing.assert_close(frontend.replaced(inputs, ~none, other), other, rtol=0, atol=1e-5)
+    assert frontend.lowest(inputs).shape == (1, 1, 1) and not frontend.lowest(inputs).any()
+    above = none | (frontend.frequencies > 1750).view(1, 1, -1, 1)
+    left, taken = (frontend.replaced(inputs, cells, frontend.lowest(inputs)) for cells in (above, ~above))
+    torch.testing.assert_close(left + taken, inputs, rtol=0, atol=1e-5)
+    assert (left - low).square().mean() < 1e-3 * low.square().mean()
+
+
+def test_cells_of_waveforms_are_flipped_to_silence() -> None:
     frontend = Waveform(8000, 64, n_fft=16, hop=8)
     model = Network.around(drawn(wave()), frontend)
-    with pytest.raises(EarmarkError, match="change its samples"):
-        frontend.gathered(torch.zeros(1, *frontend.grid))
-    with pytest.raises(EarmarkError, match="change its samples"):
-        patch_flipping(model, torch.zeros(1, 1, 64), torch.zeros(1).long(), torch.zeros(1, 1, *frontend.grid), 1)
+    inputs = torch.randn(3, 1, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    targets, maps = torch.tensor([0, 1, 2]), torch.rand(3, 2, *frontend.grid)
+    own, nothing = (model.logits(given).gather(1, targets[:, None])[:, 0] for given in (inputs, 0 * inputs))
+    zero, floor = (patch_flipping(model, inputs, targets, maps, 2, replacement) for replacement in ("zero", "floor"))
+    torch.testing.assert_close(zero.curve[1][:, 0], own)
+    torch.testing.assert_close(zero.curve[1][:, -1], nothing)
+    torch.testing.assert_close(zero.curve[1], floor.curve[1])
 
 
 def test_clips_are_scaled_as_they_are_told() -> None:
