@@ -149,12 +149,12 @@ def flipping(
         counts = (torch.tensor(flips, dtype=torch.float64, device=samples.device) * count).round().long()  # [M]
         states = flipped(samples, ranking, counts)  # [D, M, S]
         first, last = (end.expand(draws, 1, -1) for end in ends)
-        between = answered(model, states.flatten(0, 1).unsqueeze(1)).view(draws, -1, first.shape[2])
+        between = answered(model, states.flatten(0, 1).unsqueeze(1)).unflatten(0, (draws, len(counts)))
         logits = torch.cat([first, between, last], dim=1).double()  # [D, 2 + M, C]
         own = logits[..., target]
         stays = own > 0 if model.multi_label else logits.argmax(dim=2) == target
-        gone = (power * (states == 0)).sum(dim=2) / power.sum()  # [D, M]
-        gone = torch.nn.functional.pad(torch.nn.functional.pad(gone, (1, 0)), (0, 1), value=1.0)
+        gone = (power * (states == 0)).sum(dim=2) / power.sum().clamp_min(torch.finfo(power.dtype).tiny)  # [D, M]
+        gone = torch.cat([gone.new_zeros(draws, 1), gone, gone.new_ones(draws, 1)], dim=1)
         means = (part.double().mean(dim=0).tolist() for part in (own, stays, gone))
         for share, *answer in zip(heard, *means, strict=True):
             yield Answer(order, share, *answer)

@@ -187,3 +187,17 @@ def test_equal_samples_go_by_lot() -> None:
     samples = torch.full((200,), 0.5)
     orders = {tuple(rankings(samples, samples, seed)[AMPLITUDE][0].tolist()) for seed in range(5)}
     assert len(orders) == 5
+
+
+def test_silence_has_nothing_to_flip(heard: Network) -> None:
+    found = list(flipping(heard, torch.zeros(64), 0, torch.zeros(64), 0, FLIPS))
+    assert len(found) == len(ORDERS) * len(shares(FLIPS))
+    assert {answer.removed for answer in found} == {0, 1}
+    assert len({round(answer.logit, 5) for answer in found}) == 1
+
+
+def test_both_ends_are_known_where_no_share_is_named(heard: Network) -> None:
+    found = list(flipping(heard, noise(64), 0, noise(64), 0, ()))
+    assert [(answer.order, answer.share) for answer in found] == [
+        (order, share) for order in ORDERS for share in (0, 1)
+    ]
