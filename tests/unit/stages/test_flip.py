@@ -28,6 +28,7 @@ from earmark.sound.waveform import Waveform
 from earmark.stages import choose, collect, compare, draw, explain, fit, flip, predict, report, sonify
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, Layout
+from tests.unit.conftest import copied
 from tests.unit.networks import drawn
 from tests.unit.page.test_files import read as loaded
 
@@ -182,6 +183,15 @@ def test_the_page_has_table_figure_and_sounds(case: Case) -> None:
             names = [sound["name"] for sound in clip["sounds"]]
             assert names == ["input", "standard", "rest", *AUDIBLE]
             assert all(sound["key"] is not None for sound in clip["sounds"])
+
+
+def test_a_class_without_clips_has_no_rows(case: Case, tmp_path: Path) -> None:
+    other = Case(copied(case.layout, tmp_path))
+    found = other.explained(STANDARD, "down")
+    nothing = found.only(torch.zeros(len(found.clips), dtype=torch.bool))
+    explanation.write(dataclasses.replace(nothing, samples=None, reason="the model answers none rightly."), {})
+    other.run(flip)
+    assert other.flipped == [row for row in case.flipped if row["cls"] == "up"]
 
 
 def test_an_explanation_without_samples_is_no_ground_to_flip_on(case: Case, tmp_path: Path) -> None:
