@@ -16,6 +16,7 @@ from earmark.page.files import cells, put, put_sound, stored
 PAGE = Path(__file__).parents[2] / "src/earmark/page"
 RATE = 16000
 SAMPLES = 15120  # .945 s
+AUDIBLE = ("positive", "negative")
 ROWS, COLUMNS = 48, 60
 HERTZ = np.geomspace(60, 7000, ROWS)
 TIMES = np.linspace(0.016, 0.93, COLUMNS)
@@ -33,6 +34,9 @@ VIEWS = [
 ]
 """Not every combination: DRSA has no conv3, the second class no K = 2 of info. The last is a control without sounds."""
 
+ON_SAMPLES = "quoted.conv4.drsa.K2"
+"""The view that has sounds of samples too."""
+
 Waves = dict[str, NDArray[np.float64]]
 
 
@@ -49,6 +53,13 @@ def voices(k: int, clip: int) -> Waves:
     standard = sum(sounds.values(), np.zeros(SAMPLES))
     rest = 0.02 * np.random.default_rng(clip).standard_normal(SAMPLES)
     return {"input": standard + rest, "standard": standard, **sounds, "rest": rest}
+
+
+def audible(clip: int) -> Waves:
+    """What speaks for a class and against it, sample by sample: no parts of the input."""
+    whole = voices(2, clip)["input"]
+    relevance = np.sin(np.arange(SAMPLES) / 50)
+    return {name: np.clip(sign * relevance, 0, None) * whole for name, sign in zip(AUDIBLE, (1, -1), strict=True)}
 
 
 def heat(n: int, clip: int) -> NDArray[np.float64]:
@@ -81,7 +92,7 @@ def clip_of(files: Path, view: str, k: int, clip: int, sounding: bool) -> dict[s
     total = sum(heats, np.zeros((ROWS, COLUMNS)))
     limit = float(np.abs(total).max())
     maps = [("standard", total), *((f"concept{n + 1}", one) for n, one in enumerate(heats))]
-    waves = voices(k, clip)
+    waves = voices(k, clip) | (audible(clip) if view == ON_SAMPLES else {})
     names = list(waves) if sounding else ["input"]
     return {
         "folder": f"{clip:03d}",

@@ -221,6 +221,30 @@ def test_a_click_seeks_and_changing_the_source_keeps_the_place(show: Open) -> No
     assert page.evaluate("earmark.playing().start") == start
 
 
+def test_samples_for_and_against_a_class_are_heard_by_themselves_and_never_mixed(show: Open) -> None:
+    page = show("#class=quoted&layer=conv4&method=drsa&k=2")
+    mix, apart = sample.voices(2, 0), sample.audible(0)
+    page.click("#mute-rest")
+    assert_same(rendered(page), mix["input"])
+    for name, other in (("positive", "negative"), ("negative", "positive")):
+        page.click(f"#hear-{name}")
+        assert_same(rendered(page), apart[name])
+        assert page.get_attribute(f"#hear-{name}", "aria-pressed") == "true"
+        assert page.get_attribute(f"#hear-{other}", "aria-pressed") == "false"
+        assert page.is_checked(f"input[name=hear][value={name}]")
+        assert not page.locator(f"#mute-{name}, #solo-{name}, #level-{name}").count()
+    link = page.evaluate("location.hash")
+    page.click("#hear-negative")
+    assert_same(rendered(page), mix["input"])
+    assert "no part of the input" in page.inner_text("[data-name=positive]")
+    assert "Samples for the class alone" in page.inner_text(".says")
+    again = show(link)
+    assert_same(rendered(again), apart["negative"])
+    elsewhere = show(link.replace("k=2", "k=4").replace("drsa", "info"))
+    assert not elsewhere.locator("input[name=hear][value=negative]").count()
+    assert_same(rendered(elsewhere), sample.voices(4, 0)["input"])
+
+
 def test_playing_ends_where_the_clip_does(show: Open) -> None:
     page = show()
     page.uncheck("#loop")

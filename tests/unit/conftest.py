@@ -63,6 +63,9 @@ class Cells:
         """Cell by cell."""
         return inputs * contexts
 
+    def sample_relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> None:
+        """None: they are no samples."""
+
     def spread(self, cells: torch.Tensor) -> torch.Tensor:
         """Cell by cell."""
         return cells

@@ -158,6 +158,19 @@ def test_maps_are_tried_where_it_is_asked_for_and_need_no_explanation(project):
     assert alone == {**CHOICE, "sanity": 1}
 
 
+def test_samples_are_flipped_where_it_is_asked_for_and_a_network_hears_them(project):
+    waves = {"source": "voices", "model": {"architecture": "audionet-s"}, "grid": {"layers": ["conv5"]}}
+    project.configure({"run": ["waves"], "datasets": {"waves": waves | {"evaluate": {"flips": [0.01, 0.1]}}}})
+    asked = project.plan()
+    assert asked["flip"] == 1
+    alone = project.plan("results/waves/main/flipped.csv")
+    assert alone == {**CHOICE, "explain_waves": 1, "flip": 1}
+    project.configure({"run": ["waves"], "datasets": {"waves": waves}})
+    assert asked == {**project.plan(), "flip": 1}
+    refused = project.snakemake("--dry-run", "results/synthetic/main/flipped.csv")
+    assert "there is no flipped.csv" in refused.output
+
+
 def test_cross_validation_adds_a_training_per_fold(project):
     project.configure({"datasets": {"synthetic": {"cross_validation": True}}})
     assert project.plan()["train"] == 11

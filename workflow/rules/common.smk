@@ -20,7 +20,7 @@ from earmark.plan.architectures import architecture_of
 from earmark.plan.code import files
 from earmark.plan.config import validate
 from earmark.plan.generated import KINDS, has_separated, has_stems, is_generated
-from earmark.plan.methods import adopts, always, method_of, methods, pattern, shown
+from earmark.plan.methods import adopts, always, hears_samples, method_of, methods, pattern, shown
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
 from earmark.store.layout import AGREEMENT, INPUT_LAYER, STANDARD
@@ -83,6 +83,7 @@ CLASSES = datasets.known_classes(config)  # {data set: slugs}; a data set whose 
 GENERATED = [dataset for dataset in CLASSES if is_generated(config["datasets"][dataset])]
 STEMS = [dataset for dataset in CLASSES if has_stems(config["datasets"][dataset])]
 SEPARATED = [dataset for dataset in CLASSES if has_separated(config["datasets"][dataset])]
+ON_SAMPLES = [dataset for dataset in CLASSES if hears_samples(config["datasets"][dataset])]
 RULES = stages.rules_of(CLASSES)  # {stage: names}
 
 
@@ -398,6 +399,12 @@ def composites_of(dataset):
     """List the comparison of LRP rules, if a data set names candidates."""
     asked = config["datasets"][dataset]["composites"]["candidates"]
     return expand(f"{MODEL}/{{name}}", dataset=dataset, split="main", name=targets.COMPOSITES_FILES if asked else ())
+
+
+def flips_of(dataset):
+    """List what is answered while samples are 0, if a data set names shares of them."""
+    asked = config["datasets"][dataset]["evaluate"]["flips"]
+    return expand(f"{MODEL}/{{name}}", dataset=dataset, split="main", name=targets.FLIPPED_FILES if asked else ())
 
 
 def agreements(dataset):

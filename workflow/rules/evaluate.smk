@@ -42,6 +42,13 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         120,
         f"Comparing maps of {AT_METHOD} with those that must differ, and must not",
     ),
+    "flip": (
+        {"clips": f"{DATASET}/clips.npy", "standard": STANDARDS},
+        [f"{MODEL}/{name}" for name in targets.FLIPPED_FILES],
+        {"dataset": one_of(ON_SAMPLES)},
+        60,
+        f"Flipping samples of clips of {AT_MODEL}",
+    ),
     "cross": (
         {"subspaces": SUBSPACES, "standard": STANDARDS},
         [f"{METHOD}/{name}" for name in targets.CROSS_FILES],

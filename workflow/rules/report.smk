@@ -58,6 +58,7 @@ rule compare:
             f"{METHOD}/sanity.csv",
             config["datasets"][wildcards.dataset]["evaluate"]["sanity"],
         ),
+        flips=lambda wildcards: flips_of(wildcards.dataset),
         code=code("stages.compare"),
     output:
         [

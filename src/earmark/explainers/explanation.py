@@ -130,6 +130,22 @@ def maps_of(found: Parts | Explanation) -> Tensor:
     return found.maps.cpu()
 
 
+def samples_of(found: Explanation) -> Tensor:
+    """Return the relevance of samples ``[n, K, 1, S]`` of an explanation.
+
+    Raises
+    ------
+    EarmarkError
+        If it has none.
+    """
+    if found.samples is None:
+        raise EarmarkError(
+            f"{found.path} holds no relevance of samples, which relevance propagation finds in networks of waveforms: "
+            "explain one of them, or again"
+        )
+    return found.samples
+
+
 def joined(maps: Tensor) -> Tensor:
     """Join the parts of clips' explanations: the only map, or the sum of what is positive in each.
 

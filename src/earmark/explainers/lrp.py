@@ -23,6 +23,9 @@ def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], st
     rules = from_config({"lrp": settings["lrp"]})
 
     def explain(batch: Batch) -> Parts:
-        return Parts(attributor.heatmaps(model, batch.inputs, batch.targets, rules).unsqueeze(1))  # [B, 1, *grid]
+        maps, samples = attributor.relevance(model, batch.inputs, batch.targets, rules)
+        return Parts(
+            maps.unsqueeze(1), None if samples is None else samples.unsqueeze(1)
+        )  # [B, 1, *grid], [B, 1, 1, S]
 
     return explain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +16,21 @@ from earmark.sound.base import Frontend
 
 BATCH = 64
 """Clips propagated at once: bounds the memory, changes no result."""
+
+
+class Relevance(NamedTuple):
+    """What of a logit arrives at inputs.
+
+    Attributes
+    ----------
+    maps : torch.Tensor
+        Where on the front end's grid, ``[..., *grid]``.
+    samples : torch.Tensor or None
+        At which samples, ``[..., 1, S]``, of networks that hear waveforms; the sums are equal.
+    """
+
+    maps: torch.Tensor
+    samples: torch.Tensor | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,10 @@ class Trace:
     independent: bool
 
     def heatmap(self, contexts: torch.Tensor, last: bool = False) -> torch.Tensor:
+        """Return the maps ``[B, *grid]`` of :meth:`relevance`."""
+        return self.relevance(contexts, last).maps
+
+    def relevance(self, contexts: torch.Tensor, last: bool = False) -> Relevance:
         """Send ``activations * contexts`` from the layer to the input.
 
         Parameters
@@ -56,8 +76,8 @@ class Trace:
 
         Returns
         -------
-        torch.Tensor
-            Relevance ``[B, *grid]``.
+        Relevance
+            Of B clips.
 
         Raises
         ------
@@ -68,8 +88,9 @@ class Trace:
         explained = (self.activations * contexts).sum()
         (gradient,) = torch.autograd.grad(explained, self.inputs, retain_graph=not last)
         if self.independent:
-            return self.frontend.spread(gradient)
-        return self.frontend.relevance(self.inputs.detach(), gradient)
+            return Relevance(self.frontend.spread(gradient), None)
+        inputs = self.inputs.detach()
+        return Relevance(self.frontend.relevance(inputs, gradient), self.frontend.sample_relevance(inputs, gradient))
 
 
 class Attributor:
@@ -159,13 +180,25 @@ def heatmaps(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rules: R
     EarmarkError
         If a module of the network is covered by no rule, or by one that does not fit its place.
     """
+    return relevance(model, inputs, targets, rules).maps
+
+
+def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rules: Rules) -> Relevance:
+    """Relevance for one logit per clip, on the grid and of samples; arguments and errors as of :func:`heatmaps`."""
     attributor = Attributor(model, rules, inputs)
-    maps = [inputs.new_zeros(0, *model.frontend.grid)]
+    found = [Relevance(inputs.new_zeros(0, *model.frontend.grid), blank(model, inputs, 0))]
     for batch, wanted in batches(inputs, targets):
         if len(batch):
             trace = attributor.trace(batch, wanted)
-            maps.append(trace.heatmap(trace.contexts, last=True))
-    return torch.cat(maps)
+            found.append(trace.relevance(trace.contexts, last=True))
+    samples = [one.samples for one in found if one.samples is not None]
+    return Relevance(torch.cat([one.maps for one in found]), torch.cat(samples) if samples else None)
+
+
+def blank(model: Model, inputs: torch.Tensor, *counts: int) -> torch.Tensor | None:
+    """Make room for the relevance of samples, ``[*counts, 1, S]``; None where inputs ``[B, *I]`` are none."""
+    nothing = model.frontend.sample_relevance(inputs[:0], inputs[:0])  # [0, 1, S]
+    return None if nothing is None else nothing.new_zeros(*counts, *nothing.shape[1:])
 
 
 def pairs_at(

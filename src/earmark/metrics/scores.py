@@ -87,6 +87,11 @@ ALIKE = (
     "the first two, and the clip's energy the last three."
 )
 
+FLIPPED_AREAS = (
+    "area under that, as a mean over the share of samples from none to all, and over the share of energy, which "
+    "differs from order to order and from clip to clip: a straight line is drawn from one share to the next."
+)
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -278,6 +283,21 @@ METRICS = {
         Metric("energy", "none", "the clip's energy", True, "share that the sound has of the clip's energy."),
         Metric("sanity_cosine", "none", "", True, ALIKE),
         Metric("sanity_spearman", "none", "", True, ALIKE),
+        Metric(
+            "answered",
+            "lower",
+            "the clips",
+            True,
+            "part of the clips whose class the model still answers (of a multi-label model: has above .5). All do as "
+            "long as nothing is taken; with all at 0 the model answers silence.",
+            source="Becker et al. 2018",
+        ),
+        Metric("remaining_logit", "lower", "logit", True, "logit of the class while samples are 0."),
+        Metric("answered_over_samples", "lower", "the clips", True, FLIPPED_AREAS),
+        Metric("answered_over_energy", "lower", "the clips", True, FLIPPED_AREAS),
+        Metric("remaining_logit_over_samples", "lower", "logit", True, FLIPPED_AREAS),
+        Metric("remaining_logit_over_energy", "lower", "logit", True, FLIPPED_AREAS),
+        Metric("removed", "none", "the clip's energy", True, "share of the energy that has gone with the samples."),
         Metric("passes", "lower", "passes per clip", True, PASSES),
         Metric("forward", "lower", "passes per clip", True, PASSES),
         Metric("backward", "lower", "passes per clip", True, PASSES),

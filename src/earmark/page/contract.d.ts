@@ -135,7 +135,7 @@ interface Data {
 
 /** What is let through of a clip's sounds. */
 interface Mix {
-  hear: "mix" | "input" | "standard";
+  hear: "mix" | "input" | "standard" | "positive" | "negative";
   level: "true" | "matched";
   solo: string[];
   mute: string[];

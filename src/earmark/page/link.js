@@ -151,7 +151,7 @@ function readMix(said, known) {
     .map((entry) => entry.split(":"))
     .map(([name, db]) => /** @type {const} */ ([name, Number(db)]));
   return {
-    hear: /** @type {Mix["hear"]} */ (known("hear", ["mix", "input", "standard"], mix.hear)),
+    hear: /** @type {Mix["hear"]} */ (known("hear", ["mix", ...WHOLE], mix.hear)),
     level: /** @type {Mix["level"]} */ (known("level", ["true", "matched"], mix.level)),
     solo: names("solo"),
     mute: said.has("mute") ? names("mute") : mix.mute,
@@ -193,9 +193,10 @@ function holdAgainst(state, view) {
 /** What can be listened to, where there are no parts to mix. @param {Sound[]} sounds @param {Mix["hear"]} wanted @returns {Mix["hear"]} */
 function hearable(sounds, wanted) {
   const has = (/** @type {string} */ name) => sounds.some((sound) => sound.name === name && sound.key !== null);
-  const can = { mix: mixed(sounds).length > 0, standard: has("standard"), input: true };
-  if (can[wanted]) return wanted;
-  return can.mix ? "mix" : can.standard ? "standard" : "input";
+  const can = (/** @type {Mix["hear"]} */ hear) =>
+    hear === "mix" ? mixed(sounds).length > 0 : hear === "input" || has(hear);
+  if (can(wanted)) return wanted;
+  return can("mix") ? "mix" : can("standard") ? "standard" : "input";
 }
 
 /** The link to a state; what is as at opening is left out. @param {State} state */

@@ -83,9 +83,12 @@ function mapText(data, title, map) {
 
 /** @param {string} name */
 function missingMap(name) {
-  return name === "rest"
-    ? "What the explanation leaves of the input: it has a sound and no map."
-    : "No map of it was drawn.";
+  const texts = {
+    rest: "What the explanation leaves of the input: it has a sound and no map.",
+    positive: "Each sample times its relevance, where that speaks for the class. It is no part of the input.",
+    negative: "Each sample times its relevance, where that speaks against the class. It is no part of the input.",
+  };
+  return texts[/** @type {keyof texts} */ (name)] ?? "No map of it was drawn.";
 }
 
 /**
@@ -97,7 +100,7 @@ function missingMap(name) {
 function stripControls(app, sound, title, changed) {
   if (sound.key === null)
     return { element: make("p", { class: "quiet" }, "Silent: nothing of the clip is heard here."), update: () => {} };
-  if (sound.name === "standard") return referenceControls(app, sound, title, changed);
+  if (isWhole(sound.name)) return referenceControls(app, sound, sound.name, title, changed);
   const toggle = (/** @type {"solo" | "mute"} */ field) => () => {
     const { state } = app;
     state[field] = state[field].includes(sound.name)
@@ -130,17 +133,18 @@ function stripControls(app, sound, title, changed) {
 /**
  * @param {App} app
  * @param {Sound} sound
+ * @param {Mix["hear"]} name
  * @param {string} title
  * @param {() => void} changed
  */
-function referenceControls(app, sound, title, changed) {
+function referenceControls(app, sound, name, title, changed) {
   const button = make(
     "button",
     {
       type: "button",
       id: `hear-${sound.name}`,
       click: () => {
-        app.state.hear = app.state.hear === "standard" ? "mix" : "standard";
+        app.state.hear = app.state.hear === name ? "mix" : name;
         changed();
       },
     },
@@ -149,7 +153,7 @@ function referenceControls(app, sound, title, changed) {
   );
   return {
     element: make("div", { class: "controls" }, button),
-    update: () => button.setAttribute("aria-pressed", String(app.state.hear === "standard")),
+    update: () => button.setAttribute("aria-pressed", String(app.state.hear === name)),
   };
 }
 
@@ -197,6 +201,7 @@ function sourceChoices(app, clip, changed) {
       { value: "mix", text: "Mix of parts", off: !mixed(clip.sounds).length },
       { value: "standard", text: "Standard", off: !has("standard") },
       { value: "input", text: "Input", off: !has("input") },
+      ...["positive", "negative"].filter(has).map((name) => ({ value: name, text: titleOf(name) })),
     ],
     app.state.hear,
     (value) => {

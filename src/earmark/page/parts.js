@@ -62,7 +62,14 @@ function listed(words) {
 function titleOf(name) {
   const number = /^concept(\d+)$/.exec(name)?.[1];
   if (number) return `Concept ${number}`;
-  const titles = { input: "Input", standard: "Standard explanation", bypass: "Bypass", rest: "Rest" };
+  const titles = {
+    input: "Input",
+    standard: "Standard explanation",
+    bypass: "Bypass",
+    rest: "Rest",
+    positive: "Samples for the class",
+    negative: "Samples against it",
+  };
   return titles[/** @type {keyof titles} */ (name)] ?? name;
 }
 

@@ -6,9 +6,17 @@ const SMOOTHING = 0.005;
 const LEAD = 0.03;
 const KEPT = 48;
 
-/** Parts of the input that may be mixed: not the input, nor what parts of it sum to. @param {Sound[]} sounds */
+/** Sounds that are heard by themselves: the input, what parts of it sum to, and what is no part of it. */
+const WHOLE = /** @type {const} */ (["input", "standard", "positive", "negative"]);
+
+/** Parts of the input that may be mixed. @param {Sound[]} sounds */
 function mixed(sounds) {
-  return sounds.filter((sound) => sound.name !== "input" && sound.name !== "standard");
+  return sounds.filter((sound) => !isWhole(sound.name));
+}
+
+/** @param {string} name @returns {name is typeof WHOLE[number]} */
+function isWhole(name) {
+  return WHOLE.some((one) => one === name);
 }
 
 /**

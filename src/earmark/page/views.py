@@ -21,6 +21,7 @@ from earmark.page.names import Name
 from earmark.page.pictures import Pictures
 from earmark.page.sounds import Library, read
 from earmark.plan.methods import method_of
+from earmark.sound.audible import AUDIBLE
 from earmark.sound.base import Frontend
 from earmark.statistics import DRAWS, Bar, Interval
 from earmark.store.layout import STANDARD
@@ -118,7 +119,7 @@ class Views:
         maps |= {} if around is None else {"bypass": around}
         limit = max(float(part.abs().max()) for part in maps.values())
         folder = sounds / f"{row:03d}"
-        wanted = [name for name in ("input", *maps, "rest") if (folder / f"{name}.wav").exists()]
+        wanted = [name for name in ("input", *maps, "rest", *AUDIBLE) if (folder / f"{name}.wav").exists()]
         return {
             "folder": folder.name,
             **self._recording(clip),

@@ -29,6 +29,7 @@ from earmark.plan.methods import (
     check_k,
     check_method,
     families,
+    hears_samples,
     layers_of,
     method_of,
     methods,
@@ -336,7 +337,8 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
             )
         _check_rules(f"{where}.composites.candidates.{name}", rules)
     _check_ranges(where, block["augment"])
-    _check_budgets(f"config: {where}.evaluate.budgets", block["evaluate"]["budgets"])
+    _check_rising(f"config: {where}.evaluate.budgets", block["evaluate"]["budgets"])
+    _check_flips(f"config: {where}.evaluate.flips", block)
     _check_labels(where, block)
     if block["group"] is not None and block["groups"] is not None:
         raise EarmarkError(f"config: {where} sets both group and groups; a recording has one group")
@@ -417,10 +419,26 @@ def _check_ranges(where: str, augment: Mapping[str, Any]) -> None:
             raise EarmarkError(f"config: {where}.augment.{key} must be greater than 0, not {shown(value)}")
 
 
-def _check_budgets(where: str, budgets: Sequence[float]) -> None:
-    """Check that shares of energy rise, as areas under curves over them need."""
-    if list(budgets) != sorted(budgets):
-        raise EarmarkError(f"{where} must rise from the smallest share to the largest, not {shown(budgets)}")
+def _check_rising(where: str, shares: Sequence[float]) -> None:
+    """Check that shares rise, as areas under curves over them need."""
+    if list(shares) != sorted(shares):
+        raise EarmarkError(f"{where} must rise from the smallest share to the largest, not {shown(shares)}")
+
+
+def _check_flips(where: str, block: Mapping[str, Any]) -> None:
+    """Check that samples are flipped where a model hears them and their relevance is known."""
+    flips = block["evaluate"]["flips"]
+    _check_rising(where, flips)
+    if flips and not hears_samples(block):
+        raise EarmarkError(
+            f"{where} = {shown(flips)} sets samples to 0, which a network of waveforms hears, not one of "
+            f"frontend.kind = {block['frontend']['kind']}: set it to []"
+        )
+    if flips and block["lrp"]["rules"] == OCCLUSION:
+        raise EarmarkError(
+            f"{where} = {shown(flips)} takes samples by their relevance, which lrp.rules = {OCCLUSION} does not tell: "
+            "set it to []"
+        )
 
 
 def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:
@@ -484,7 +502,7 @@ def _check_own_network(where: str, block: Mapping[str, Any]) -> None:
 
 def _check_changes(where: str, block: Mapping[str, Any]) -> None:
     """Check that training changes nothing of waveforms that it can change of spectrograms only."""
-    if block["frontend"]["kind"] != "waveform":
+    if not hears_samples(block):
         return
     asked = {f"train.{key}": block["train"][key] for key in ("time_mask", "mel_mask")}
     asked |= {f"augment.{key}": value for key, value in block["augment"].items() if key.endswith("_probability")}

@@ -349,6 +349,11 @@ def adopts(block: Mapping[str, Any]) -> bool:
     return block["model"]["network"] is not None
 
 
+def hears_samples(block: Mapping[str, Any]) -> bool:
+    """Say whether the inputs of a data set's model are samples, and no spectrograms."""
+    return block["frontend"]["kind"] == "waveform"
+
+
 def layers_of(block: Mapping[str, Any]) -> dict[str, int | None]:
     """Map the layers of a data set's model to their numbers of channels; of an adopted one those that are named."""
     if adopts(block):

@@ -136,6 +136,11 @@ STAGES = {
         (*CONCEPTS, "gpu"),
         explains=True,
     ),
+    "flip": Stage(
+        "ask the model for clips some of whose samples are 0",
+        ("evaluate.flips", "explain.classes"),
+        ("split", "gpu"),
+    ),
     "cross": Stage(
         "score every class with every class's subspaces",
         ("lrp", "evaluate.patch", "explain.classes"),

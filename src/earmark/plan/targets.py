@@ -13,7 +13,7 @@ from earmark.plan import stems
 from earmark.plan.config import require_root
 from earmark.plan.datasets import explained, folds, networks, splits
 from earmark.plan.generated import has_separated, has_stems, is_generated
-from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, layers_of, method_of
+from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, hears_samples, layers_of, method_of
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
 from earmark.store.layout import AGREEMENT, INPUT_LAYER
@@ -59,6 +59,8 @@ TABLES = (
     "cost.md",
     "sanity.csv",
     "sanity.md",
+    "sample_flipping.csv",
+    "sample_flipping.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -75,6 +77,9 @@ SPLIT_FILES = (
 )
 
 COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
+
+FLIPPED_FILES = ("flipped.csv",)
+"""What else there is of a split where the model hears samples."""
 
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
@@ -184,6 +189,7 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     """Check what follows ``results/{dataset}/{split}/``."""
     made = ADOPTED_FILES if adopts(block) else TRAINED_FILES
     allowed = made + SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
+    allowed += FLIPPED_FILES if hears_samples(block) else ()
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return

@@ -62,6 +62,9 @@ class Frontend(Protocol):
     def relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
         """Spread what inputs ``[..., *I]`` and their contexts say over the grid, ``[..., *grid]``."""
 
+    def sample_relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor | None:
+        """Say what of that each sample has, ``[..., 1, S]``; None where inputs are no samples."""
+
     def spread(self, cells: torch.Tensor) -> torch.Tensor:
         """Lay out what lies on the cells of inputs, ``[..., *I]``, on the grid, ``[..., *grid]``.
 

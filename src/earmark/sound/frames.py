@@ -140,6 +140,10 @@ class Framed(abc.ABC):
             length=self.clip_samples,
         )
 
+    def sample_relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor | None:
+        """Return None: inputs are no samples, unless a front end says so."""
+        return None
+
     def enlarged(self, cells: torch.Tensor) -> torch.Tensor:
         """Interpolate what lies on the cells of a layer to the heatmaps' grid, linearly.
 

@@ -20,6 +20,7 @@ from earmark.tables import (
     model,
     networks,
     recovery,
+    sample_flipping,
     sanity,
     stability,
 )
@@ -41,6 +42,7 @@ TABLES: tuple[ModuleType, ...] = (
     masking,
     cost,
     sanity,
+    sample_flipping,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

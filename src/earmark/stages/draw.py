@@ -21,6 +21,7 @@ from earmark.figures.cost import against_cost
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
 from earmark.figures.heatmaps import explanation_grid, objects
 from earmark.figures.masking import Named, Panel, heard
+from earmark.figures.samples import answers
 from earmark.figures.style import save, unwritable
 from earmark.job import Job
 from earmark.metrics.scores import METRICS
@@ -29,7 +30,7 @@ from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, stability
+from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, sample_flipping, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -126,6 +127,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
     yield "cost", _cost(study, tables)
     for name in masking.BY_CLASS:
         yield f"masking_{name}", _by_class(study, tables, name)
+    yield "sample_flipping", _sample_flipping(study, tables)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield from _training(study)
@@ -338,6 +340,14 @@ def _composites(study: Study, tables: Tables) -> Figure | None:
         return None
     title = f"LRP rules on validation clips of {study.layout.dataset}: lower is better; bands: 95 % intervals"
     return flipping_curves(panels, title)
+
+
+def _sample_flipping(study: Study, tables: Tables) -> Figure | None:
+    """Draw what is still answered while samples are 0."""
+    known = sample_flipping.curves(tables.frame("sample_flipping"))
+    if not known:
+        return None
+    return answers(known, f"Which samples matter in {study.layout.dataset}; bands: 95 % intervals")
 
 
 def _choice(study: Study, tables: Tables, method: str) -> Figure | None:

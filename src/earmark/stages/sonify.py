@@ -15,6 +15,7 @@ from earmark.data.dataset import DataSet
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP, Explanation
 from earmark.job import Job
+from earmark.sound.audible import audible
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.sound.masks import apply_masks, masks, matched, render
@@ -46,6 +47,7 @@ def run(job: Job) -> None:
         with artifacts.replacing_directory(folder / "sounds") as target:
             gallery = write_gallery(target, found.only(found.gallery), whole, source, frontend, settings)
             columns = ["folder", "clip", "path", "logit", *(f"relevance{concept + 1}" for concept in range(job.k))]
+            columns += ["gain"] if whole.samples is not None else []
             artifacts.write_csv(target / "clips.csv", columns, gallery, job.made)
             strongest = write_cards(target / "cards", found.only(found.scored), whole, source, frontend, settings)
             artifacts.write_csv(target / "cards.csv", CARD_COLUMNS, strongest, job.made)
@@ -64,14 +66,20 @@ def write_gallery(
 ) -> list[list[Any]]:
     """Write a folder ``000``, ``001``, ... per clip of the gallery; the rows of ``clips.csv``."""
     listed = []
-    standard = whole.of(found.clips.tolist()).heatmaps  # [n, 1, 1, F, T]
+    whole = whole.of(found.clips.tolist())
+    standard = whole.heatmaps  # [n, 1, 1, F, T]
     for row, clip in enumerate(found.clips.tolist()):
         waveform = source.waveforms([clip])[0]
         maps = found.heatmaps[row]  # [K, 1, F, T]
         sounds = explanation_sounds(frontend, waveform, standard[row, 0], maps, settings)
+        gains = []
+        if whole.samples is not None:
+            told, gain = audible(waveform, whole.samples[row, 0, 0])
+            sounds |= told
+            gains.append(gain)
         write_sounds(target / f"{row:03d}", sounds, frontend.sample_rate)
         path, logit = source.clips["path"].iloc[clip], float(found.logits[row])
-        listed.append([f"{row:03d}", clip, path, logit, *maps.sum(dim=(1, 2, 3)).tolist()])
+        listed.append([f"{row:03d}", clip, path, logit, *maps.sum(dim=(1, 2, 3)).tolist(), *gains])
     return listed
 
 

@@ -199,6 +199,10 @@ class Layout:
         """Flipping curves of the candidate LRP rules."""
         return self.split(split) / "composites_curves.csv"
 
+    def flipped(self, split: str) -> Path:
+        """Answers to clips some of whose samples are 0."""
+        return self.split(split) / "flipped.csv"
+
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""
         return self.split(split) / layer / "pairs" / f"{cls}.safetensors"

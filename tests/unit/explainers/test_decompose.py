@@ -13,8 +13,12 @@ from earmark.data.selection import spread
 from earmark.errors import EarmarkError
 from earmark.explainers.subspaces import basis
 from earmark.explainers.subspaces.basis import Subspaces
-from earmark.explainers.subspaces.decompose import concept_heatmaps, decomposed
+from earmark.explainers.subspaces.decompose import concept_heatmaps, decomposed, relevances
 from earmark.lrp import attributor
+from earmark.lrp.rules import Rules
+from earmark.models.base import Network
+from earmark.sound.waveform import Waveform
+from tests.unit import networks
 from tests.unit.conftest import model_of
 
 LAYERS = ["conv1", "conv2", "conv3"]
@@ -109,6 +113,30 @@ def test_several_bases_at_once_equal_one_after_the_other(trained) -> None:
     together = decomposed(*arguments, several, trained.rules)
     for chosen, heatmaps in zip(several, together, strict=True):
         assert torch.equal(heatmaps, concept_heatmaps(*arguments, chosen, trained.rules))
+
+
+@pytest.mark.parametrize("layer", ["0", "3"])
+def test_samples_of_waveforms_have_what_their_heatmaps_have(layer) -> None:
+    frontend, targets = Waveform(8000, 64, n_fft=16, hop=8), torch.tensor([0, 1, 2, 0])
+    model, rules = Network.around(networks.drawn(networks.wave()), frontend), Rules((("*", "epsilon", 0.0),), 1e-9)
+    inputs = torch.randn(4, 1, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    inputs[:, :, 40:] = 0
+    whole = attributor.relevance(model, inputs, targets, rules)
+    several = [drawn(model.layers[layer], 2), drawn(model.layers[layer], 4)]
+    for chosen, parts in zip(several, relevances(model, inputs, targets, layer, several, rules), strict=True):
+        assert parts.samples.shape == (4, chosen.n_subspaces, 1, 64)
+        assert not parts.samples[..., 40:].any() and parts.samples.any()
+        torch.testing.assert_close(parts.samples.sum(dim=1), whole.samples)
+        torch.testing.assert_close(parts.samples.sum(dim=(2, 3)), parts.maps.sum(dim=(2, 3, 4)))
+    torch.testing.assert_close(whole.samples.sum(dim=(1, 2)), whole.maps.sum(dim=(1, 2, 3)))
+    gradient = torch.autograd.functional.jacobian(lambda heard: model.network(heard)[:, 0].sum(), inputs[:1])
+    torch.testing.assert_close(whole.samples[:1], inputs[:1] * gradient, rtol=1e-5, atol=1e-8)
+
+
+def test_spectrograms_have_no_samples(trained) -> None:
+    arguments = trained.model, trained.inputs[:2], trained.targets[:2]
+    assert attributor.relevance(*arguments, trained.rules).samples is None
+    assert relevances(*arguments, "conv2", [drawn(8, 4)], trained.rules)[0].samples is None
 
 
 def test_the_network_is_left_alone(trained) -> None:

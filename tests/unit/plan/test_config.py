@@ -341,6 +341,33 @@ MISTAKES = [
         [0.4, 0.2],
         "datasets.synthetic.evaluate.budgets must rise from the smallest share to the largest, not [0.4, 0.2]",
     ),
+    (
+        "datasets.synthetic.evaluate.flips",
+        [0.01, 0.1],
+        "datasets.synthetic.evaluate.flips = [0.01, 0.1] sets samples to 0, which a network of waveforms hears, not "
+        "one of frontend.kind = logmel: set it to []",
+    ),
+    (
+        "datasets.waves",
+        {"model": {"architecture": "audionet-s"}, "evaluate": {"flips": [0.2, 0.1]}},
+        "datasets.waves.evaluate.flips must rise from the smallest share to the largest, not [0.2, 0.1]",
+    ),
+    (
+        "datasets.waves",
+        {"model": {"architecture": "audionet-s"}, "evaluate": {"flips": [0.5, 1]}},
+        "datasets.waves.evaluate.flips[1] must be less than 1, not 1",
+    ),
+    (
+        "datasets.waves",
+        {
+            "model": {"architecture": "audionet-s"},
+            "evaluate": {"flips": [0.1], "cross": []},
+            "grid": {"methods": ["occlusion"]},
+            "lrp": {"rules": "occlusion"},
+        },
+        "datasets.waves.evaluate.flips = [0.1] takes samples by their relevance, which lrp.rules = occlusion does not "
+        "tell: set it to []",
+    ),
     ("datasets.synthetic.evaluate.budgets", [], "datasets.synthetic.evaluate.budgets must not be empty"),
     ("datasets.synthetic.group", "(", "datasets.synthetic.group is not a regular expression: missing )"),
     ("datasets.Two Words", {}, "datasets.Two Words is not a name for a data set: use a-z, 0-9 and -"),

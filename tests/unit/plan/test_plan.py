@@ -279,6 +279,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/drsa/K~4/class3/fit.json", "there is no class3; did you mean class"),
         ("synthetic/main/conv3/drsa/K~4/class1/fits.json", "there is no fits.json; did you mean fit.json?"),
         ("synthetic/main/conv3/drsa/K~4/class1/sounds/000", "sounds is made as a whole; ask for it"),
+        ("synthetic/main/flipped.csv", "there is no flipped.csv; allowed: "),
         ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; did you mean sanity.csv?"),
         (
             "synthetic/main/input/standard/K~1/held_out.csv",

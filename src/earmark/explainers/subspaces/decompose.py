@@ -16,7 +16,7 @@ import torch
 from earmark.errors import EarmarkError
 from earmark.explainers.base import Batch, Explainer, Parts
 from earmark.explainers.subspaces.basis import Subspaces
-from earmark.lrp.attributor import Attributor, batches
+from earmark.lrp.attributor import Attributor, Relevance, batches, blank
 from earmark.lrp.rules import Rules, from_config
 from earmark.models.base import Model
 
@@ -67,6 +67,18 @@ def decomposed(
     bases: Sequence[Subspaces],
     rules: Rules,
 ) -> list[torch.Tensor]:
+    """Return the maps ``[B, K, *grid]`` of :func:`relevances`, per set of subspaces."""
+    return [one.maps for one in relevances(model, inputs, targets, layer, bases, rules)]
+
+
+def relevances(
+    model: Model,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    layer: str,
+    bases: Sequence[Subspaces],
+    rules: Rules,
+) -> list[Relevance]:
     """Decompose the same clips by several sets of subspaces, such as those of every class.
 
     What does not depend on the subspaces, the forward pass and the way from the logits to the layer, is
@@ -81,12 +93,13 @@ def decomposed(
 
     Returns
     -------
-    list of torch.Tensor
-        ``[B, K, *grid]`` per set.
+    list of Relevance
+        Maps ``[B, K, *grid]`` and samples ``[B, K, 1, S]`` per set.
     """
     attributor = Attributor(model, rules, inputs, layer)
     projections = torch.cat([basis.projections for basis in bases]).to(inputs)  # [M, D, D]
     heatmaps = inputs.new_empty(len(inputs), len(projections), *model.frontend.grid)  # [B, M, *grid]
+    samples = blank(model, inputs, len(inputs), len(projections))  # [B, M, 1, S]
     done = 0
     for batch, wanted in batches(inputs, targets):
         trace = attributor.trace(batch, wanted)
@@ -97,10 +110,14 @@ def decomposed(
         at_once = trace.contexts.flatten(2) if trace.contexts.dim() > 2 else trace.contexts.unsqueeze(2)  # [B, D, g]
         for number, projection in enumerate(projections):
             contexts = (projection @ at_once).view_as(trace.contexts)
-            last = number == len(projections) - 1
-            heatmaps[done : done + len(batch), number] = trace.heatmap(contexts, last)
+            found = trace.relevance(contexts, last=number == len(projections) - 1)
+            heatmaps[done : done + len(batch), number] = found.maps
+            if samples is not None and found.samples is not None:
+                samples[done : done + len(batch), number] = found.samples
         done += len(batch)
-    return list(heatmaps.split([basis.n_subspaces for basis in bases], dim=1))
+    counts = [basis.n_subspaces for basis in bases]
+    of_samples = [None] * len(bases) if samples is None else samples.split(counts, dim=1)
+    return [Relevance(*one) for one in zip(heatmaps.split(counts, dim=1), of_samples, strict=True)]
 
 
 def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: Subspaces, seed: int) -> Explainer:
@@ -117,6 +134,6 @@ def across(
     states: Sequence[Subspaces],
     seeds: Sequence[int],
 ) -> Callable[[Batch], list[Parts]]:
-    """Explain by several sets of subspaces at once; see :func:`decomposed`."""
+    """Explain by several sets of subspaces at once; see :func:`relevances`."""
     rules = from_config({"lrp": settings["lrp"]})
-    return lambda batch: [Parts(maps) for maps in decomposed(model, batch.inputs, batch.targets, layer, states, rules)]
+    return lambda batch: [Parts(*one) for one in relevances(model, batch.inputs, batch.targets, layer, states, rules)]
