@@ -58,6 +58,7 @@ rule compare:
             f"{METHOD}/sanity.csv",
             config["datasets"][wildcards.dataset]["evaluate"]["sanity"],
         ),
+        scaling=lambda wildcards: scaled(wildcards.dataset),
         code=code("stages.compare"),
     output:
         [

@@ -278,6 +278,17 @@ METRICS = {
         Metric("energy", "none", "the clip's energy", True, "share that the sound has of the clip's energy."),
         Metric("sanity_cosine", "none", "", True, ALIKE),
         Metric("sanity_spearman", "none", "", True, ALIKE),
+        Metric(
+            "scaled_accuracy", "none", "of the clips", True, "part of the clips that are answered as what they are."
+        ),
+        Metric("turned", "none", "of the clips", True, "part of the clips that are answered as the class named."),
+        Metric(
+            "margin",
+            "none",
+            "logit",
+            True,
+            "logit of a clip's own class less the largest of the others: below 0 the answer is another one.",
+        ),
         Metric("passes", "lower", "passes per clip", True, PASSES),
         Metric("forward", "lower", "passes per clip", True, PASSES),
         Metric("backward", "lower", "passes per clip", True, PASSES),

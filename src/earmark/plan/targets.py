@@ -59,6 +59,8 @@ TABLES = (
     "cost.md",
     "sanity.csv",
     "sanity.md",
+    "scaling.csv",
+    "scaling.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -75,6 +77,8 @@ SPLIT_FILES = (
 )
 
 COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
+
+SCALING_FILES = ("scaled.csv", "scaled_sounds.csv", "scaled")
 
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
@@ -184,10 +188,14 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     """Check what follows ``results/{dataset}/{split}/``."""
     made = ADOPTED_FILES if adopts(block) else TRAINED_FILES
     allowed = made + SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
+    scaled = bool(block["evaluate"]["scaling"])
+    allowed += SCALING_FILES if scaled else ()
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return
-    if len(rest) < 2:
+    if not scaled and rest in [[name] for name in SCALING_FILES]:
+        raise EarmarkError(f"{path}: clips are scaled where evaluate.scaling names their classes, each with its factor")
+    if len(rest) < 2 or rest[0] in allowed:
         _reject(path, rest, allowed, (INPUT_LAYER, *layers_of(block)))
     layer, method, *below = rest
     if layer == INPUT_LAYER:

@@ -21,6 +21,7 @@ from earmark.tables import (
     networks,
     recovery,
     sanity,
+    scaling,
     stability,
 )
 from earmark.tables.study import Study
@@ -41,6 +42,7 @@ TABLES: tuple[ModuleType, ...] = (
     masking,
     cost,
     sanity,
+    scaling,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

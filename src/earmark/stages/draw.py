@@ -21,15 +21,17 @@ from earmark.figures.cost import against_cost
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
 from earmark.figures.heatmaps import explanation_grid, objects
 from earmark.figures.masking import Named, Panel, heard
+from earmark.figures.scaling import answers
 from earmark.figures.style import save, unwritable
 from earmark.job import Job
+from earmark.metrics.scaling import CONDITIONS
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, stability
+from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, scaling, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -128,6 +130,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
         yield f"masking_{name}", _by_class(study, tables, name)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
+    yield "scaling", _scaling(study, tables)
     yield from _training(study)
 
 
@@ -177,6 +180,14 @@ def _by_class(study: Study, tables: Tables, name: str) -> Figure | None:
         for cls in study.slugs
     ]
     return heard(ranked, panels, _controls(study), masking.claims(tables.frame("masking")))
+
+
+def _scaling(study: Study, tables: Tables) -> Figure | None:
+    """Draw what is answered to clips whose frequency axis is scaled."""
+    panels = scaling.answers(tables.frame("scaling"))
+    if not panels:
+        return None
+    return answers(panels, CONDITIONS, f"Clips of {study.layout.dataset} whose frequency axis is scaled")
 
 
 def _is_bound(method: str) -> bool:

@@ -15,6 +15,7 @@ from earmark.tables import (
     masking,
     model,
     sanity,
+    scaling,
     stability,
 )
 from earmark.tables.cross_class import advantage
@@ -57,6 +58,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         masking.LEAD,
         *masking.TRUTHS,
         *sanity.METRICS,
+        *scaling.METRICS,
         *stability.METRICS,
         *conservation.METRICS,
         *concepts.METRICS,
