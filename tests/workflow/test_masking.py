@@ -138,7 +138,7 @@ def test_scaled_clips_are_answered_and_heard(compared):
     }
     assert list(told) == ["as it is", "there and back", "scaled", "scaled away"]
     assert told["as it is"] > 0.8
-    assert (results / "figures/scaling.png").exists()
+    assert (results / "figures/scaling.png").exists() and (results / "figures/frequency.png").exists()
     sounds = {row["file"] for row in rows(results / "main/scaled_sounds.csv")}
     assert {f"scaled/class2/000/{name}.wav" for name in ("as-it-is", "scaled")} <= sounds
     assert project.snakemake("--dry-run", "results/synthetic/main/scaled").jobs == {}

@@ -289,6 +289,28 @@ METRICS = {
             True,
             "logit of a clip's own class less the largest of the others: below 0 the answer is another one.",
         ),
+        Metric(
+            "relevance_for",
+            "none",
+            "the positive relevance",
+            True,
+            "share of a clip's positive relevance that lies in a band. It follows the sound: only what is more, or "
+            "less, than the band's share of the energy says what the network listens to.",
+        ),
+        Metric(
+            "relevance_against",
+            "none",
+            "the negative relevance",
+            True,
+            "share of a clip's negative relevance that lies in a band, of clips that have any.",
+        ),
+        Metric(
+            "energy_share",
+            "none",
+            "the clip's energy",
+            True,
+            "share of a clip's energy, as its front end measures it, that lies in a band.",
+        ),
         Metric("passes", "lower", "passes per clip", True, PASSES),
         Metric("forward", "lower", "passes per clip", True, PASSES),
         Metric("backward", "lower", "passes per clip", True, PASSES),

@@ -59,6 +59,8 @@ TABLES = (
     "cost.md",
     "sanity.csv",
     "sanity.md",
+    "frequency.csv",
+    "frequency.md",
     "scaling.csv",
     "scaling.md",
 )

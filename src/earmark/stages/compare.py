@@ -15,6 +15,7 @@ from earmark.tables import (
     cost,
     cross_class,
     flipping,
+    frequency,
     ground_truth,
     masking,
     model,
@@ -42,6 +43,7 @@ TABLES: tuple[ModuleType, ...] = (
     masking,
     cost,
     sanity,
+    frequency,
     scaling,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What

@@ -19,10 +19,11 @@ from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.cost import against_cost
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
+from earmark.figures.frequency import Kind, shares
 from earmark.figures.heatmaps import explanation_grid, objects
 from earmark.figures.masking import Named, Panel, heard
 from earmark.figures.scaling import answers
-from earmark.figures.style import save, unwritable
+from earmark.figures.style import BLUE, GREY, VERMILION, save, unwritable
 from earmark.job import Job
 from earmark.metrics.scaling import CONDITIONS
 from earmark.metrics.scores import METRICS
@@ -31,7 +32,17 @@ from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, scaling, stability
+from earmark.tables import (
+    agreement,
+    composites_curves,
+    concepts,
+    cost,
+    frequency,
+    masking,
+    recovery,
+    scaling,
+    stability,
+)
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -53,6 +64,13 @@ REPLACED = {"zero": "patches replaced by 0", "floor": "patches replaced by the m
 RANKS = masking.HEADLINE, f"symmetric relevance gain [{UNITS[masking.HEADLINE]}]", 0.0
 FINDS = masking.FOUND, "AUC of used objects' cells", 0.5
 """What ranks explanations, and what tells whether they find the objects that the model uses: title, and chance."""
+
+SPREAD = {
+    frequency.ENERGY: Kind("the clips' energy", GREY, filled=True),
+    frequency.AGAINST: Kind("relevance against the class", VERMILION),
+    frequency.FOR: Kind("relevance for the class", BLUE),
+}
+"""What is shown over frequency."""
 
 Drawn = Iterator[tuple[str, Figure | None]]
 
@@ -130,6 +148,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
         yield f"masking_{name}", _by_class(study, tables, name)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
+    yield "frequency", _frequency(study, tables)
     yield "scaling", _scaling(study, tables)
     yield from _training(study)
 
@@ -180,6 +199,16 @@ def _by_class(study: Study, tables: Tables, name: str) -> Figure | None:
         for cls in study.slugs
     ]
     return heard(ranked, panels, _controls(study), masking.claims(tables.frame("masking")))
+
+
+def _frequency(study: Study, tables: Tables) -> Figure | None:
+    """Draw where relevance lies in frequency, class by class, beside where the sound does."""
+    found = frequency.curves(tables.frame("frequency"))
+    panels = {cls.name: found[cls.slug] for cls in study.classes if cls.slug in found}
+    if not panels:
+        return None
+    title = "Where relevance lies in frequency, and where the sound does; shaded: 95 % intervals"
+    return shares(panels, SPREAD, title)
 
 
 def _scaling(study: Study, tables: Tables) -> Figure | None:
