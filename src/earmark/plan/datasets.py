@@ -74,10 +74,9 @@ def check_scaling(config: Mapping[str, Any], name: str) -> None:
         As :func:`class_slugs`; also if it names another.
     """
     block = config["datasets"][name]
-    known = _slugs(block)
-    allowed = explained(config, name)
     for cls in block["evaluate"]["scaling"]:
-        if not set(asked_for(known, [cls])) & set(allowed):
+        allowed = explained(config, name)
+        if not set(asked_for(_slugs(block), [cls])) & set(allowed):
             raise EarmarkError(
                 f"config: datasets.{name}.evaluate.scaling names {cls}, which is no class that is explained"
                 f"{choices(cls, allowed)}"

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from earmark.errors import EarmarkError
 from earmark.plan import stems
 from earmark.plan.config import require_root
-from earmark.plan.datasets import explained, folds, networks, splits
+from earmark.plan.datasets import check_scaling, explained, folds, networks, splits
 from earmark.plan.generated import has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, layers_of, method_of
 from earmark.plan.sentences import choices
@@ -172,6 +172,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     trained = [] if adopts(block) else splits(folds(config, dataset))
     folders = list(dict.fromkeys([*trained, *networks(block)]))
     stems.check(block)
+    check_scaling(config, dataset)
     files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
     files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
     if rest in [[name] for name in files]:
