@@ -22,6 +22,7 @@ def compared(complete, tmp_path_factory):
         "budgets": [0.1, 0.3, 0.6],
         "sanity": ["input-x-gradient"],
         "sanity_clips": 3,
+        "scaling": {"class2": 1.5},
     }
     small = {**block["explainers"], "lime": {"samples": 64}}
     explain = {**block["explain"], "expensive": FEW}
@@ -42,7 +43,7 @@ def test_nothing_but_what_was_asked_for_is_made(compared):
     _, called = compared
     assert called.jobs["mask"] == len(ASKED)
     assert called.jobs["explain_synthetic"] == len(ASKED) - 2  # the standard heatmap and DRSA are there
-    assert called.jobs["sanity"] == 1
+    assert called.jobs["sanity"] == called.jobs["scale"] == 1
     assert not {"train", "fit_synthetic", "objects"} & set(called.jobs)
 
 
@@ -125,6 +126,22 @@ def test_the_figure_and_the_tables_for_people_are_there(compared):
     assert "## Whom to believe" in told and "audiolime-stems" in told
     checks = {row["check"] for row in rows(results / "main/input/input-x-gradient/K~1/sanity.csv")}
     assert {"network", "class", "noise", "shift"} <= checks
+
+
+def test_scaled_clips_are_answered_and_heard(compared):
+    project, _ = compared
+    results = project.folder / "results/synthetic"
+    told = {
+        row["condition"]: float(row["estimate"])
+        for row in rows(results / "tables/scaling.csv")
+        if (row["cls"], row["metric"]) == ("class2", "scaled_accuracy")
+    }
+    assert list(told) == ["as it is", "there and back", "scaled", "scaled away"]
+    assert told["as it is"] > 0.8
+    assert (results / "figures/scaling.png").exists() and (results / "figures/frequency.png").exists()
+    sounds = {row["file"] for row in rows(results / "main/scaled_sounds.csv")}
+    assert {f"scaled/class2/000/{name}.wav" for name in ("as-it-is", "scaled")} <= sounds
+    assert project.snakemake("--dry-run", "results/synthetic/main/scaled").jobs == {}
 
 
 def test_concepts_are_added_one_by_one(compared):

@@ -171,6 +171,20 @@ def test_samples_are_flipped_where_it_is_asked_for_and_a_network_hears_them(proj
     assert "there is no flipped.csv" in refused.output
 
 
+def test_clips_are_scaled_where_it_is_asked_for_and_need_no_explanation(project):
+    block = TINY["datasets"]["synthetic"]
+    usual = project.plan()
+    asked = {**block["evaluate"], "scaling": {"class1": 1.5}}
+    project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked}}})
+    assert project.plan() == {**usual, "scale": 1}
+    assert project.plan("results/synthetic/main/scaled") == {**CHOICE, "scale": 1}
+    wrong = {**block["evaluate"], "scaling": {"class3": 1.5}}
+    project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": wrong}}})
+    assert "earmark: config: datasets.synthetic.evaluate.scaling names class3, which is no class" in (
+        project.snakemake("--dry-run").output
+    )
+
+
 def test_cross_validation_adds_a_training_per_fold(project):
     project.configure({"datasets": {"synthetic": {"cross_validation": True}}})
     assert project.plan()["train"] == 11

@@ -45,6 +45,7 @@ for dataset in config["run"]:
     checked(datasets.fold_count, config["datasets"][dataset])
     checked(stems.check, config["datasets"][dataset])
     checked(datasets.explained, config, dataset)
+    checked(datasets.check_scaling, config, dataset)
 
 
 def per_rule(option, settings):
@@ -405,6 +406,12 @@ def flips_of(dataset):
     """List what is answered while samples are 0, if a data set names shares of them."""
     asked = config["datasets"][dataset]["evaluate"]["flips"]
     return expand(f"{MODEL}/{{name}}", dataset=dataset, split="main", name=targets.FLIPPED_FILES if asked else ())
+
+
+def scaled(dataset):
+    """List what is answered to a data set's scaled clips, if classes are to be scaled."""
+    asked = config["datasets"][dataset]["evaluate"]["scaling"]
+    return expand(f"{MODEL}/scaled.csv", dataset=dataset, split="main") if asked else []
 
 
 def agreements(dataset):

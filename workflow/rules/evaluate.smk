@@ -74,6 +74,14 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         60,
         f"Matching {AT_METHOD} with sound objects",
     ),
+    "scale": (
+        {"clips": f"{DATASET}/clips.npy", "predictions": PREDICTIONS, "chosen": CHOSEN},
+        # Snakemake compares folders by their dates alone, which a copy changes: what they hold is listed beside it.
+        [f"{MODEL}/scaled.csv", f"{MODEL}/scaled_sounds.csv", directory(f"{MODEL}/scaled")],
+        {},
+        60,
+        f"Scaling the frequencies of test clips of {AT_MODEL}",
+    ),
     "composites": (
         {"chosen": CHOSEN},
         [f"{MODEL}/{name}" for name in targets.COMPOSITES_FILES],

@@ -59,6 +59,7 @@ rule compare:
             config["datasets"][wildcards.dataset]["evaluate"]["sanity"],
         ),
         flips=lambda wildcards: flips_of(wildcards.dataset),
+        scaling=lambda wildcards: scaled(wildcards.dataset),
         code=code("stages.compare"),
     output:
         [

@@ -26,7 +26,7 @@ BETWEEN = 24
 """Places along a line between two of its points that names keep off."""
 
 
-def answers(curves: Mapping[str, Curve], title: str) -> Figure:
+def remaining(curves: Mapping[str, Curve], title: str) -> Figure:
     """Draw the share of clips whose class is still answered, over the share of samples and over that of energy.
 
     Parameters

@@ -298,6 +298,39 @@ METRICS = {
         Metric("remaining_logit_over_samples", "lower", "logit", True, FLIPPED_AREAS),
         Metric("remaining_logit_over_energy", "lower", "logit", True, FLIPPED_AREAS),
         Metric("removed", "none", "the clip's energy", True, "share of the energy that has gone with the samples."),
+        Metric(
+            "scaled_accuracy", "none", "of the clips", True, "part of the clips that are answered as what they are."
+        ),
+        Metric("turned", "none", "of the clips", True, "part of the clips that are answered as the class named."),
+        Metric(
+            "margin",
+            "none",
+            "logit",
+            True,
+            "logit of a clip's own class less the largest of the others: below 0 the answer is another one.",
+        ),
+        Metric(
+            "relevance_for",
+            "none",
+            "the positive relevance",
+            True,
+            "share of a clip's positive relevance that lies in a band. It follows the sound: only what is more, or "
+            "less, than the band's share of the energy says what the network listens to.",
+        ),
+        Metric(
+            "relevance_against",
+            "none",
+            "the negative relevance",
+            True,
+            "share of a clip's negative relevance that lies in a band, of clips that have any.",
+        ),
+        Metric(
+            "energy_share",
+            "none",
+            "the clip's energy",
+            True,
+            "share of a clip's energy, as its front end measures it, that lies in a band.",
+        ),
         Metric("passes", "lower", "passes per clip", True, PASSES),
         Metric("forward", "lower", "passes per clip", True, PASSES),
         Metric("backward", "lower", "passes per clip", True, PASSES),

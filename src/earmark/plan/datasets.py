@@ -65,6 +65,24 @@ def explained(config: Mapping[str, Any], name: str) -> list[str]:
     return asked_for(known, asked)
 
 
+def check_scaling(config: Mapping[str, Any], name: str) -> None:
+    """Raise unless ``evaluate.scaling`` of a data set names classes that are explained.
+
+    Raises
+    ------
+    EarmarkError
+        As :func:`class_slugs`; also if it names another.
+    """
+    block = config["datasets"][name]
+    for cls in block["evaluate"]["scaling"]:
+        allowed = explained(config, name)
+        if not set(asked_for(_slugs(block), [cls])) & set(allowed):
+            raise EarmarkError(
+                f"config: datasets.{name}.evaluate.scaling names {cls}, which is no class that is explained"
+                f"{choices(cls, allowed)}"
+            )
+
+
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:
     """Map data sets to the classes that are explained; without those whose recordings or stems are not there."""
     known = {}

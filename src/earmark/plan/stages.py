@@ -155,6 +155,11 @@ STAGES = {
         explains=True,
         beside=(STANDARD,),
     ),
+    "scale": Stage(
+        "answer test clips whose frequency axis is scaled, and controls",
+        ("evaluate.scaling",),
+        ("split", "gpu"),
+    ),
     "composites": Stage(
         "compare LRP rules on validation clips",
         ("lrp", "evaluate.patch", "composites.candidates", "explain.classes"),

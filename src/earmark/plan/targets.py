@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from earmark.errors import EarmarkError
 from earmark.plan import stems
 from earmark.plan.config import require_root
-from earmark.plan.datasets import explained, folds, networks, splits
+from earmark.plan.datasets import check_scaling, explained, folds, networks, splits
 from earmark.plan.generated import has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, hears_samples, layers_of, method_of
 from earmark.plan.sentences import choices
@@ -61,6 +61,10 @@ TABLES = (
     "sanity.md",
     "sample_flipping.csv",
     "sample_flipping.md",
+    "frequency.csv",
+    "frequency.md",
+    "scaling.csv",
+    "scaling.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -80,6 +84,7 @@ COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 
 FLIPPED_FILES = ("flipped.csv",)
 """What else there is of a split where the model hears samples."""
+SCALING_FILES = ("scaled.csv", "scaled_sounds.csv", "scaled")
 
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
@@ -171,6 +176,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     trained = [] if adopts(block) else splits(folds(config, dataset))
     folders = list(dict.fromkeys([*trained, *networks(block)]))
     stems.check(block)
+    check_scaling(config, dataset)
     files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
     files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
     if rest in [[name] for name in files]:
@@ -190,10 +196,14 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     made = ADOPTED_FILES if adopts(block) else TRAINED_FILES
     allowed = made + SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
     allowed += FLIPPED_FILES if hears_samples(block) else ()
+    scaled = bool(block["evaluate"]["scaling"])
+    allowed += SCALING_FILES if scaled else ()
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return
-    if len(rest) < 2:
+    if not scaled and rest in [[name] for name in SCALING_FILES]:
+        raise EarmarkError(f"{path}: clips are scaled where evaluate.scaling names their classes, each with its factor")
+    if len(rest) < 2 or rest[0] in allowed:
         _reject(path, rest, allowed, (INPUT_LAYER, *layers_of(block)))
     layer, method, *below = rest
     if layer == INPUT_LAYER:

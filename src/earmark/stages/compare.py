@@ -15,6 +15,7 @@ from earmark.tables import (
     cost,
     cross_class,
     flipping,
+    frequency,
     ground_truth,
     masking,
     model,
@@ -22,6 +23,7 @@ from earmark.tables import (
     recovery,
     sample_flipping,
     sanity,
+    scaling,
     stability,
 )
 from earmark.tables.study import Study
@@ -43,6 +45,8 @@ TABLES: tuple[ModuleType, ...] = (
     cost,
     sanity,
     sample_flipping,
+    frequency,
+    scaling,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

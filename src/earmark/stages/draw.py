@@ -19,18 +19,32 @@ from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.cost import against_cost
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
+from earmark.figures.frequency import Kind, shares
 from earmark.figures.heatmaps import explanation_grid, objects
 from earmark.figures.masking import Named, Panel, heard
-from earmark.figures.samples import answers
-from earmark.figures.style import save, unwritable
+from earmark.figures.samples import remaining
+from earmark.figures.scaling import turned
+from earmark.figures.style import BLUE, GREY, VERMILION, save, unwritable
 from earmark.job import Job
+from earmark.metrics.scaling import CONDITIONS
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, sample_flipping, stability
+from earmark.tables import (
+    agreement,
+    composites_curves,
+    concepts,
+    cost,
+    frequency,
+    masking,
+    recovery,
+    sample_flipping,
+    scaling,
+    stability,
+)
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -52,6 +66,13 @@ REPLACED = {"zero": "patches replaced by 0", "floor": "patches replaced by the m
 RANKS = masking.HEADLINE, f"symmetric relevance gain [{UNITS[masking.HEADLINE]}]", 0.0
 FINDS = masking.FOUND, "AUC of used objects' cells", 0.5
 """What ranks explanations, and what tells whether they find the objects that the model uses: title, and chance."""
+
+SPREAD = {
+    frequency.ENERGY: Kind("the clips' energy", GREY, filled=True),
+    frequency.AGAINST: Kind("relevance against the class", VERMILION),
+    frequency.FOR: Kind("relevance for the class", BLUE),
+}
+"""What is shown over frequency."""
 
 Drawn = Iterator[tuple[str, Figure | None]]
 
@@ -130,6 +151,8 @@ def draw(study: Study, front: Frontend) -> Drawn:
     yield "sample_flipping", _sample_flipping(study, tables)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
+    yield "frequency", _frequency(study, tables)
+    yield "scaling", _scaling(study, tables)
     yield from _training(study)
 
 
@@ -179,6 +202,24 @@ def _by_class(study: Study, tables: Tables, name: str) -> Figure | None:
         for cls in study.slugs
     ]
     return heard(ranked, panels, _controls(study), masking.claims(tables.frame("masking")))
+
+
+def _frequency(study: Study, tables: Tables) -> Figure | None:
+    """Draw where relevance lies in frequency, class by class, beside where the sound does."""
+    found = frequency.curves(tables.frame("frequency"))
+    panels = {cls.name: found[cls.slug] for cls in study.classes if cls.slug in found}
+    if not panels:
+        return None
+    title = "Where relevance lies in frequency, and where the sound does; shaded: 95 % intervals"
+    return shares(panels, SPREAD, title)
+
+
+def _scaling(study: Study, tables: Tables) -> Figure | None:
+    """Draw what is answered to clips whose frequency axis is scaled."""
+    panels = scaling.answers(tables.frame("scaling"))
+    if not panels:
+        return None
+    return turned(panels, CONDITIONS, f"Clips of {study.layout.dataset} whose frequency axis is scaled")
 
 
 def _is_bound(method: str) -> bool:
@@ -347,7 +388,7 @@ def _sample_flipping(study: Study, tables: Tables) -> Figure | None:
     known = sample_flipping.curves(tables.frame("sample_flipping"))
     if not known:
         return None
-    return answers(known, f"Which samples matter in {study.layout.dataset}; bands: 95 % intervals")
+    return remaining(known, f"Which samples matter in {study.layout.dataset}; bands: 95 % intervals")
 
 
 def _choice(study: Study, tables: Tables, method: str) -> Figure | None:

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from earmark.data import dataset
@@ -15,6 +14,7 @@ from earmark.data.dataset import DataSet
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP, Explanation
 from earmark.job import Job
+from earmark.sound import wav
 from earmark.sound.audible import audible
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
@@ -112,7 +112,7 @@ def write_cards(
                 sounds["concept"] = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
             folder.mkdir(parents=True)
             for name, samples in sounds.items():
-                _write_wav(folder / f"{name}.wav", samples, frontend.sample_rate)
+                wav.write(folder / f"{name}.wav", samples, frontend.sample_rate)
             value, total = float(relevance[place, concept]), float(relevance[place].sum())
             listed.append(
                 [concept + 1, rank, clip, source.clips["path"].iloc[clip], value, value / total if total else math.nan]
@@ -151,11 +151,5 @@ def write_sounds(folder: Path, sounds: dict[str, torch.Tensor], sample_rate: int
     """Write each sound at its true level, and again at the input's loudness under ``matched``."""
     (folder / "matched").mkdir(parents=True)
     for name, sound in sounds.items():
-        _write_wav(folder / f"{name}.wav", sound, sample_rate)
-        _write_wav(folder / "matched" / f"{name}.wav", matched(sound.unsqueeze(0), sounds["input"])[0], sample_rate)
-
-
-def _write_wav(path: Path, sound: torch.Tensor, sample_rate: int) -> None:
-    from scipy.io import wavfile  # libsndfile stamps floating-point WAVs with the time
-
-    wavfile.write(path, sample_rate, sound.numpy().astype(np.float32))
+        wav.write(folder / f"{name}.wav", sound, sample_rate)
+        wav.write(folder / "matched" / f"{name}.wav", matched(sound.unsqueeze(0), sounds["input"])[0], sample_rate)

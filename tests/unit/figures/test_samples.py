@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Annotation
 
-from earmark.figures.samples import Curve, answers
+from earmark.figures.samples import Curve
 
 SHARES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -29,7 +29,7 @@ def curves(spread: float) -> dict[str, Curve]:
 @pytest.mark.parametrize("spread", [0.15, 0.0])
 def test_lines_are_where_their_numbers_are_and_bear_names_that_cover_none_of_them(spread: float) -> None:
     known = curves(spread)
-    figure = answers(known, "title")
+    figure = remaining(known, "title")
     figure.draw_without_rendering()
     for axis, which in zip(figure.axes, (0, 1), strict=True):
         assert axis.get_xscale() == "log"
@@ -46,5 +46,5 @@ def test_lines_are_where_their_numbers_are_and_bear_names_that_cover_none_of_the
 
 def test_without_intervals_lines_are_drawn_all_the_same() -> None:
     alone = {"random": [(share, share, (1 - share, float("nan"), float("nan"))) for share in SHARES]}
-    figure = answers(alone, "title")
+    figure = remaining(alone, "title")
     assert len(figure.axes[0].lines) == 1 and not figure.axes[0].collections

@@ -118,6 +118,17 @@ def test_extends_merges_mappings_and_replaces_lists():
 
 MISTAKES = [
     (
+        "datasets.synthetic.evaluate.scaling",
+        {"class1": 3},
+        "datasets.synthetic.evaluate.scaling.class1 must be at most 2, not 3",
+    ),
+    (
+        "datasets.synthetic.evaluate.scaling",
+        {"class1": 0.1},
+        "datasets.synthetic.evaluate.scaling.class1 must be at least 0.5, not 0.1",
+    ),
+    ("datasets.synthetic.evaluate.scaling", {1: 1.5}, "datasets.synthetic.evaluate.scaling must be text, not 1"),
+    (
         "datasets.synthetic.train.epoch",
         3,
         "datasets.synthetic.train.epoch is not a known key; did you mean epochs? Allowed: epochs, batch_size, "

@@ -12,6 +12,7 @@ from earmark.errors import EarmarkError
 from earmark.plan import folder, targets
 from earmark.plan.config import fill, validate
 from earmark.plan.datasets import (
+    check_scaling,
     class_slugs,
     fingerprint,
     fold_count,
@@ -262,6 +263,8 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/generated/class1", "generated is made as a whole; ask for it, without what follows"),
         ("synthetic/main/model.pt", "there is no model.pt; allowed: model.safetensors"),
         ("synthetic/main/conv3", "this is a folder of several results"),
+        ("synthetic/main/metrics.json/accuracy", "metrics.json is made as a whole; ask for it"),
+        ("synthetic/main/scaled.csv", "clips are scaled where evaluate.scaling names their classes"),
         (
             "synthetic/main/conv9/drsa/K~4/class1/heatmaps.safetensors",
             "the model has no layer conv9; allowed: conv1, conv2, conv3, conv4, conv5",
@@ -296,6 +299,26 @@ def test_a_wrong_path_is_one_sentence_with_the_allowed_names(full, path, sentenc
     with pytest.raises(EarmarkError, match=re.escape(sentence)) as caught:
         targets.check_path(full, f"results/{path}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", ["sex", "digit"])
+def test_classes_are_scaled_that_there_are_and_that_are_explained(labels):
+    block = {"source": "voices", "voices": {"labels": labels}, "frontend": {"sample_rate": 8000}}
+    scaling = {"evaluate": {"scaling": {"male": 1.5, "female": 0.66}}}
+    full = validate({"run": ["x"], "datasets": {"x": {**block, **scaling}}})
+    if labels == "digit":
+        for check in (lambda: check_scaling(full, "x"), lambda: targets.check_path(full, "results/x/main/scaled.csv")):
+            with pytest.raises(EarmarkError, match=r"scaling names male, which is no class that is explained; allowed"):
+                check()
+        return
+    check_scaling(full, "x")
+    for path in ("scaled.csv", "scaled_sounds.csv", "scaled"):
+        targets.check_path(full, f"results/x/main/{path}")
+    with pytest.raises(EarmarkError, match=r"scaled is made as a whole"):
+        targets.check_path(full, "results/x/main/scaled/male/000/scaled.wav")
+    full["datasets"]["x"]["explain"]["classes"] = ["female"]
+    with pytest.raises(EarmarkError, match=r"x.evaluate.scaling names male, .* is explained; .*[aA]llowed: female$"):
+        check_scaling(full, "x")
 
 
 @pytest.mark.parametrize(

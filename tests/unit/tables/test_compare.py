@@ -39,6 +39,7 @@ CONFIG = {
         "budgets": [0.5],
         "sanity": [],
         "flips": [],
+        "scaling": {},
         "bootstrap": 200,
     },
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},
@@ -91,7 +92,7 @@ def ingested(layout):
     write_csv(layout.manifest, manifest, [[row[1], row[2], row[3], 0, 1.0, 16000, "", "ok", ""] for row in rows])
     np.save(layout.clips, np.zeros(len(rows) * samples, np.int16))
     logmel = torch.randn(len(rows), 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    artifacts.write_tensors(layout.logmel, {"logmel": logmel}, {}, clip_samples=samples)
+    artifacts.write_tensors(layout.logmel, {"logmel": logmel}, {}, clip_samples=samples, frontend=FRONTEND)
 
 
 def value(at, metric, clip):
@@ -602,6 +603,7 @@ def test_figures_are_those_of_the_thesis(tree):
         *(f"layers_drsa_K2_{cls}" for cls in CLASSES),
         *(f"cards_conv2_drsa_K2_{cls}" for cls in CLASSES),
         "choice",
+        "frequency",
         "learning_drsa_K2",
         "flipping_K2",
         "cross_class_K2",

@@ -11,11 +11,13 @@ from earmark.tables import (
     conservation,
     cost,
     flipping,
+    frequency,
     markdown,
     masking,
     model,
     sample_flipping,
     sanity,
+    scaling,
     stability,
 )
 from earmark.tables.cross_class import advantage
@@ -58,6 +60,8 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         masking.LEAD,
         *masking.TRUTHS,
         *sanity.METRICS,
+        *frequency.METRICS,
+        *scaling.METRICS,
         *stability.METRICS,
         *conservation.METRICS,
         *concepts.METRICS,
