@@ -22,13 +22,13 @@ def drawn() -> Figure:
 
 
 def test_a_mark_per_condition_and_answer() -> None:
-    for axis, turned in zip(drawn().axes, ("c", "a$b"), strict=True):
+    for axis, other in zip(drawn().axes, ("c", "a$b"), strict=True):
         marks = {line.get_label(): line for line in axis.lines if line.get_marker() == "o"}
         assert list(marks["its own class"].get_xdata()) == [1.0, 0.2]
-        assert list(marks[f"answered as {turned}"].get_xdata()) == [0.0, 0.8]
+        assert list(marks[f"answered as {other}"].get_xdata()) == [0.0, 0.8]
         for line in marks.values():
             assert [CONDITIONS[row] for row in line.get_ydata()] == [AS_IS, SCALED]
-        assert marks["its own class"].get_color() == BLACK != marks[f"answered as {turned}"].get_color()
+        assert marks["its own class"].get_color() == BLACK != marks[f"answered as {other}"].get_color()
         assert len(axis.lines) == len(marks) + 2  # an interval where there is one
 
 
