@@ -58,6 +58,9 @@ rule compare:
             f"{METHOD}/sanity.csv",
             config["datasets"][wildcards.dataset]["evaluate"]["sanity"],
         ),
+        beside=lambda wildcards: related(wildcards.dataset),
+        others=lambda wildcards: of_others(wildcards.dataset, *INDEX, f"{DATASET}/clips.npy", LOGMEL),
+        objects_of_others=lambda wildcards: objects_beside(wildcards.dataset),
         code=code("stages.compare"),
     output:
         [

@@ -199,6 +199,10 @@ class Layout:
         """Flipping curves of the candidate LRP rules."""
         return self.split(split) / "composites_curves.csv"
 
+    def beside(self, split: str) -> Path:
+        """How far networks of other data sets find the concepts of this one too, in the same clips."""
+        return self.split(split) / "beside.csv"
+
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""
         return self.split(split) / layer / "pairs" / f"{cls}.safetensors"
