@@ -428,7 +428,12 @@ def in_both(dataset, other, path):
     """List a path of two data sets: for every layer of each, and the methods, K and classes of both."""
     grids = {name: config["datasets"][name]["grid"] for name in (dataset, other)}
     names, ks = in_common(grids[dataset], grids[other])
-    known = {"split": "main", "method": names, "k": ks, "cls": [cls for cls in CLASSES[dataset] if cls in CLASSES[other]]}
+    known = {
+        "split": "main",
+        "method": names,
+        "k": ks,
+        "cls": [cls for cls in CLASSES[dataset] if cls in CLASSES[other]],
+    }
     return [
         found for name, grid in grids.items() for found in expand(path, dataset=name, layer=grid["layers"], **known)
     ]

@@ -204,6 +204,20 @@ def test_whose_concepts_tell_sound_objects_apart_is_told_of_clips_that_are_measu
     assert "### Sound objects, here and in there" in beside.report(study, found)
 
 
+def test_without_a_clip_that_both_recognise_nothing_is_said(results: Path, tmp_path: Path, caplog) -> None:
+    shutil.copytree(results, tmp_path / "results")
+    for name in ("there", "apart"):
+        artifacts.write_csv(
+            Layout(tmp_path / "results", name).chosen("main"), CHOSEN, [[0, "none", 1.0, SCORED, ""]], {}
+        )
+    relate.run(Job("relate", tmp_path / "results", "here", settings(), split="main"))
+    assert "high: no clip is recognised here and in apart" in caplog.text
+    study = studied(tmp_path / "results")
+    found = beside.measure(study)
+    assert not list(beside.rows(study, found))
+    assert beside.report(study, found).count("No clip is recognised by both networks") == 2
+
+
 def test_a_front_end_that_does_not_say_where_its_cells_lie_is_refused(results: Path, monkeypatch) -> None:
     monkeypatch.setattr(Waveform, "frequencies", None)
     with pytest.raises(EarmarkError, match="does not say where the cells"):
