@@ -230,10 +230,10 @@ def _both(
 ) -> tuple[list[Measured], list[Measured]]:
     """Keep the clips that are measured in both, in one order and in the groups of the first."""
     index = own[0].index
-    counterparts = pd.MultiIndex.from_tuples([(cls, there.get(clip, -1)) for cls, clip in index], names=index.names)
-    known = np.array([one in set(theirs[0].index) for one in counterparts], dtype=bool)
-    rows, places = np.flatnonzero(known), theirs[0].index.get_indexer(counterparts[known])
-    kept = [_rows(each, rows) for each in own]
+    clips = [there.get(clip, -1) for clip in index.get_level_values("clip")]
+    places = theirs[0].index.get_indexer(pd.MultiIndex.from_arrays([index.get_level_values("cls"), clips]))
+    kept = [_rows(each, np.flatnonzero(places >= 0)) for each in own]
+    places = places[places >= 0]
     return kept, [replace(_rows(each, places), index=kept[0].index, group=kept[0].group) for each in theirs]
 
 
