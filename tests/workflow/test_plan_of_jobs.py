@@ -259,6 +259,26 @@ def test_voices_need_nothing_and_have_folds_by_file_as_well(project):
     assert "earmark: The file of folds 'folds.csv' has 1 fold; 3 to 10 are" in project.snakemake("--dry-run").output
 
 
+def test_networks_that_hear_the_same_voices_are_compared_where_it_is_asked_for(project):
+    grid = {"layers": ["conv4"], "methods": ["drsa", "random~0"], "k": [4]}
+    spectra = {"extends": "voices", "grid": grid}
+    waves = {
+        "source": "voices",
+        "model": {"architecture": "audionet-s"},
+        "grid": {**grid, "layers": ["conv5", "conv6"]},
+    }
+    waves["evaluate"] = {"beside": ["spectra"]}
+    project.configure({"run": ["waves"], "datasets": {"spectra": spectra, "waves": waves}})
+    jobs = project.plan("results/waves/main/beside.csv")
+    assert jobs["relate"] == 1
+    assert jobs["generate"] == jobs["train"] == jobs["choose"] == 2
+    assert (jobs["explain_waves"], jobs["explain_spectra"]) == (2 * 2, 2)  # layers, methods
+    jobs = project.plan()
+    assert (jobs["relate"], jobs["compare"], jobs["objects"]) == (1, 1, 1 + 2 * 2 + 2)  # of the others for their stems
+    project.configure({"run": ["waves"], "datasets": {"waves": {**waves, "evaluate": {"beside": ["band"]}}}})
+    assert "earmark: config: datasets.waves.evaluate.beside names band, " in project.snakemake("--dry-run").output
+
+
 def test_audiomnist_needs_its_recordings_only(project):
     root = project.folder / "recordings/AudioMNIST/data"
     for speaker in range(1, 61):

@@ -20,7 +20,7 @@ from earmark.plan.architectures import architecture_of
 from earmark.plan.code import files
 from earmark.plan.config import validate
 from earmark.plan.generated import KINDS, has_separated, has_stems, is_generated
-from earmark.plan.methods import adopts, always, hears_samples, method_of, methods, pattern, shown
+from earmark.plan.methods import adopts, always, hears_samples, in_common, method_of, methods, pattern, shown
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
 from earmark.store.layout import AGREEMENT, INPUT_LAYER, STANDARD
@@ -46,6 +46,7 @@ for dataset in config["run"]:
     checked(stems.check, config["datasets"][dataset])
     checked(datasets.explained, config, dataset)
     checked(datasets.check_scaling, config, dataset)
+    checked(datasets.check_beside, config, dataset)
 
 
 def per_rule(option, settings):
@@ -420,6 +421,43 @@ def agreements(dataset):
     several = networks(dataset)[1:] and with_basis(dataset)
     path = f"{MODEL}/{{layer}}/{AGREEMENT}/K~{{k}}.csv"
     return expand(path, dataset=dataset, split="main", layer=block["layers"], k=block["k"]) if several else []
+
+
+def others(dataset):
+    """List the data sets with whose networks a data set's is compared."""
+    return config["datasets"][dataset]["evaluate"]["beside"]
+
+
+def related(dataset):
+    """List what compares a data set's network with those of others, if it names some."""
+    return expand(f"{MODEL}/beside.csv", dataset=dataset, split="main") if others(dataset) else []
+
+
+def of_others(dataset, *patterns):
+    """List files of the data sets with whose networks a data set's is compared."""
+    return expand(patterns, dataset=others(dataset), split="main") if others(dataset) else []
+
+
+def in_both(dataset, other, path):
+    """List a path of two data sets: for every layer of each, and the methods, K and classes of both."""
+    grids = {name: config["datasets"][name]["grid"] for name in (dataset, other)}
+    names, ks = in_common(grids[dataset], grids[other])
+    known = {
+        "split": "main",
+        "method": names,
+        "k": ks,
+        "cls": [cls for cls in CLASSES[dataset] if cls in CLASSES[other]],
+    }
+    return [
+        found for name, grid in grids.items() for found in expand(path, dataset=name, layer=grid["layers"], **known)
+    ]
+
+
+def objects_beside(dataset):
+    """List what tells whose concepts are the sound objects, of those other data sets whose objects are known too."""
+    known = [other for other in others(dataset) if dataset in STEMS and other in STEMS]
+    truths = expand(f"{DATASET}/truth.json", dataset=known)
+    return truths + [path for other in known for path in in_both(dataset, other, f"{METHOD}/objects.csv")]
 
 
 def sonified(dataset):

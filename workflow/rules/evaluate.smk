@@ -112,6 +112,24 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         120,
         f"Comparing the networks of {{wildcards.dataset}} at {{wildcards.layer}}, K = {{wildcards.k}}",
     ),
+    "relate": (
+        {
+            "clips": f"{DATASET}/clips.npy",
+            "chosen": CHOSEN,
+            "others": lambda wildcards: of_others(
+                wildcards.dataset, *INDEX, LOGMEL, f"{DATASET}/clips.npy", f"{MODEL}/model.safetensors", CHOSEN
+            ),
+            "heatmaps": lambda wildcards: [
+                path
+                for other in others(wildcards.dataset)
+                for path in in_both(wildcards.dataset, other, f"{METHOD}/{{cls}}/heatmaps.safetensors")
+            ],
+        },
+        [f"{MODEL}/{name}" for name in targets.BESIDE_FILES],
+        {"split": "main", "dataset": one_of(filter(others, CLASSES))},
+        240,
+        "Comparing the network of {wildcards.dataset} with those of other data sets",
+    ),
     "stability": (
         {
             "predictions": PREDICTIONS,

@@ -60,6 +60,9 @@ rule compare:
         ),
         flips=lambda wildcards: flips_of(wildcards.dataset),
         scaling=lambda wildcards: scaled(wildcards.dataset),
+        beside=lambda wildcards: related(wildcards.dataset),
+        others=lambda wildcards: of_others(wildcards.dataset, *INDEX, f"{DATASET}/clips.npy", LOGMEL),
+        objects_of_others=lambda wildcards: objects_beside(wildcards.dataset),
         code=code("stages.compare"),
     output:
         [

@@ -32,6 +32,12 @@ OBJECTS = {
     "si_sdr": ("SI-SDR", "concepts sound like the object?"),
 }
 
+BESIDE = {
+    "correlation": ("correlation of relevance", "with concepts there, at "),
+    "nmi - nmi_other": ("information on sound objects", "less that of concepts there, at "),
+}
+"""What a panel shows, and beside what, by metric."""
+
 COLOURS = tuple(colour for colour in OTHERS if colour not in (GREY, SKY, BLACK))
 """Of methods: those that mean neither a control nor a reference."""
 
@@ -125,6 +131,43 @@ def recovered(
     if not any(line for lines in panels.values() for line in lines.values()):
         return None
     return scores_over_layers(panels, layers, {}, {}, controls, f"Concepts and sound objects, K = {k}")
+
+
+def beside(
+    compared: Mapping[str, Bars],
+    random: Mapping[str, Bars],
+    other: str,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    k: int,
+    controls: Collection[str],
+) -> Figure | None:
+    """Draw how far another data set's network finds concepts too, a panel per layer of it; None where that is unknown.
+
+    Parameters
+    ----------
+    compared, random : mapping of layer of the other network to Bars
+        The table ``beside``, and what random subspaces come to in it.
+    other : str
+        The other data set.
+    layers, methods, k, controls
+        As in :func:`flipping`.
+    """
+    panels: dict[str, dict[str, Line]] = {}
+    references: dict[str, dict[str, Line]] = {}
+    for metric, (title, less) in BESIDE.items():
+        for layer, bars in compared.items():
+            lines = {method: _over_layers(bars, layers, method, k, metric) for method in methods}
+            known = {method: line for method, line in lines.items() if line}
+            if known:
+                panel = f"{title}\n{less}{layer}"
+                panels[panel] = known
+                level = _over_layers(random.get(layer, {}), layers, next(iter(known)), k, metric)
+                references[panel] = {f"{next(iter(known))} and random subspaces there": level} if level else {}
+    if not panels:
+        return None
+    text = f"Concepts here and in {other}, K = {k}; bars: 95 % intervals"
+    return scores_over_layers(panels, layers, references, {}, controls, text)
 
 
 def scores_over_layers(

@@ -364,6 +364,18 @@ METRICS = {
             shows="part of the other networks that have a counterpart of a concept: its correlation is above the 95th "
             "percentile of those with random subspaces of that network.",
         ),
+        Metric(
+            "found_there",
+            "higher",
+            "concepts",
+            shows="how many concepts have a counterpart in the other network: their correlation is above the 95th "
+            "percentile of those with random subspaces of that network.",
+        ),
+        Metric(
+            "nmi_other",
+            "higher",
+            shows="the same of the other network's concepts, on the same recordings and on its own grid of cells.",
+        ),
         Metric("test_accuracy", "higher", "", True),
         Metric("test_recording_accuracy", "higher", "", True),
         Metric("test_loss", "lower", "nat", True),

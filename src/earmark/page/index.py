@@ -150,6 +150,8 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
             about = {"method": method, "k": k}
             yield f"recovery_{method}_K{k}", f"Where each object's relevance lies: {method}, {of}", about
             yield f"learning_{method}_K{k}", f"History of the fits of {method}, {of}", about
+    for path in sorted(study.layout.figures.glob("beside_*.png")):
+        yield path.stem, "Whether networks of other data sets find the concepts too, in the same recordings", {}
     yield "choice", "Which K and which layer", {}
     yield "masking", "Explanations that the model hears: which of them beat loudest, quietest and random cells", {}
     yield "cost", "What explanations find, and what they cost", {}

@@ -30,6 +30,7 @@ from earmark.plan.methods import (
     check_method,
     families,
     hears_samples,
+    in_common,
     layers_of,
     method_of,
     methods,
@@ -124,6 +125,8 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         _check_methods(f"datasets.{name}", block)
         _choose(block)
         _check_block(f"datasets.{name}", block)
+    for name in full["datasets"]:
+        _check_beside(name, full["datasets"])
     for name in full["run"]:
         if name not in full["datasets"]:
             raise EarmarkError(f"config: run names {name}, which is no data set{choices(name, full['datasets'])}")
@@ -347,6 +350,24 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
             re.compile(block["group"])
         except re.error as error:
             raise EarmarkError(f"config: {where}.group is not a regular expression: {error}") from error
+
+
+def _check_beside(name: str, blocks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that the data sets whose networks a data set's are compared with are there, and have concepts alike."""
+    where = f"config: datasets.{name}.evaluate.beside names"
+    for other in blocks[name]["evaluate"]["beside"]:
+        if other == name:
+            raise EarmarkError(f"{where} {other} itself: name another data set of the same recordings, or remove it")
+        if other not in blocks:
+            others = [known for known in blocks if known != name]
+            raise EarmarkError(f"{where} {other}, which is no data set{choices(other, others)}")
+        methods, ks = in_common(blocks[name]["grid"], blocks[other]["grid"])
+        if not (methods and ks):
+            lacking = "K" if methods else "method of subspaces"
+            raise EarmarkError(
+                f"{where} {other}, and no {lacking} is in the grids of both: set grid.{'k' if methods else 'methods'} "
+                "of one as of the other"
+            )
 
 
 def _check_labels(where: str, block: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.plan import audiomnist, folder, stems
+from earmark.plan.config import require_root
 from earmark.plan.contents import digests
 from earmark.plan.generated import classes_of, fewest_groups, is_generated
 from earmark.plan.methods import adopts
@@ -81,6 +82,39 @@ def check_scaling(config: Mapping[str, Any], name: str) -> None:
                 f"config: datasets.{name}.evaluate.scaling names {cls}, which is no class that is explained"
                 f"{choices(cls, allowed)}"
             )
+
+
+def check_beside(config: Mapping[str, Any], name: str) -> None:
+    """Check that the data sets whose networks a data set's are compared with hold recordings and classes of its own.
+
+    Raises
+    ------
+    EarmarkError
+        If one shares no recording, or explains no class, with it; also if its recordings or stems are not there.
+    """
+    blocks = config["datasets"]
+    for other in blocks[name]["evaluate"]["beside"]:
+        require_root(config, other)
+        stems.check(blocks[other])
+        where = f"config: datasets.{name}.evaluate.beside names {other}, which"
+        if not _share_recordings(blocks[name], blocks[other]):
+            raise EarmarkError(
+                f"{where} has none of the recordings of {name}: it must generate them by the same settings and at the "
+                "same sampling rate, or find files of the same names below its root"
+            )
+        if not set(explained(config, name)) & set(explained(config, other)):
+            raise EarmarkError(f"{where} explains no class that {name} explains: see explain.classes of both")
+
+
+def _share_recordings(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Say whether two data sets have recordings in common, as far as settings and names tell."""
+    if is_generated(first) or is_generated(second):
+        made = [
+            (block["source"], block.get(block["source"]), block["frontend"]["sample_rate"]) for block in (first, second)
+        ]
+        return made[0] == made[1]
+    found = ({path for path, size in folder.listed(block) if folder.is_there(path, size)} for block in (first, second))
+    return not set.isdisjoint(*found)
 
 
 def known_classes(config: Mapping[str, Any]) -> dict[str, list[str]]:

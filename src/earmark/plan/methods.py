@@ -268,6 +268,18 @@ def named(base: str) -> Method:
     return next(family.methods[base] for family in families().values() if base in family.methods)
 
 
+def in_common(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[list[str], list[int]]:
+    """List the methods of subspaces and the numbers of concepts that two grids have in common, as the first has them.
+
+    Parameters
+    ----------
+    first, second : mapping
+        The sections ``grid`` of two data sets' blocks.
+    """
+    methods = [name for name in first["methods"] if name in second["methods"] and method_of(name).has_basis]
+    return methods, [k for k in first["k"] if k in second["k"]]
+
+
 def shown(names: Sequence[str]) -> list[str]:
     """List the methods of a grid whose concepts are drawn: the first, and the first control to compare."""
     parts = [name for name in names if method_of(name).parts]

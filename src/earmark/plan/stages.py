@@ -43,6 +43,8 @@ class Stage:
         Methods whose explainers it builds beside the job's own; their code and their families' settings are its too.
     expensive : tuple of str
         Sections that it uses too where the job's own method asks the model hundreds of times per clip.
+    others : tuple of str
+        Sections that it uses of the blocks of other data sets, those that ``evaluate.beside`` names.
     """
 
     what: str
@@ -54,6 +56,7 @@ class Stage:
     explains: bool = False
     beside: tuple[str, ...] = ()
     expensive: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def methods(self, own: str | None) -> list[Method]:
         """List the methods whose code it runs in a job of the method `own`, if it has one."""
@@ -176,14 +179,29 @@ STAGES = {
         ("lrp", "grid.methods", "networks", "explain.classes"),
         ("split", "layer", "k", "gpu"),
     ),
+    "relate": Stage(
+        "measure which concepts networks of other data sets find too",
+        ("grid", "evaluate.beside", "explain.classes"),
+        ("split", "gpu"),
+        others=("lrp", "grid", "explain.classes"),
+    ),
     "compare": Stage(
         "make the tables of a data set",
         ("grid", "evaluate", "composites", "stability", "cross_validation", "networks", "explain.classes"),
         ("split",),
+        others=("grid", "explain.classes"),
     ),
     "draw": Stage(
         "draw the figures of a data set",
-        ("grid", "evaluate.cross", "evaluate.masking", "frontend", "cross_validation", "explain.classes"),
+        (
+            "grid",
+            "evaluate.cross",
+            "evaluate.masking",
+            "evaluate.beside",
+            "frontend",
+            "cross_validation",
+            "explain.classes",
+        ),
         ("split",),
     ),
     "report": Stage("make the page to listen to", ("grid", "sonify.methods", "explain.classes"), ("split", "beside")),
@@ -223,11 +241,20 @@ def _stage_sections(config: Mapping[str, Any], dataset: str, stage: str, method:
     names += [f"explainers.{family}" for family in used_families if families()[family].settings]
     if method is not None and method_of(method).expensive:
         names += STAGES[stage].expensive
+    used = _sections(block, names)
+    others = block["evaluate"]["beside"] if STAGES[stage].others else ()
+    if others:
+        used["others"] = {other: _sections(config["datasets"][other], STAGES[stage].others) for other in others}
+    return {**shared, **used}
+
+
+def _sections(block: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Take some sections of a data set's block, or keys in them."""
     used: dict[str, Any] = {}
     for name in names:
         section, _, key = name.partition(".")
         used[section] = {**used.get(section, {}), key: block[section][key]} if key else block[section]
-    return {**shared, **used}
+    return used
 
 
 def rules_of(datasets: Iterable[str]) -> dict[str, list[str]]:

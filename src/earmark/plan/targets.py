@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from earmark.errors import EarmarkError
 from earmark.plan import stems
 from earmark.plan.config import require_root
-from earmark.plan.datasets import check_scaling, explained, folds, networks, splits
+from earmark.plan.datasets import check_beside, check_scaling, explained, folds, networks, splits
 from earmark.plan.generated import has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, hears_samples, layers_of, method_of
 from earmark.plan.sentences import choices
@@ -65,6 +65,8 @@ TABLES = (
     "frequency.md",
     "scaling.csv",
     "scaling.md",
+    "beside.csv",
+    "beside.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -79,6 +81,8 @@ SPLIT_FILES = (
     "confusion.csv",
     "chosen.csv",
 )
+
+BESIDE_FILES = ("beside.csv",)
 
 COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 
@@ -172,6 +176,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     if dataset not in config["datasets"]:
         raise EarmarkError(f"{path}: there is no data set {dataset}{choices(dataset, config['datasets'])}")
     require_root(config, dataset)
+    check_beside(config, dataset)
     block = config["datasets"][dataset]
     trained = [] if adopts(block) else splits(folds(config, dataset))
     folders = list(dict.fromkeys([*trained, *networks(block)]))
@@ -198,6 +203,11 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     allowed += FLIPPED_FILES if hears_samples(block) else ()
     scaled = bool(block["evaluate"]["scaling"])
     allowed += SCALING_FILES if scaled else ()
+    if rest in [[name] for name in BESIDE_FILES] and (split != "main" or not block["evaluate"]["beside"]):
+        raise EarmarkError(
+            f"{path}: networks of other data sets are compared for main, where evaluate.beside names them"
+        )
+    allowed += BESIDE_FILES if block["evaluate"]["beside"] else ()
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return

@@ -43,7 +43,7 @@ class Framed(abc.ABC):
         Periodic.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1).
-    peak : {"sample", "percentile", "cell"}
+    peak : {"sample", "percentile", "cell", "deviation"}
         What counts as a clip's peak, see :meth:`peaks`.
     layout : {"frequency-time", "time-frequency"}
         Of the two directions of an input.
@@ -59,7 +59,7 @@ class Framed(abc.ABC):
 
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "window": tuple(RAISED),
-        "peak": ("sample", "percentile", "cell"),
+        "peak": ("sample", "percentile", "cell", "deviation"),
     }
     """Words that an attribute may be."""
 
@@ -244,13 +244,16 @@ class Framed(abc.ABC):
         -------
         torch.Tensor
             ``[B, 1]``, or ``[1]``: the largest size of a sample; the 95th percentile of samples with their signs, plus
-            .001 (Becker et al. 2018); or the largest magnitude of a cell of the short-time spectrum.
+            .001 (Becker et al. 2018); the largest magnitude of a cell of the short-time spectrum; or the standard
+            deviation of samples (Kim et al. 2018, CREPE).
         """
         match self.peak:
             case "percentile":
                 return percentile(waveforms, PERCENTILE).clamp_min(0) + ABOVE
             case "cell":
                 return self.stft(waveforms).abs().amax(dim=(-2, -1)).unsqueeze(-1)
+            case "deviation":
+                return waveforms.std(dim=-1, keepdim=True)
         return waveforms.abs().amax(dim=-1, keepdim=True)
 
 

@@ -43,7 +43,7 @@ class Module(Celled, Sampled):
         Of the Fourier transform that sounds are made by; the module knows nothing of it.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1) before the module gets them.
-    peak : {"sample", "percentile", "cell"}
+    peak : {"sample", "percentile", "cell", "deviation"}
         What counts as a clip's peak, see :meth:`earmark.sound.frames.Framed.peaks`.
     layout : {"frequency-time", "time-frequency"}
         Of the last two axes of an input.

@@ -34,7 +34,7 @@ class Spectrogram(Celled):
         What lies beyond the ends of a clip: the clip mirrored, or zeros.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1).
-    peak : {"sample", "percentile", "cell"}
+    peak : {"sample", "percentile", "cell", "deviation"}
         What counts as a clip's peak, see :meth:`earmark.sound.frames.Framed.peaks`.
     spectrum : {"magnitude", "power"}
         What is compressed.

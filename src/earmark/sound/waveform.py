@@ -38,7 +38,7 @@ class Waveform(Sampled):
         Of the grid, periodic.
     peak_scaling : bool
         Whether clips are scaled to peak 1 (eq. A.1).
-    peak : {"sample", "percentile", "cell"}
+    peak : {"sample", "percentile", "cell", "deviation"}
         What counts as a clip's peak, see :meth:`earmark.sound.frames.Framed.peaks`.
     """
 

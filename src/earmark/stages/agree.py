@@ -18,7 +18,7 @@ from earmark.data.chosen import SCORED
 from earmark.data.dataset import ClassInfo, DataSet
 from earmark.explainers import explanation
 from earmark.explainers.subspaces.affinity import matched
-from earmark.explainers.subspaces.alignment import Correlations, random_concepts, spread
+from earmark.explainers.subspaces.alignment import LEVEL, Correlations, random_concepts, spread
 from earmark.job import Job
 from earmark.lrp.rules import from_config
 from earmark.models import base as models
@@ -36,9 +36,6 @@ CELLS = 2**25
 
 DRAWS = 20
 """Draws of random subspaces of each network."""
-
-LEVEL = 0.95
-"""A concept is found again whose correlation is above this quantile of its correlations with random subspaces."""
 
 
 def run(job: Job) -> None:

@@ -8,6 +8,7 @@ from earmark.job import Job
 from earmark.store import artifacts
 from earmark.tables import (
     agreement,
+    beside,
     composites,
     composites_curves,
     concepts,
@@ -47,6 +48,7 @@ TABLES: tuple[ModuleType, ...] = (
     sample_flipping,
     frequency,
     scaling,
+    beside,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

@@ -83,7 +83,8 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``grid``, ``evaluate.cross``, ``evaluate.masking``, ``frontend``, ``cross_validation``.
+        Of its configuration: ``grid``, ``evaluate`` (``cross``, ``masking``, ``beside``), ``frontend``,
+        ``cross_validation``.
     """
     study = Study.of(job)
     warn_of_boxes([cls.name for cls in study.asked])
@@ -149,6 +150,9 @@ def draw(study: Study, front: Frontend) -> Drawn:
     for name in masking.BY_CLASS:
         yield f"masking_{name}", _by_class(study, tables, name)
     yield "sample_flipping", _sample_flipping(study, tables)
+    for other in study.config["evaluate"]["beside"]:
+        for k in study.ks:
+            yield f"beside_{other}_K{k}", _beside(study, tables, other, k)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield "frequency", _frequency(study, tables)
@@ -220,6 +224,19 @@ def _scaling(study: Study, tables: Tables) -> Figure | None:
     if not panels:
         return None
     return turned(panels, CONDITIONS, f"Clips of {study.layout.dataset} whose frequency axis is scaled")
+
+
+def _beside(study: Study, tables: Tables, other: str, k: int) -> Figure | None:
+    """Draw how far another data set's network finds the concepts too, and whose tell sound objects apart."""
+    frame = tables.frame("beside")
+    found = frame[(frame["other"] == other) & (frame["concept"] == "")]
+    by_layer = {str(layer): part for layer, part in found.groupby("other_layer", sort=False)}
+    compared = {layer: bars(part) for layer, part in by_layer.items()}
+    random = {
+        layer: bars(part[part["random"] != ""].assign(estimate=part["random"], low="", high=""))
+        for layer, part in by_layer.items()
+    }
+    return scores.beside(compared, random, other, study.layers, study.methods, k, study.controls)
 
 
 def _is_bound(method: str) -> bool:

@@ -203,6 +203,10 @@ class Layout:
         """Answers to clips some of whose samples are 0."""
         return self.split(split) / "flipped.csv"
 
+    def beside(self, split: str) -> Path:
+        """How far networks of other data sets find the concepts of this one too, in the same clips."""
+        return self.split(split) / "beside.csv"
+
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""
         return self.split(split) / layer / "pairs" / f"{cls}.safetensors"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Annotation
 
-from earmark.figures.samples import Curve
+from earmark.figures.samples import Curve, remaining
 
 SHARES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 

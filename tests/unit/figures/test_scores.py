@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from earmark.figures.scores import choice, choice_panels, flipping, proposed, recovered
+from earmark.figures.scores import beside, choice, choice_panels, flipping, proposed, recovered
 from earmark.figures.style import BLACK, GREY, SKY
 
 LAYERS = ["conv4", "conv5"]
@@ -132,3 +132,22 @@ def test_titles_bear_the_units_of_what_they_show() -> None:
         figure = draw(bars, ["conv4"], ["drsa"], 4, set(), UNITS)
         shown = [axis.get_title().split("\n")[0] for axis in figure.axes]
         assert [shown[0], shown[-1]] == titles
+
+
+def test_other_networks_have_a_panel_for_each_layer_and_quantity_that_is_known() -> None:
+    def bars(layer: str, metric: str, estimate: float) -> dict:
+        return {(layer, "drsa", 4, "all", metric): (estimate, estimate - 0.1, estimate + 0.1)}
+
+    compared = {"low": bars("conv4", "correlation", 0.5), "high": bars("conv5", "correlation", 0.7)}
+    compared["high"] |= bars("conv5", "nmi - nmi_other", -0.2)
+    random = {"high": bars("conv5", "correlation", 0.4)}
+    figure = beside(compared, random, "there", LAYERS, ["drsa", "info"], 4, ["random"])
+    assert figure is not None
+    assert [axis.get_title().split("\n") for axis in figure.axes] == [
+        ["correlation of relevance", "with concepts there, at low"],
+        ["correlation of relevance", "with concepts there, at high"],
+        ["information on sound objects", "less that of concepts there, at high"],
+    ]
+    heights = [[float(line.get_ydata()[0]) for line in axis.lines if line.get_marker() == "X"] for axis in figure.axes]
+    assert heights == [[], [0.4], []]  # of random subspaces
+    assert beside(compared, random, "there", LAYERS, ["drsa"], 8, []) is None

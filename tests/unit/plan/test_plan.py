@@ -293,6 +293,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
         ("synthetic/main/input/standard/K~1/class1/fit.json", "there is no fit.json; allowed: heatmaps.safetensors"),
         ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),
+        ("synthetic/main/beside.csv", "networks of other data sets are compared for main, where evaluate.beside names"),
     ],
 )
 def test_a_wrong_path_is_one_sentence_with_the_allowed_names(full, path, sentence):

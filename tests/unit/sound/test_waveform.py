@@ -161,6 +161,16 @@ def test_a_percentile_is_that_of_samples_with_signs_and_silence(samples: int) ->
     assert not frontend(torch.zeros(1, samples)).any()
 
 
+def test_a_clip_deviates_by_1_where_that_is_its_peak_however_loud_it_is() -> None:
+    frontend = Waveform(8000, 500, peak="deviation")
+    clips = 3 + torch.randn(2, 500, generator=torch.Generator().manual_seed(6))
+    scaled = frontend(clips)
+    torch.testing.assert_close(scaled[:, 0].std(dim=1), torch.ones(2))
+    torch.testing.assert_close(frontend(7 * clips), scaled)
+    torch.testing.assert_close(frontend(clips / 2, like=clips), scaled / 2)
+    assert not frontend(torch.zeros(1, 500)).any()
+
+
 def test_a_quiet_end_makes_the_same_sound_louder_by_its_percentile_but_not_by_its_peak() -> None:
     """What is published lets loudness follow how much of a clip is silent."""
     sound = torch.randn(1, 4000, generator=torch.Generator().manual_seed(4))

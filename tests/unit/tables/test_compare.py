@@ -40,6 +40,7 @@ CONFIG = {
         "sanity": [],
         "flips": [],
         "scaling": {},
+        "beside": [],
         "bootstrap": 200,
     },
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},

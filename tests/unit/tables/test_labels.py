@@ -7,6 +7,7 @@ import pytest
 from earmark.metrics.scores import MEDIANS, METRICS, SCORES
 from earmark.tables import (
     agreement,
+    beside,
     concepts,
     conservation,
     cost,
@@ -68,7 +69,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *cost.METRICS,
         *sample_flipping.METRICS,
     }
-    named |= {*agreement.METRICS}
+    named |= {*agreement.METRICS, *beside.METRICS}
     of_training = {"test_recording_accuracy", "test_loss", "validation_accuracy", "validation_loss", "epochs"}
     named |= {*model.OF_TEST, *of_training, "best_epoch"}
     assert named == set(METRICS)

@@ -29,10 +29,15 @@ def affinity(first: Subspaces, second: Subspaces) -> Tensor:
     return products.square().view(count, size, count, size).sum(dim=(1, 3)) / size
 
 
+def counterparts(likenesses: Tensor) -> Tensor:
+    """Pair concepts so that the sum of their likenesses ``[K, K]`` is greatest: the column of each row, ``[K]``."""
+    _, columns = linear_sum_assignment(likenesses.numpy(), maximize=True)
+    return torch.from_numpy(columns)
+
+
 def matched(likenesses: Tensor) -> Tensor:
-    """Pair concepts so that the sum of their likenesses ``[K, K]`` is greatest; each first one's value, ``[K]``."""
-    rows, columns = linear_sum_assignment(likenesses.numpy(), maximize=True)
-    return likenesses[torch.from_numpy(rows), torch.from_numpy(columns)]
+    """Pair concepts as :func:`counterparts`; each first one's likeness ``[K]`` to its own."""
+    return likenesses[torch.arange(len(likenesses)), counterparts(likenesses)]
 
 
 def expected_affinity(n_channels: int, n_subspaces: int, seed: int) -> float:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from earmark.explainers.subspaces.affinity import counterparts
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import decomposed
 from earmark.lrp.rules import Rules
+from earmark.metrics.correlation import ROUNDING
 from earmark.models.base import Model
-
-ROUNDING = 1e-9
-"""What is left of a constant row's variance, as a part of its squares."""
 
 
 def spread(heatmaps: Tensor) -> Tensor:
@@ -67,12 +68,95 @@ class Correlations:
         scale = torch.outer(*(self._lengths(*of_side) for of_side in zip(self.sums, self.squares, strict=True)))
         return torch.where(scale > 0, covariances / scale, 0.0)
 
+    def terms(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the sums that correlations of some pairs are made of.
+
+        Parameters
+        ----------
+        first, second : Tensor
+            Rows of either side, integers ``[...]``.
+
+        Returns
+        -------
+        Tensor
+            float64 ``[..., 5]``, in the order of :data:`earmark.metrics.correlation.TERMS`.
+        """
+        assert self.products is not None
+        ours, theirs = ((self.sums[side][of], self.squares[side][of]) for side, of in enumerate((first, second)))
+        return torch.stack([*ours, *theirs, self.products[first, second]], dim=-1)
+
     def _lengths(self, sums: Tensor, squares: Tensor) -> Tensor:
         left = squares - sums.square() / self.count
         return torch.where(left > ROUNDING * squares, left, 0.0).sqrt()
 
 
-def random_concepts(
+LEVEL = 0.95
+"""A concept is found where its correlation is above this quantile of its correlations with random subspaces."""
+
+
+class Grouped:
+    """Correlations over all clips, and what those of every group add to them.
+
+    Attributes
+    ----------
+    whole : Correlations
+        Of all clips.
+    by_group : dict of str to Correlations
+        Of the clips of every group.
+    sizes : dict of str to (int, int)
+        Clips of every group, and the cells of all of these.
+    """
+
+    def __init__(self) -> None:
+        self.whole = Correlations()
+        self.by_group: dict[str, Correlations] = {}
+        self.sizes: dict[str, tuple[int, int]] = {}
+
+    def add(self, first: Tensor, second: Tensor, groups: NDArray[np.str_]) -> None:
+        """Take n more clips of both sides, ``[P, n, cells]`` and ``[Q, n, cells]``, and the group of each ``[n]``."""
+        for group in np.unique(groups).tolist():
+            inside = torch.from_numpy(np.flatnonzero(groups == group))
+            ours, theirs = (rows[:, inside].flatten(1) for rows in (first, second))
+            own = self.by_group.setdefault(group, Correlations())
+            for correlations in (self.whole, own):
+                correlations.add(ours, theirs)
+            self.sizes[group] = self.sizes.get(group, (0, 0))[0] + len(inside), own.count
+
+    def matched(
+        self, place: int, counterpart: int, drawn: Sequence[int], n_concepts: int
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Pair concepts with those of a counterpart, and with those of every draw, each time over all clips.
+
+        Parameters
+        ----------
+        place, counterpart : int
+            Which ``K`` rows of the first side, and of the second: the rows from ``place * K`` on.
+        drawn : sequence of int
+            Which of the second side are draws at random.
+        n_concepts : int
+            ``K``.
+
+        Returns
+        -------
+        matched, random : dict of str to Tensor [K, 5]
+            By group, the sums behind a correlation with the counterpart, and with the draws, on average over these; see
+            :meth:`Correlations.terms`.
+        level : Tensor [K]
+            Quantile ``LEVEL`` of the correlations with the draws.
+        """
+        values = self.whole.values.unflatten(1, (-1, n_concepts)).unflatten(0, (-1, n_concepts))[place]  # [K, *, K]
+        ours = place * n_concepts + torch.arange(n_concepts)  # [K]
+        theirs = torch.stack([each * n_concepts + counterparts(values[:, each]) for each in (counterpart, *drawn)])
+        terms = {group: own.terms(ours.expand_as(theirs), theirs) for group, own in self.by_group.items()}
+        by_chance = self.whole.values[ours, theirs[1:]]  # [draws, K]
+        return (
+            {group: of_group[0] for group, of_group in terms.items()},
+            {group: of_group[1:].mean(dim=0) for group, of_group in terms.items()},
+            torch.quantile(by_chance, LEVEL, dim=0),
+        )
+
+
+def random_heatmaps(
     model: Model,
     inputs: Tensor,
     targets: Tensor,
@@ -80,8 +164,8 @@ def random_concepts(
     n_subspaces: int,
     rules: Rules,
     seeds: Sequence[int],
-) -> Tensor:
-    """Find on clips what random subspaces of a layer do, ``[draws, K, n * cells]``, as :func:`spread` lays it out.
+) -> list[Tensor]:
+    """Find on clips what random subspaces of a layer do, ``[n, K, *grid]`` per draw, on the CPU.
 
     Parameters
     ----------
@@ -95,5 +179,19 @@ def random_concepts(
     size = model.layers[layer]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     bases = [Subspaces(random_orthogonal(size, generator).float(), n_subspaces) for generator in generators]
-    heatmaps = decomposed(model, inputs, targets, layer, bases, rules)
-    return torch.stack([spread(each.cpu()) for each in heatmaps])
+    return [each.cpu() for each in decomposed(model, inputs, targets, layer, bases, rules)]
+
+
+def random_concepts(
+    model: Model,
+    inputs: Tensor,
+    targets: Tensor,
+    layer: str,
+    n_subspaces: int,
+    rules: Rules,
+    seeds: Sequence[int],
+) -> Tensor:
+    """Lay :func:`random_heatmaps` out as :func:`spread` does, ``[draws, K, n * cells]``."""
+    return torch.stack(
+        [spread(each) for each in random_heatmaps(model, inputs, targets, layer, n_subspaces, rules, seeds)]
+    )

@@ -15,11 +15,12 @@ from earmark.data.chosen import SCORED
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.explainers.subspaces.affinity import matched
-from earmark.explainers.subspaces.alignment import Correlations, random_concepts, spread
+from earmark.explainers.subspaces.alignment import Correlations, Grouped, random_concepts, spread
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.decompose import concept_heatmaps
 from earmark.job import Job
 from earmark.lrp.rules import from_config
+from earmark.metrics.correlation import pearson
 from earmark.models import base as models
 from earmark.plan import config
 from earmark.stages import agree
@@ -76,6 +77,27 @@ def test_a_concept_without_relevance_is_like_none() -> None:
     found = correlations(maps, maps)
     assert float(found[0, 0]) == pytest.approx(1, abs=1e-6)
     assert found[1].tolist() == [0, 0] == found[:, 1].tolist()
+
+
+def test_what_groups_add_is_what_the_pairs_over_all_clips_are_made_of() -> None:
+    """Two places of two concepts each here; there the same, the second place's in another order, and two draws."""
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.rand(4, 6, 9, generator=generator, dtype=torch.float64)
+    drawn = torch.rand(4, 6, 9, generator=generator, dtype=torch.float64)
+    theirs = torch.cat([ours[[0, 1, 3, 2]], drawn])
+    found, groups = Grouped(), np.array(["a", "b", "a", "c", "b", "a"])
+    for some in (slice(0, 4), slice(4, 6)):
+        found.add(ours[:, some], theirs[:, some], groups[some])
+    assert found.sizes == {"a": (3, 27), "b": (2, 18), "c": (1, 9)}
+    matched_terms, random_terms, level = found.matched(1, 1, range(2, 4), 2)
+    whole = pearson(54, sum(terms.numpy() for terms in matched_terms.values()))
+    np.testing.assert_allclose(whole, [1, 1])
+    of_draws = [
+        matched(torch.from_numpy(np.corrcoef(ours[2:].flatten(1), draw.flatten(1))[:2, 2:])) for draw in drawn.split(2)
+    ]
+    assert level.tolist() == pytest.approx(torch.stack(of_draws).quantile(0.95, dim=0).tolist())
+    random = pearson(54, sum(terms.numpy() for terms in random_terms.values()))
+    assert random.mean() == pytest.approx(float(torch.stack(of_draws).mean()), abs=0.02)  # of draws as one
 
 
 def test_the_same_concepts_by_other_channels_are_found_again(trained) -> None:
