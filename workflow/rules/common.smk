@@ -45,6 +45,7 @@ for dataset in config["run"]:
     checked(datasets.fold_count, config["datasets"][dataset])
     checked(stems.check, config["datasets"][dataset])
     checked(datasets.explained, config, dataset)
+    checked(datasets.check_listener, config, dataset)
 
 
 def per_rule(option, settings):
@@ -406,6 +407,11 @@ def agreements(dataset):
     several = networks(dataset)[1:] and with_basis(dataset)
     path = f"{MODEL}/{{layer}}/{AGREEMENT}/K~{{k}}.csv"
     return expand(path, dataset=dataset, split="main", layer=block["layers"], k=block["k"]) if several else []
+
+
+def listener(dataset):
+    """Name the data set whose network listens to another one's explanations; None where none does."""
+    return config["datasets"][dataset]["evaluate"]["listener"]
 
 
 def sonified(dataset):

@@ -97,6 +97,21 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         120,
         f"Comparing the networks of {{wildcards.dataset}} at {{wildcards.layer}}, K = {{wildcards.k}}",
     ),
+    "listen": (
+        {
+            "clips": f"{DATASET}/clips.npy",
+            "predictions": PREDICTIONS,
+            "listener": lambda wildcards: expand(
+                [*INDEX, LOGMEL, f"{DATASET}/clips.npy", f"{MODEL}/model.safetensors"],
+                dataset=listener(wildcards.dataset),
+                split=wildcards.split,
+            ),
+        },
+        [f"{MODEL}/{name}" for name in targets.LISTENER_FILES],
+        {"dataset": one_of(filter(listener, CLASSES)), "split": "main"},
+        60,
+        f"Letting another network listen to {AT_MODEL}",
+    ),
     "stability": (
         {
             "predictions": PREDICTIONS,

@@ -58,6 +58,9 @@ rule compare:
             f"{METHOD}/sanity.csv",
             config["datasets"][wildcards.dataset]["evaluate"]["sanity"],
         ),
+        listened=lambda wildcards: (
+            f"{DATASET}/main/listened.csv".format(**wildcards) if listener(wildcards.dataset) else []
+        ),
         code=code("stages.compare"),
     output:
         [

@@ -153,6 +153,7 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield "choice", "Which K and which layer", {}
     yield "masking", "Explanations that the model hears: which of them beat loudest, quietest and random cells", {}
     yield "cost", "What explanations find, and what they cost", {}
+    yield "listening", "What a network that listens knows of the model's answers", {}
     yield "composites", "Rules of relevance propagation compared on validation clips", {}
     yield "training", "Learning curves of the model", {}
     yield "confusion", "Confusion matrix of the test clips", {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.plan import audiomnist, folder, stems
+from earmark.plan.config import require_root
 from earmark.plan.contents import digests
 from earmark.plan.generated import classes_of, fewest_groups, is_generated
 from earmark.plan.methods import adopts
@@ -98,6 +99,27 @@ def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
     told = [[path, contents.get(path)] for path, _ in found]
     sexes = audiomnist.sexes_in(root) if block["labels"] == "audiomnist-sex" else None
     return hashlib.sha256(json.dumps([told, groups, folds, sexes]).encode()).hexdigest()
+
+
+def check_listener(config: Mapping[str, Any], name: str) -> None:
+    """Check that the network that listens to a data set's explanations, if one does, guesses among the same classes.
+
+    Raises
+    ------
+    EarmarkError
+        If it does not, or its recordings are not there.
+    """
+    other = config["datasets"][name]["evaluate"]["listener"]
+    if other is None:
+        return
+    require_root(config, other)
+    own, theirs = (class_slugs(config["datasets"][one]) for one in (name, other))
+    if sorted(own) != sorted(theirs):
+        apart = sorted(set(own) ^ set(theirs))
+        raise EarmarkError(
+            f"config: datasets.{name}.evaluate.listener = {other} has {len(theirs)} classes and {name} {len(own)}, "
+            f"which must be the same: they differ in {', '.join(apart[:3])}"
+        )
 
 
 def splits(n_folds: int) -> list[str]:

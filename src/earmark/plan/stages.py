@@ -166,6 +166,16 @@ STAGES = {
         ("lrp", "grid.methods", "networks", "explain.classes"),
         ("split", "layer", "k", "gpu"),
     ),
+    "listen": Stage(
+        "let another network guess what the model answered, from clips and from their explanations",
+        (
+            *("lrp", "sonify.percentile", "sonify.inverse", "evaluate.listener", "evaluate.listener_clips"),
+            "explain.classes",
+        ),
+        ("split", "gpu"),
+        explains=True,
+        beside=(STANDARD,),
+    ),
     "compare": Stage(
         "make the tables of a data set",
         ("grid", "evaluate", "composites", "stability", "cross_validation", "networks", "explain.classes"),

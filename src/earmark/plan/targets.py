@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from earmark.errors import EarmarkError
 from earmark.plan import stems
 from earmark.plan.config import require_root
-from earmark.plan.datasets import explained, folds, networks, splits
+from earmark.plan.datasets import check_listener, explained, folds, networks, splits
 from earmark.plan.generated import has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, layers_of, method_of
 from earmark.plan.sentences import choices
@@ -59,6 +59,8 @@ TABLES = (
     "cost.md",
     "sanity.csv",
     "sanity.md",
+    "listening.csv",
+    "listening.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -73,6 +75,8 @@ SPLIT_FILES = (
     "confusion.csv",
     "chosen.csv",
 )
+
+LISTENER_FILES = ("listened.csv",)
 
 COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 
@@ -166,6 +170,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     trained = [] if adopts(block) else splits(folds(config, dataset))
     folders = list(dict.fromkeys([*trained, *networks(block)]))
     stems.check(block)
+    check_listener(config, dataset)
     files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
     files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
     if rest in [[name] for name in files]:
@@ -184,10 +189,13 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     """Check what follows ``results/{dataset}/{split}/``."""
     made = ADOPTED_FILES if adopts(block) else TRAINED_FILES
     allowed = made + SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
+    allowed += LISTENER_FILES if split == "main" else ()
+    if rest == list(LISTENER_FILES) and block["evaluate"]["listener"] is None:
+        raise EarmarkError(f"{path}: evaluate.listener must name the data set whose network listens")
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return
-    if len(rest) < 2:
+    if len(rest) < 2 or rest[0] in allowed:
         _reject(path, rest, allowed, (INPUT_LAYER, *layers_of(block)))
     layer, method, *below = rest
     if layer == INPUT_LAYER:

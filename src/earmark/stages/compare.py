@@ -16,6 +16,7 @@ from earmark.tables import (
     cross_class,
     flipping,
     ground_truth,
+    listening,
     masking,
     model,
     networks,
@@ -41,6 +42,7 @@ TABLES: tuple[ModuleType, ...] = (
     masking,
     cost,
     sanity,
+    listening,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

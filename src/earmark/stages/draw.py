@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from earmark.data.answered import RIGHT, WRONG
 from earmark.data.dataset import ClassInfo
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP
@@ -20,16 +21,18 @@ from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.cost import against_cost
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
 from earmark.figures.heatmaps import explanation_grid, objects
+from earmark.figures.listening import guessed
 from earmark.figures.masking import Named, Panel, heard
 from earmark.figures.style import save, unwritable
 from earmark.job import Job
+from earmark.metrics.listening import CONTROLS, STIMULI
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
 from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
-from earmark.tables import agreement, composites_curves, concepts, cost, masking, recovery, stability
+from earmark.tables import agreement, composites_curves, concepts, cost, listening, masking, recovery, stability
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by
 from earmark.tables.labels import STANDARD, At, Label
@@ -51,6 +54,8 @@ REPLACED = {"zero": "patches replaced by 0", "floor": "patches replaced by the m
 RANKS = masking.HEADLINE, f"symmetric relevance gain [{UNITS[masking.HEADLINE]}]", 0.0
 FINDS = masking.FOUND, "AUC of used objects' cells", 0.5
 """What ranks explanations, and what tells whether they find the objects that the model uses: title, and chance."""
+
+HEARD_BY = "What a network that listens knows of the answers: black, the clip; blue, its explanation; grey, controls"
 
 Drawn = Iterator[tuple[str, Figure | None]]
 
@@ -126,6 +131,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
     yield "cost", _cost(study, tables)
     for name in masking.BY_CLASS:
         yield f"masking_{name}", _by_class(study, tables, name)
+    yield "listening", _listening(tables)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield from _training(study)
@@ -177,6 +183,22 @@ def _by_class(study: Study, tables: Tables, name: str) -> Figure | None:
         for cls in study.slugs
     ]
     return heard(ranked, panels, _controls(study), masking.claims(tables.frame("masking")))
+
+
+def _listening(tables: Tables) -> Figure | None:
+    """Draw what a listener knows of the model's answers, right and wrong ones, by each stimulus."""
+    known = tables.bars("listening")
+    panels = {
+        (part, metric): {
+            stimulus: known[key]
+            for stimulus in STIMULI
+            if (key := (*STANDARD, ALL, Label(STANDARD, metric, part=stimulus, clips=part).text)) in known
+        }
+        for part in (listening.PARTS[which] for which in (RIGHT, WRONG))
+        for metric in listening.METRICS
+    }
+    drawn = {key: bars for key, bars in panels.items() if bars}
+    return guessed(drawn, STIMULI, CONTROLS, HEARD_BY) if drawn else None
 
 
 def _is_bound(method: str) -> bool:

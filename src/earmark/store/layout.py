@@ -199,6 +199,10 @@ class Layout:
         """Flipping curves of the candidate LRP rules."""
         return self.split(split) / "composites_curves.csv"
 
+    def listened(self, split: str) -> Path:
+        """Guesses of a network that listens."""
+        return self.split(split) / "listened.csv"
+
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""
         return self.split(split) / layer / "pairs" / f"{cls}.safetensors"

@@ -38,6 +38,7 @@ CONFIG = {
         "masking": [],
         "budgets": [0.5],
         "sanity": [],
+        "listener": None,
         "bootstrap": 200,
     },
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},

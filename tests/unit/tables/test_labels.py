@@ -11,6 +11,7 @@ from earmark.tables import (
     conservation,
     cost,
     flipping,
+    listening,
     markdown,
     masking,
     model,
@@ -61,6 +62,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *conservation.METRICS,
         *concepts.METRICS,
         *cost.METRICS,
+        *listening.METRICS,
     }
     named |= {*agreement.METRICS}
     of_training = {"test_recording_accuracy", "test_loss", "validation_accuracy", "validation_loss", "epochs"}
