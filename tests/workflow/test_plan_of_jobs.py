@@ -170,6 +170,7 @@ def test_another_network_listens_where_it_is_asked_for(project):
     (inputs,) = re.findall(r"listen to wave/main\nReason: .* updated by another job: (.*)", shown.output)
     assert {f"results/voices/{name}" for name in ("main/model.safetensors", "clips.csv")} <= set(inputs.split(", "))
     assert project.plan("results/wave/tables/listening.csv")["listen"] == 1
+    assert project.plan("results/wave/main/key.csv") == {**CHAIN, "blind": 1}
     blocks["wave"]["evaluate"]["listener"] = None
     project.configure({"run": ["wave"], "datasets": blocks})
     assert "listen" not in project.plan("results/wave/tables/listening.csv")

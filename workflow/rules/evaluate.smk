@@ -112,6 +112,13 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         60,
         f"Letting another network listen to {AT_MODEL}",
     ),
+    "blind": (
+        {"clips": f"{DATASET}/clips.npy", "predictions": PREDICTIONS},
+        [directory(f"{MODEL}/stimuli"), f"{MODEL}/key.csv"],
+        {},
+        60,
+        f"Writing sounds of {AT_MODEL} for people to guess by",
+    ),
     "stability": (
         {
             "predictions": PREDICTIONS,

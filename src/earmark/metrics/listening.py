@@ -83,6 +83,17 @@ def sounds(
     return made | {CELLS: apply_masks(frontend, clip, lot)[0], SILENCE: torch.zeros_like(clip)}
 
 
+PEAK = 0.99
+"""Of the most spiked of sounds that are equally loud."""
+
+
+def equally_loud(sounds: Sequence[Tensor]) -> list[Tensor]:
+    """Scale sounds ``[S]`` to one root mean square, the largest at which none is clipped; silence stays silent."""
+    levels = [(float(sound.square().mean().sqrt()), float(sound.abs().max())) for sound in sounds]
+    wanted = min((PEAK * level / peak for level, peak in levels if peak > 0), default=0.0)
+    return [sound * (wanted / level) if level > 0 else sound for sound, (level, _) in zip(sounds, levels, strict=True)]
+
+
 def mask_of(cells: Tensor, percentile: float) -> Tensor:
     """Make the mask ``[F, T]``, 0 to 1, by which a standard heatmap ``[F, T]`` is heard, and seen."""
     return masks(cells, cells.unsqueeze(0), percentile)[0]

@@ -176,6 +176,13 @@ STAGES = {
         explains=True,
         beside=(STANDARD,),
     ),
+    "blind": Stage(
+        "write clips and their explanations as sounds for people to guess by, under names that tell nothing",
+        ("lrp", "sonify.percentile", "sonify.inverse", "evaluate.listener_clips", "explain.classes"),
+        ("split", "gpu"),
+        explains=True,
+        beside=(STANDARD,),
+    ),
     "compare": Stage(
         "make the tables of a data set",
         ("grid", "evaluate", "composites", "stability", "cross_validation", "networks", "explain.classes"),

@@ -203,6 +203,14 @@ class Layout:
         """Guesses of a network that listens."""
         return self.split(split) / "listened.csv"
 
+    def stimuli(self, split: str) -> Path:
+        """Folder of sounds for people to guess by."""
+        return self.split(split) / "stimuli"
+
+    def key(self, split: str) -> Path:
+        """List of what those sounds are."""
+        return self.split(split) / "key.csv"
+
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""
         return self.split(split) / layer / "pairs" / f"{cls}.safetensors"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from earmark.data import submissions
 from earmark.data.answered import RIGHT, WRONG
+from earmark.errors import EarmarkError
 from earmark.metrics.listening import (
     CELLS,
     EXPLAINING,
@@ -22,6 +25,8 @@ from earmark.metrics.listening import (
     mean_of_known,
 )
 from earmark.statistics import ALL, Clusters, Interval, bootstrap_sums, percentiles
+from earmark.store import artifacts
+from earmark.store.layout import Layout
 from earmark.tables import markdown, summary
 from earmark.tables.labels import STANDARD, Label
 from earmark.tables.study import Study
@@ -202,6 +207,40 @@ def verdict(difference: Interval) -> str:
     if math.isnan(difference.low):
         return "nobody knows whether more than"  # one cluster has no interval
     return "more than" if difference.low > 0 else "less than" if difference.high < 0 else "as much, for all we know, as"
+
+
+def of_people(layout: Layout, split: str, files: Sequence[Path], draws: int) -> str:
+    """Judge answers that people filled in, and say what could not be counted (Markdown).
+
+    Parameters
+    ----------
+    layout, split
+        Of which model the sounds were that people heard.
+    files : sequence of Path
+        One per listener.
+    draws : int
+        Resamples behind every interval: of listeners, or, of a single one, of groups of clips.
+
+    Raises
+    ------
+    EarmarkError
+        If there is no key, or a file cannot be read.
+    """
+    if not layout.key(split).exists():
+        raise EarmarkError(f"nobody can tell what was heard: '{layout.key(split)}' is missing; ask Snakemake for it")
+    key = artifacts.read_csv(layout.key(split)).set_index("file")
+    classes = artifacts.read_csv(layout.classes)["slug"].tolist()
+    heard, twice = submissions.read(files, key.index.tolist(), classes)
+    told = [(one.listener, name, guess) for one in heard for name, guess in one.guesses.items()]
+    guesses = pd.DataFrame(told, columns=["listener", "file", "guess"]).join(key, on="file")
+    several = guesses["listener"].nunique() > 1
+    over = "listeners" if several else "groups of clips"
+    found = judged(guesses, guesses["listener" if several else "group"], classes, draws, 0)
+    remarks = [f"- {one.listener}: {remark}." for one in heard for remark in one.remarks()]
+    lines = [f"# What people heard: {layout.dataset}, {split}", ""]
+    lines += [f"{len(heard)} listeners, {len(guesses)} guesses of {len(key) * len(heard)}.", ""]
+    lines += [*remarks, *(f"- {remark}." for remark in twice), ""] if remarks or twice else []
+    return "\n".join([*lines, *written(found, over)]).rstrip() + "\n"
 
 
 def _names(found: Judged) -> list[str]:

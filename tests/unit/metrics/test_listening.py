@@ -13,6 +13,7 @@ from earmark.metrics.listening import (
     SIGNAL,
     SILENCE,
     contingency,
+    equally_loud,
     fitted,
     informedness,
     markedness,
@@ -152,3 +153,12 @@ def test_all_of_a_picture_is_the_clip_none_is_silence_and_half_is_half_as_bright
     torch.testing.assert_close(seen(LOGMEL, clip, ones), picture)
     torch.testing.assert_close(seen(LOGMEL, clip, 0 * ones), dark)
     torch.testing.assert_close(seen(LOGMEL, clip, ones / 2), (picture + dark) / 2)
+
+
+def test_sounds_are_equally_loud_and_none_is_clipped() -> None:
+    click, hum = torch.zeros(1000), 0.01 * tone(200, 1000)
+    click[10] = -3.0
+    loud = equally_loud([click, hum, torch.zeros(1000)])
+    levels = [float(one.square().mean().sqrt()) for one in loud]
+    assert levels[0] == pytest.approx(levels[1]) and levels[2] == 0
+    assert max(float(one.abs().max()) for one in loud) == pytest.approx(0.99)

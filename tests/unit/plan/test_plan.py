@@ -240,6 +240,8 @@ def test_recordings_that_cannot_be_used_do_not_count_for_the_folds(speakers):
         "tables/stability.md",
         "main/input/standard/K~1/class1/heatmaps.png",
         "main/input/noise~3/K~1/scores.csv",
+        "main/stimuli",
+        "cv9/key.csv",
     ],
 )
 def test_paths_that_can_be_made(full, path):
@@ -257,6 +259,7 @@ def test_who_listens_guesses_among_the_same_classes_and_to_one_network(full):
     for config, path, sentence in (
         (full, "voices/main/listened.csv", "evaluate.listener must name the data set whose network listens"),
         (asked, "voices/cv1/listened.csv", "there is no listened.csv"),
+        (asked, "voices/main/stimuli/001.wav", "stimuli is made as a whole"),
     ):
         with pytest.raises(EarmarkError, match=re.escape(sentence)):
             targets.check_path(config, f"results/{path}")

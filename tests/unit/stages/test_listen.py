@@ -1,4 +1,4 @@
-"""A network listens to what a waveform network answered."""
+"""A network listens to what a waveform network answered, and people get the same sounds under other names."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.io import wavfile
 
+from earmark import cli
 from earmark.data import answered, predictions
 from earmark.data.dataset import open_dataset
+from earmark.data.submissions import ANSWERS
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.metrics.listening import CELLS, MASKED, SEEN, SIGNAL, SILENCE
 from earmark.models import base as models
 from earmark.plan.config import validate
 from earmark.plan.stages import stage_config
-from earmark.stages import ingest, listen, predict
+from earmark.stages import blind, ingest, listen, predict
 from earmark.store import artifacts
 from earmark.store.layout import Layout
 from tests.unit.stages.test_ingest import tone, write
@@ -81,6 +84,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Path]:
         models.save(layout.model("main"), network, {**architecture, "n_classes": 3}, CLASSES, frontend, {})
         run(predict, layout, root, split="main")
     run(listen, Layout(results, "mine"), root, split="main")
+    run(blind, Layout(results, "mine"), root, split="main")
     return Layout(results, "mine"), root
 
 
@@ -135,3 +139,47 @@ def test_a_listener_who_may_know_a_clip_is_refused(heard: tuple[Layout, Path], t
     ears.clip_index.write_text(index.replace(known, "another.wav"))
     with pytest.raises(EarmarkError, match=f"ears has no such recording: {known};"):
         run(listen, mine, root, split="main")
+
+
+def test_people_get_sounds_that_are_equally_loud_and_names_that_tell_nothing(heard: tuple[Layout, Path]) -> None:
+    layout, _ = heard
+    key = artifacts.read_rows(layout.key("main"))
+    folder = layout.stimuli("main")
+    assert sorted(path.name for path in folder.glob("*.wav")) == [row["file"] for row in key]
+    listened = [row for row in artifacts.read_rows(layout.listened("main")) if row["stimulus"] not in (SILENCE, SEEN)]
+    known = {(row["clip"], row["stimulus"], row["answer"], row["cls"], row["group"]) for row in listened}
+    assert {(row["clip"], row["stimulus"], row["answer"], row["cls"], row["group"]) for row in key} == known
+    assert [row["clip"] for row in key] != sorted((row["clip"] for row in key), key=int)
+    told = {row["stimulus"]: [] for row in key}
+    for row in key:
+        rate, samples = wavfile.read(folder / row["file"])
+        assert (rate, samples.dtype, len(samples)) == (8000, np.int16, SAMPLES)
+        told[row["stimulus"]].append(np.sqrt(np.mean(samples.astype(float) ** 2)))
+    levels = [level for of in told.values() for level in of if level > 0]
+    assert max(levels) < 1.02 * min(levels)
+    assert (folder / ANSWERS).read_text().splitlines() == ["file,guess", *(f"{row['file']}," for row in key)]
+    assert "high, low, mid" in (folder / "README.txt").read_text()
+    assert len(list(folder.iterdir())) == len(key) + 2  # and nothing that tells what they are
+
+
+def test_the_same_seed_gives_the_same_names(heard: tuple[Layout, Path], tmp_path: Path) -> None:
+    layout, root = heard
+    shutil.copytree(layout.results, tmp_path / "results")
+    again = Layout(tmp_path / "results", "mine")
+    run(blind, again, root, split="main")
+    assert again.key("main").read_bytes() == layout.key("main").read_bytes()
+
+
+def test_answers_are_judged_by_one_command(heard: tuple[Layout, Path], tmp_path: Path, capsys) -> None:
+    layout, _ = heard
+    key = artifacts.read_rows(layout.key("main"))
+    filled = tmp_path / "ann.csv"
+    filled.write_text("\n".join(["file,guess", *(f"{row['file']},{row['answer'].upper()}" for row in key[1:]), ""]))
+    called = ["answers", "--results", str(layout.results), "--dataset", "mine", "--draws", "50", str(filled)]
+    assert cli.main(called) == 0
+    text = capsys.readouterr().out
+    assert f"1 listeners, {len(key) - 1} guesses of {len(key)}." in text
+    assert f"{filled}: 1 without a guess: {key[0]['file']}" in text
+    assert f"| {MASKED} |" in text and "1.000 [1.000, 1.000]" in text
+    assert cli.main([*called, str(tmp_path / "bob.csv")]) == 1
+    assert "earmark: the answers" in capsys.readouterr().err

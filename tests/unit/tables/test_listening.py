@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from earmark.errors import EarmarkError
 from earmark.metrics.listening import CELLS, MASKED, SIGNAL, SILENCE
 from earmark.plan.config import fill
+from earmark.stages.blind import KEY
 from earmark.stages.listen import COLUMNS
 from earmark.statistics import ALL, Interval
 from earmark.store import artifacts
 from earmark.store.layout import Layout
 from earmark.tables import listening
 from earmark.tables.labels import STANDARD, Label
-from earmark.tables.listening import judged, verdict
+from earmark.tables.listening import judged, of_people, verdict
 from earmark.tables.study import Study
 
 CLASSES = ["five", "nine", "one"]
@@ -134,3 +136,40 @@ def test_nobody_was_asked(tmp_path: Path) -> None:
     nothing = listening.measure(study)
     assert list(listening.rows(study, nothing)) == []
     assert "`evaluate.listener`" in listening.report(study, nothing)
+
+
+def kit(folder: Path) -> tuple[Layout, list[list[object]]]:
+    layout = Layout(folder, "demo")
+    artifacts.write_csv(layout.classes, ["slug", "name", "recordings"], [[cls, cls, 9] for cls in CLASSES], {})
+    rows = heard(48)
+    names = [f"{number:03d}.wav" for number in range(len(rows))]
+    key = [[name, "", row[1], row[2], row[3], row[0], row[4], row[5]] for name, row in zip(names, rows, strict=True)]
+    artifacts.write_csv(layout.key("main"), KEY, key, {})
+    return layout, [[name, row[6]] for name, row in zip(names, rows, strict=True)]
+
+
+def answers(path: Path, rows: list[list[object]]) -> Path:
+    artifacts.write_csv(path, ["file", "guess"], rows, {})
+    return path
+
+
+def test_people_are_judged_by_the_same_functions_over_listeners(tmp_path: Path) -> None:
+    layout, told = kit(tmp_path)
+    one = answers(tmp_path / "ann.csv", told)
+    text = of_people(layout, "main", [one], 100)
+    assert "1 listeners, 192 guesses of 192." in text and "| groups of clips |" in text
+    constant = answers(tmp_path / "bob.csv", [[name, "nine"] for name, _ in told])
+    part = answers(tmp_path / "cyd.csv", told[:100])
+    text = of_people(layout, "main", [one, constant, part], 100)
+    assert "3 listeners, 484 guesses of 576." in text and "| listeners |" in text
+    assert f"- {constant}: all guesses are alike: nine." in text
+    assert f"- {part}: 92 without a guess" in text
+    key = artifacts.read_csv(layout.key("main")).set_index("file")
+    alone = pd.DataFrame(told, columns=["file", "guess"]).join(key, on="file")
+    found = judged(alone, alone["group"], CLASSES, 10, 0).found[label(SIGNAL, "wrong"), ALL].interval.estimate
+    assert f"| signal | 24 | 8 | {found:.3f}" in of_people(layout, "main", [one], 100)
+
+
+def test_answers_to_a_kit_that_is_gone_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(EarmarkError, match=r"'.*demo/main/key.csv' is missing"):
+        of_people(Layout(tmp_path, "demo"), "main", [tmp_path / "ann.csv"], 10)
