@@ -91,7 +91,7 @@ def judged(guesses: pd.DataFrame, clusters: pd.Series, classes: Sequence[str], d
     """
     right = guesses["cls"] == guesses["answer"]
     whole = Judged({}, {}, list(classes), {})
-    for name, chosen in ((ALL, right | True), (RIGHT, right), (WRONG, ~right)):
+    for name, chosen in ((ALL, pd.Series(True, right.index)), (RIGHT, right), (WRONG, ~right)):
         if chosen.any():
             _judge(whole, name, guesses[chosen], Clusters.of(clusters[chosen].to_numpy(str)), draws, seed)
     return whole
