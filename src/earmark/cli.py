@@ -145,7 +145,7 @@ def _add_inspect(commands: Any) -> None:
 
 
 def _add_answers(commands: Any) -> None:
-    what = "say what people know of the model's answers, who guessed them by sounds that the stage `blind` wrote"
+    what = "say what people know of the model's answers, who guessed them by what the stage `blind` wrote"
     command = commands.add_parser("answers", help=what, description=f"{what[0].upper()}{what[1:]}.")
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="answers, filled in, one per listener")
     command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")

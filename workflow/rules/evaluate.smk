@@ -117,7 +117,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         [directory(f"{MODEL}/stimuli"), f"{MODEL}/key.csv"],
         {},
         60,
-        f"Writing sounds of {AT_MODEL} for people to guess by",
+        f"Writing sounds and pictures of {AT_MODEL} for people to guess by",
     ),
     "stability": (
         {

@@ -1,4 +1,4 @@
-"""What people took sounds for, as they filled it in, with every fault that such files have."""
+"""What people took sounds and pictures for, as they filled it in, with every fault that such files have."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Submission:
     listener : str
         By which file it was told.
     guesses : dict of str to str
-        Class by sound.
+        Class by file.
     missing : list of str
-        Sounds without a guess.
+        Files without a guess.
     unknown : list of str
-        Names that are those of no sound.
+        Names of no such file.
     no_class : dict of str to str
-        Guesses by sound that name no class.
+        Guesses by file that name no class.
     repeated : list of str
-        Sounds that are guessed twice alike: once counts.
+        Files that are guessed twice alike: once counts.
     contradicted : list of str
-        Sounds that are guessed twice, and not alike: neither counts.
+        Files that are guessed twice, and not alike: neither counts.
     """
 
     listener: str
@@ -57,7 +57,7 @@ class Submission:
         """Say what was found wanting, a line each; none of a file that is complete."""
         counted = {
             "without a guess": self.missing,
-            "names of no sound": self.unknown,
+            "names of nothing that was heard or seen": self.unknown,
             "guesses that name no class": [f"{name} ({guess})" for name, guess in self.no_class.items()],
             "guessed twice alike, counted once": self.repeated,
             "guessed twice and not alike, not counted": self.contradicted,
@@ -68,15 +68,15 @@ class Submission:
         return told
 
 
-def read(paths: Sequence[Path], sounds: Collection[str], classes: Sequence[str]) -> tuple[list[Submission], list[str]]:
+def read(paths: Sequence[Path], stimuli: Collection[str], classes: Sequence[str]) -> tuple[list[Submission], list[str]]:
     """Read files that were filled in.
 
     Parameters
     ----------
     paths : sequence of Path
         One per listener.
-    sounds : collection of str
-        All that there are.
+    stimuli : collection of str
+        Names of all that could be heard and seen.
     classes : sequence of str
         Slugs; a guess may write the class as its name.
 
@@ -94,7 +94,7 @@ def read(paths: Sequence[Path], sounds: Collection[str], classes: Sequence[str])
     found: list[Submission] = []
     twice = []
     for path in paths:
-        one = _read(path, sounds, classes)
+        one = _read(path, stimuli, classes)
         before = next((other.listener for other in found if _same(one, other)), None)
         if before is None:
             found.append(one)
@@ -108,12 +108,12 @@ def _same(one: Submission, other: Submission) -> bool:
     return one.listener == other.listener or (bool(one.guesses) and one.guesses == other.guesses and not one.alike)
 
 
-def _read(path: Path, sounds: Collection[str], classes: Sequence[str]) -> Submission:
+def _read(path: Path, stimuli: Collection[str], classes: Sequence[str]) -> Submission:
     one = Submission(str(path))
     times = Counter[str]()
     for name, told in _rows(path):
         guess = slug(told)
-        if name not in sounds:
+        if name not in stimuli:
             one.unknown.append(name)
         elif guess in classes:
             times[name] += 1
@@ -124,7 +124,7 @@ def _read(path: Path, sounds: Collection[str], classes: Sequence[str]) -> Submis
     for name in one.contradicted:
         del one.guesses[name]
     one.repeated.extend(name for name in one.guesses if times[name] > 1)
-    one.missing.extend(name for name in sounds if not times[name] and name not in one.no_class)
+    one.missing.extend(name for name in stimuli if not times[name] and name not in one.no_class)
     return one
 
 

@@ -19,10 +19,12 @@ from earmark.metrics.masking import first_cells, ranks
 from earmark.sound.base import Frontend, silence
 from earmark.sound.masks import apply_masks, masks
 
-SIGNAL, MASKED, RELEVANCE, SEEN, CELLS, SILENCE = "signal", "masked", "relevance", "seen", "cells", "silence"
+SIGNAL, PICTURE, MASKED, RELEVANCE, SEEN = "signal", "picture", "masked", "relevance", "seen"
+CELLS, SILENCE = "cells", "silence"
 
 STIMULI = {
     SIGNAL: "the clip as it is",
+    PICTURE: "the clip's picture",
     MASKED: "the clip through the mask of its explanation",
     RELEVANCE: "relu(R) x, the samples weighed by their positive relevance",
     SEEN: "the clip's picture, its brightness weighed by the same mask",
@@ -31,8 +33,14 @@ STIMULI = {
 }
 """What a listener gets of a clip, in words."""
 
-EXPLAINING = (MASKED, RELEVANCE, SEEN)
-"""Stimuli that an explanation has made."""
+RIVALS = {
+    SIGNAL: (PICTURE,),
+    MASKED: (SIGNAL, CELLS, SEEN),
+    RELEVANCE: (SIGNAL, CELLS, SEEN),
+    SEEN: (SIGNAL, PICTURE, CELLS),
+}
+"""What stimuli are compared with: explanations with the clip and with as much of it by lot, what is heard with what is
+seen."""
 
 CONTROLS = (CELLS, SILENCE)
 """Stimuli that explain nothing."""
@@ -145,6 +153,29 @@ def _interpolated(values: Tensor, centres: Tensor, places: Tensor) -> Tensor:
     right = torch.searchsorted(centres, places).clamp(1, len(centres) - 1)  # [m]
     weight = (places - centres[right - 1]) / (centres[right] - centres[right - 1])
     return torch.lerp(values[..., right - 1], values[..., right], weight.clamp(0, 1))
+
+
+def pictures(frontend: Frontend, clip: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Make what people see of a clip: its picture, and that times the mask, as :func:`seen` does.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        The explained model's.
+    clip : Tensor
+        ``[S]``.
+    mask : Tensor
+        Of its explanation, ``[F, T]``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Brightness ``[F, T]`` by stimulus, from 0, what silence looks like, to 1, the clip's loudest cell.
+    """
+    drawn, dark = frontend.picture(torch.stack([frontend(clip.unsqueeze(0))[0], silence(frontend).to(clip)]))
+    light = (drawn - dark).clamp_min(0)
+    light = light / light.max().clamp_min(torch.finfo(light.dtype).tiny)
+    return {PICTURE: light, SEEN: light * mask}
 
 
 def contingency(answers: Sequence[str], guesses: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:

@@ -177,7 +177,7 @@ STAGES = {
         beside=(STANDARD,),
     ),
     "blind": Stage(
-        "write clips and their explanations as sounds for people to guess by, under names that tell nothing",
+        "write clips and explanations as sounds and pictures for people to guess by, under names that tell nothing",
         ("lrp", "sonify.percentile", "sonify.inverse", "evaluate.listener_clips", "explain.classes"),
         ("split", "gpu"),
         explains=True,

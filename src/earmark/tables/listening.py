@@ -15,8 +15,7 @@ from earmark.data import submissions
 from earmark.data.answered import RIGHT, WRONG
 from earmark.errors import EarmarkError
 from earmark.metrics.listening import (
-    CELLS,
-    EXPLAINING,
+    RIVALS,
     SIGNAL,
     STIMULI,
     contingency,
@@ -38,9 +37,6 @@ METRICS = INFORMEDNESS, MARKEDNESS = "informedness", "markedness"
 
 PARTS = {ALL: "all answers", RIGHT: "right answers", WRONG: "wrong answers"}
 """Which answers of the model are asked for, in words."""
-
-RIVALS = (SIGNAL, CELLS)
-"""What an explanation must tell more than: the clip alone, and as much of it by lot."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +106,8 @@ def _judge(whole: Judged, name: str, guesses: pd.DataFrame, clusters: Clusters, 
         for place, metric in enumerate(METRICS):
             label = Label(STANDARD, metric, part=stimulus, clips=PARTS[name])
             found[label] = estimates[0, place], resampled[:, 0, place]
-    for label in [label for label in found if label.metric == INFORMEDNESS and label.part in EXPLAINING]:
-        for rival in (one for one in RIVALS if one in answered):
+    for label in [label for label in found if label.metric == INFORMEDNESS]:
+        for rival in (one for one in RIVALS.get(label.part, ()) if one in answered):
             (ours, drawn), (theirs, others) = found[label], found[label._replace(part=rival)]
             found[label.less(rival)] = ours - theirs, drawn - others
     for label, (estimate, drawn) in found.items():
@@ -171,15 +167,11 @@ def written(found: Judged, over: str) -> list[str]:
     for name in found.clusters:
         lines += [f"## {PARTS[name].capitalize()}", ""]
         lines += markdown.table(["stimulus", "n", over, *METRICS, f"without {MARKEDNESS}"], _body(found, name, over))
-        less = [
-            [stimulus, *_differences(found, name, stimulus)] for stimulus in _names(found) if stimulus in EXPLAINING
-        ]
-        lines += markdown.table(["stimulus", *(f"{INFORMEDNESS} less `{rival}`" for rival in RIVALS)], less)
+        lines += _differences(found, name)
     lines += [f"## {INFORMEDNESS.capitalize()}, class by class", ""]
     for name in found.clusters:
-        label = Label(STANDARD, INFORMEDNESS, clips=PARTS[name])
         body = [
-            [stimulus, *(markdown.cell(known(found), label._replace(part=stimulus), cls) for cls in found.classes)]
+            [stimulus, *(markdown.cell(known(found), _label(name, stimulus), cls) for cls in found.classes)]
             for stimulus in _names(found)
         ]
         lines += markdown.table([PARTS[name], *found.classes], body)
@@ -195,8 +187,7 @@ def headlines(found: Judged) -> Iterator[str]:
     """Say whether explanations tell the model's answer better than the clip alone does, a line each."""
     for name in (one for one in (RIGHT, WRONG) if one in found.clusters):
         for stimulus in _names(found):
-            label = Label(STANDARD, INFORMEDNESS, (SIGNAL,), stimulus, PARTS[name])
-            one = known(found).get((label, ALL))
+            one = known(found).get((_label(name, stimulus).less(SIGNAL), ALL))
             if one is not None:
                 told = f"{markdown.bounded(one.interval)}, n = {one.n}"
                 yield f"- Of {PARTS[name]} `{stimulus}` tells {verdict(one.interval)} the clip alone: {told}."
@@ -215,7 +206,7 @@ def of_people(layout: Layout, split: str, files: Sequence[Path], draws: int) -> 
     Parameters
     ----------
     layout, split
-        Of which model the sounds were that people heard.
+        Of which model it was that people heard and saw explanations.
     files : sequence of Path
         One per listener.
     draws : int
@@ -227,7 +218,9 @@ def of_people(layout: Layout, split: str, files: Sequence[Path], draws: int) -> 
         If there is no key, or a file cannot be read.
     """
     if not layout.key(split).exists():
-        raise EarmarkError(f"nobody can tell what was heard: '{layout.key(split)}' is missing; ask Snakemake for it")
+        raise EarmarkError(
+            f"nobody can tell what was heard and seen: '{layout.key(split)}' is missing; ask Snakemake for it"
+        )
     key = artifacts.read_csv(layout.key(split)).set_index("file")
     classes = artifacts.read_csv(layout.classes)["slug"].tolist()
     heard, twice = submissions.read(files, key.index.tolist(), classes)
@@ -237,7 +230,7 @@ def of_people(layout: Layout, split: str, files: Sequence[Path], draws: int) -> 
     over = "listeners" if several else "groups of clips"
     found = judged(guesses, guesses["listener" if several else "group"], classes, draws, 0)
     remarks = [f"- {one.listener}: {remark}." for one in heard for remark in one.remarks()]
-    lines = [f"# What people heard: {layout.dataset}, {split}", ""]
+    lines = [f"# Seen or heard by people: {layout.dataset}, {split}", ""]
     lines += [f"{len(heard)} listeners, {len(guesses)} guesses of {len(key) * len(heard)}.", ""]
     lines += [*remarks, *(f"- {remark}." for remark in twice), ""] if remarks or twice else []
     return "\n".join([*lines, *written(found, over)]).rstrip() + "\n"
@@ -258,9 +251,20 @@ def _body(found: Judged, name: str, over: str) -> Iterator[list[str]]:
             yield [stimulus, str(found.found[labels[0], ALL].n), str(found.clusters[name]), *values, never]
 
 
-def _differences(found: Judged, name: str, stimulus: str) -> list[str]:
-    label = Label(STANDARD, INFORMEDNESS, part=stimulus, clips=PARTS[name])
-    return [markdown.cell(known(found), label.less(rival), ALL) for rival in RIVALS]
+def _differences(found: Judged, name: str) -> list[str]:
+    """Write by how much stimuli tell more than others, in lines; none where there is nothing to compare."""
+    stimuli = [one for one in _names(found) if one in RIVALS]
+    rivals = [one for one in _names(found) if any(one in RIVALS[stimulus] for stimulus in stimuli)]
+    body = [
+        [stimulus, *(markdown.cell(known(found), _label(name, stimulus).less(rival), ALL) for rival in rivals)]
+        for stimulus in stimuli
+    ]
+    told = [line for line in body if any(cell != markdown.MISSING for cell in line[1:])]
+    return markdown.table(["stimulus", *(f"{INFORMEDNESS} less `{rival}`" for rival in rivals)], told) if told else []
+
+
+def _label(name: str, stimulus: str) -> Label:
+    return Label(STANDARD, INFORMEDNESS, part=stimulus, clips=PARTS[name])
 
 
 PROXY = """**A proxy, no people.** The listener is the network of `{listener}`, `{split}`, which learned from

@@ -35,7 +35,7 @@ def test_every_fault_is_counted_and_told(tmp_path: Path) -> None:
     told = "\n".join(bob.remarks())
     for remark in (
         "2 without a guess: 4.wav, 5.wav",
-        "1 names of no sound: 9.wav",
+        "1 names of nothing that was heard or seen: 9.wav",
         "1 guesses that name no class: 3.wav (tow)",
         "1 guessed twice alike, counted once: 1.wav",
         "1 guessed twice and not alike, not counted: 2.wav",

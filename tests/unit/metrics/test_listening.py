@@ -9,7 +9,9 @@ import torch
 from earmark.metrics.listening import (
     CELLS,
     MASKED,
+    PICTURE,
     RELEVANCE,
+    SEEN,
     SIGNAL,
     SILENCE,
     contingency,
@@ -19,6 +21,7 @@ from earmark.metrics.listening import (
     markedness,
     mask_of,
     mean_of_known,
+    pictures,
     relaid,
     seen,
     sounds,
@@ -153,6 +156,19 @@ def test_all_of_a_picture_is_the_clip_none_is_silence_and_half_is_half_as_bright
     torch.testing.assert_close(seen(LOGMEL, clip, ones), picture)
     torch.testing.assert_close(seen(LOGMEL, clip, 0 * ones), dark)
     torch.testing.assert_close(seen(LOGMEL, clip, ones / 2), (picture + dark) / 2)
+
+
+def test_people_see_the_clip_and_as_much_of_it_as_the_mask_leaves() -> None:
+    clip = tone(700)
+    clip[1000:] = 0
+    mask = torch.rand(WAVE.grid[1:], generator=torch.Generator().manual_seed(0))
+    shown = pictures(WAVE, clip, mask)
+    assert shown[PICTURE].amin() == 0 and shown[PICTURE].amax() == 1
+    assert not shown[PICTURE][:, 10:].any()
+    row = int(shown[PICTURE].sum(dim=1).argmax())
+    assert abs(float(WAVE.frequencies[row]) - 700) < 20
+    torch.testing.assert_close(shown[SEEN], shown[PICTURE] * mask)
+    assert not pictures(WAVE, 0 * clip, mask)[PICTURE].any()
 
 
 def test_sounds_are_equally_loud_and_none_is_clipped() -> None:

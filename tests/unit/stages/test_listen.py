@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from scipy.io import wavfile
 
 from earmark import cli
@@ -17,7 +18,7 @@ from earmark.data.dataset import open_dataset
 from earmark.data.submissions import ANSWERS
 from earmark.errors import EarmarkError
 from earmark.job import Job
-from earmark.metrics.listening import CELLS, MASKED, SEEN, SIGNAL, SILENCE
+from earmark.metrics.listening import CELLS, MASKED, PICTURE, SEEN, SIGNAL, SILENCE
 from earmark.models import base as models
 from earmark.plan.config import validate
 from earmark.plan.stages import stage_config
@@ -141,25 +142,33 @@ def test_a_listener_who_may_know_a_clip_is_refused(heard: tuple[Layout, Path], t
         run(listen, mine, root, split="main")
 
 
-def test_people_get_sounds_that_are_equally_loud_and_names_that_tell_nothing(heard: tuple[Layout, Path]) -> None:
+def test_people_get_what_is_equally_loud_and_names_that_tell_nothing(heard: tuple[Layout, Path]) -> None:
     layout, _ = heard
     key = artifacts.read_rows(layout.key("main"))
     folder = layout.stimuli("main")
-    assert sorted(path.name for path in folder.glob("*.wav")) == [row["file"] for row in key]
-    listened = [row for row in artifacts.read_rows(layout.listened("main")) if row["stimulus"] not in (SILENCE, SEEN)]
-    known = {(row["clip"], row["stimulus"], row["answer"], row["cls"], row["group"]) for row in listened}
-    assert {(row["clip"], row["stimulus"], row["answer"], row["cls"], row["group"]) for row in key} == known
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [row["file"] for row in key] + [ANSWERS, "README.txt"]
+    )
+    listened = artifacts.read_rows(layout.listened("main"))
+    about = ("clip", "answer", "cls", "group", "path")
+    known = {tuple(row[name] for name in about) for row in listened}
+    assert {tuple(row[name] for name in about) for row in key} == known
+    stimuli = {row["stimulus"] for row in key}
+    assert stimuli == {row["stimulus"] for row in listened} - {SILENCE} | {PICTURE}
+    assert len(key) == len(stimuli) * len(known)
     assert [row["clip"] for row in key] != sorted((row["clip"] for row in key), key=int)
-    told = {row["stimulus"]: [] for row in key}
+    levels = []
     for row in key:
+        if row["stimulus"] in (PICTURE, SEEN):
+            assert imread(folder / row["file"]).shape[:2] == (4 * 129, 4 * 16)
+            continue
         rate, samples = wavfile.read(folder / row["file"])
         assert (rate, samples.dtype, len(samples)) == (8000, np.int16, SAMPLES)
-        told[row["stimulus"]].append(np.sqrt(np.mean(samples.astype(float) ** 2)))
-    levels = [level for of in told.values() for level in of if level > 0]
-    assert max(levels) < 1.02 * min(levels)
+        levels.append(np.sqrt(np.mean(samples.astype(float) ** 2)))
+    loud = [level for level in levels if level > 0]
+    assert loud and max(loud) < 1.02 * min(loud)
     assert (folder / ANSWERS).read_text().splitlines() == ["file,guess", *(f"{row['file']}," for row in key)]
     assert "high, low, mid" in (folder / "README.txt").read_text()
-    assert len(list(folder.iterdir())) == len(key) + 2  # and nothing that tells what they are
 
 
 def test_the_same_seed_gives_the_same_names(heard: tuple[Layout, Path], tmp_path: Path) -> None:
@@ -167,7 +176,7 @@ def test_the_same_seed_gives_the_same_names(heard: tuple[Layout, Path], tmp_path
     shutil.copytree(layout.results, tmp_path / "results")
     again = Layout(tmp_path / "results", "mine")
     run(blind, again, root, split="main")
-    assert again.key("main").read_bytes() == layout.key("main").read_bytes()
+    assert again.key("main").read_bytes() == layout.key("main").read_bytes()  # with the checksums of all files
 
 
 def test_answers_are_judged_by_one_command(heard: tuple[Layout, Path], tmp_path: Path, capsys) -> None:
