@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gpus", action=_Gpus, help="show how many GPUs a job can compute on here, 0 or 1, and exit")
     stages = parser.add_subparsers(metavar="STAGE", required=True)
     _add_inspect(stages)
+    _add_answers(stages)
     for name, stage in STAGES.items():
         command = stages.add_parser(name, help=stage.what, description=f"{stage.what[0].upper()}{stage.what[1:]}.")
         command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
@@ -141,6 +142,24 @@ def _add_inspect(commands: Any) -> None:
         help="what the network answers with; of probabilities its last sigmoid or softmax is taken off",
     )
     command.set_defaults(call=_inspect)
+
+
+def _add_answers(commands: Any) -> None:
+    what = "say what people know of the model's answers, who guessed them by what the stage `blind` wrote"
+    command = commands.add_parser("answers", help=what, description=f"{what[0].upper()}{what[1:]}.")
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="answers, filled in, one per listener")
+    command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
+    command.add_argument("--dataset", required=True, help="name of the data set")
+    command.add_argument("--split", default="main", help="main, netN or cvN")
+    command.add_argument("--draws", type=int, default=2000, help="resamples behind every interval")
+    command.set_defaults(call=_answers)
+
+
+def _answers(files: list[Path], results: Path, dataset: str, split: str, draws: int) -> None:
+    """Print what guesses of people come to, and what was left out of them."""
+    from earmark.tables.listening import of_people
+
+    print(of_people(Layout(results, dataset), split, files, draws), end="")
 
 
 def _shape(text: str) -> tuple[int, ...]:

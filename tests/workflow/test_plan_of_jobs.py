@@ -185,6 +185,32 @@ def test_clips_are_scaled_where_it_is_asked_for_and_need_no_explanation(project)
     )
 
 
+def test_another_network_listens_where_it_is_asked_for(project):
+    """It need not be one that a plain call builds; whatever changes it makes its guesses stale."""
+    blocks = {
+        "wave": {"extends": "voices", "model": {"architecture": "audionet-s"}, "evaluate": {"listener": "voices"}}
+    }
+    project.configure({"run": ["wave"], "datasets": blocks})
+    target = "results/wave/main/listened.csv"
+    shown = project.snakemake("--dry-run", target)
+    assert shown.jobs == {"generate": 2, "ingest": 2, "train": 2, "predict": 1, "listen": 1}
+    (inputs,) = re.findall(r"listen to wave/main\nReason: .* updated by another job: (.*)", shown.output)
+    assert {f"results/voices/{name}" for name in ("main/model.safetensors", "clips.csv")} <= set(inputs.split(", "))
+    assert project.plan("results/wave/tables/listening.csv")["listen"] == 1
+    assert project.plan("results/wave/main/key.csv") == {**CHAIN, "blind": 1}
+    blocks["wave"]["evaluate"]["listener"] = None
+    project.configure({"run": ["wave"], "datasets": blocks})
+    assert "listen" not in project.plan("results/wave/tables/listening.csv")
+    assert "evaluate.listener must name the data set" in project.snakemake("--dry-run", target).output
+    blocks["wave"]["evaluate"]["listener"] = "band"
+    blocks["wave"]["frontend"] = {"sample_rate": 16000, "n_samples": 16000}
+    project.configure({"run": ["wave"], "datasets": blocks})
+    assert (
+        "earmark: config: datasets.wave.evaluate.listener = band has 10 classes and wave 10, which must be the same"
+        in (project.snakemake("--dry-run").output)
+    )
+
+
 def test_cross_validation_adds_a_training_per_fold(project):
     project.configure({"datasets": {"synthetic": {"cross_validation": True}}})
     assert project.plan()["train"] == 11

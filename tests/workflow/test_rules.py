@@ -129,6 +129,7 @@ def test_an_edit_of_a_family_concerns_its_own_jobs_and_those_that_build_its_expl
     own |= standard if method.beside else set()
     for name, rule in rules.items():
         expected = {"objects": own | standard, **dict.fromkeys(("fit", "explain", "cross", "stability", "sanity"), own)}
+        expected |= dict.fromkeys(("listen", "blind"), standard)
         assert families(rule) == expected.get(stage_of(name), set()), name
 
 

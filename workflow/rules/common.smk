@@ -47,6 +47,7 @@ for dataset in config["run"]:
     checked(datasets.explained, config, dataset)
     checked(datasets.check_scaling, config, dataset)
     checked(datasets.check_beside, config, dataset)
+    checked(datasets.check_listener, config, dataset)
 
 
 def per_rule(option, settings):
@@ -458,6 +459,11 @@ def objects_beside(dataset):
     known = [other for other in others(dataset) if dataset in STEMS and other in STEMS]
     truths = expand(f"{DATASET}/truth.json", dataset=known)
     return truths + [path for other in known for path in in_both(dataset, other, f"{METHOD}/objects.csv")]
+
+
+def listener(dataset):
+    """Name the data set whose network listens to another one's explanations; None where none does."""
+    return config["datasets"][dataset]["evaluate"]["listener"]
 
 
 def sonified(dataset):

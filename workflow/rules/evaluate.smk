@@ -130,6 +130,28 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         240,
         "Comparing the network of {wildcards.dataset} with those of other data sets",
     ),
+    "listen": (
+        {
+            "clips": f"{DATASET}/clips.npy",
+            "predictions": PREDICTIONS,
+            "listener": lambda wildcards: expand(
+                [*INDEX, LOGMEL, f"{DATASET}/clips.npy", f"{MODEL}/model.safetensors"],
+                dataset=listener(wildcards.dataset),
+                split=wildcards.split,
+            ),
+        },
+        [f"{MODEL}/{name}" for name in targets.LISTENER_FILES],
+        {"dataset": one_of(filter(listener, CLASSES)), "split": "main"},
+        60,
+        f"Letting another network listen to {AT_MODEL}",
+    ),
+    "blind": (
+        {"clips": f"{DATASET}/clips.npy", "predictions": PREDICTIONS},
+        [directory(f"{MODEL}/stimuli"), f"{MODEL}/key.csv"],
+        {},
+        60,
+        f"Writing sounds and pictures of {AT_MODEL} for people to guess by",
+    ),
     "stability": (
         {
             "predictions": PREDICTIONS,

@@ -63,6 +63,9 @@ rule compare:
         beside=lambda wildcards: related(wildcards.dataset),
         others=lambda wildcards: of_others(wildcards.dataset, *INDEX, f"{DATASET}/clips.npy", LOGMEL),
         objects_of_others=lambda wildcards: objects_beside(wildcards.dataset),
+        listened=lambda wildcards: (
+            f"{DATASET}/main/listened.csv".format(**wildcards) if listener(wildcards.dataset) else []
+        ),
         code=code("stages.compare"),
     output:
         [

@@ -331,6 +331,25 @@ METRICS = {
             True,
             "share of a clip's energy, as its front end measures it, that lies in a band.",
         ),
+        Metric(
+            "informedness",
+            "higher",
+            "",
+            True,
+            "part of the clips with an answer that are guessed to have it, less part of the others that are: 1 for "
+            "whoever always knows, 0 for whoever guesses without having heard, however often each class is guessed; "
+            "negative for whoever hears something else than the model.",
+            source="Powers 2011",
+        ),
+        Metric(
+            "markedness",
+            "higher",
+            "",
+            True,
+            "part of the guesses of a class that are right of the model, less part of the other guesses that miss it: "
+            "how far a guess can be relied on.",
+            source="Powers 2011",
+        ),
         Metric("passes", "lower", "passes per clip", True, PASSES),
         Metric("forward", "lower", "passes per clip", True, PASSES),
         Metric("backward", "lower", "passes per clip", True, PASSES),

@@ -158,6 +158,7 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield "sample_flipping", "Which samples matter: what is still answered while some are 0", {}
     yield "frequency", "Where relevance lies in frequency, and where the sound does", {}
     yield "scaling", "What the model answers to clips whose frequency axis is scaled", {}
+    yield "listening", "What a network that listens knows of the model's answers", {}
     yield "composites", "Rules of relevance propagation compared on validation clips", {}
     yield "training", "Learning curves of the model", {}
     yield "confusion", "Confusion matrix of the test clips", {}

@@ -71,6 +71,10 @@ WIDEST = {"hamming": 1.0, "hann": 0.75}
 """Largest hop, as a part of the window, whose frames still give every sample back."""
 
 
+SEEING = ("logmel", "stft")
+"""Front ends of networks that can be shown a picture of sound."""
+
+
 @functools.cache
 def load_schema() -> dict[str, Any]:
     """Read the JSON Schema (draft 2020-12) of the configuration; the result is shared, not to be changed."""
@@ -127,6 +131,7 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         _check_block(f"datasets.{name}", block)
     for name in full["datasets"]:
         _check_beside(name, full["datasets"])
+        _check_listener(name, full["datasets"])
     for name in full["run"]:
         if name not in full["datasets"]:
             raise EarmarkError(f"config: run names {name}, which is no data set{choices(name, full['datasets'])}")
@@ -459,6 +464,40 @@ def _check_flips(where: str, block: Mapping[str, Any]) -> None:
         raise EarmarkError(
             f"{where} = {shown(flips)} takes samples by their relevance, which lrp.rules = {OCCLUSION} does not tell: "
             "set it to []"
+        )
+
+
+def _check_listener(name: str, datasets: Mapping[str, Any]) -> None:
+    """Check that who listens to a data set's explanations is another network that hears the same and can see."""
+    block, other = datasets[name], datasets[name]["evaluate"]["listener"]
+    where = f"config: datasets.{name}.evaluate.listener"
+    if other is None:
+        return
+    others = [one for one in datasets if one != name]
+    if other == name:
+        raise EarmarkError(f"{where} names {name} itself, which knows its own answers{choices(other, others)}")
+    if other not in datasets:
+        raise EarmarkError(f"{where} names {other}, which is no data set{choices(other, others)}")
+    theirs = datasets[other]
+    for whose, one in ((name, block), (other, theirs)):
+        if one["model"]["task"] == "multi" or one["labels"] == "predictions":
+            key = "model.task = multi" if one["model"]["task"] == "multi" else "labels = predictions"
+            raise EarmarkError(f"{where} asks for one answer, right or wrong; datasets.{whose} has {key}: remove one")
+    if all(block[key] == theirs[key] for key in ("frontend", "model")):
+        raise EarmarkError(
+            f"{where} = {other} has the frontend and the model of {name}, whose network it would be once more: give it "
+            "another one, such as other model.filters"
+        )
+    rates = [one["frontend"]["sample_rate"] for one in (block, theirs)]
+    if rates[0] != rates[1]:
+        raise EarmarkError(
+            f"{where} = {other} hears {rates[1]} samples a second and {name} {rates[0]}: set both "
+            "frontend.sample_rate alike"
+        )
+    if theirs["frontend"]["kind"] not in SEEING:
+        raise EarmarkError(
+            f"{where} = {other} must see spectrograms, frontend.kind = {' or '.join(SEEING)}, not "
+            f"{theirs['frontend']['kind']}"
         )
 
 

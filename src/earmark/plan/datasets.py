@@ -152,6 +152,27 @@ def fingerprint(block: Mapping[str, Any], memory: Path | None = None) -> str:
     return hashlib.sha256(json.dumps([told, groups, folds, sexes]).encode()).hexdigest()
 
 
+def check_listener(config: Mapping[str, Any], name: str) -> None:
+    """Check that the network that listens to a data set's explanations, if one does, guesses among the same classes.
+
+    Raises
+    ------
+    EarmarkError
+        If it does not, or its recordings are not there.
+    """
+    other = config["datasets"][name]["evaluate"]["listener"]
+    if other is None:
+        return
+    require_root(config, other)
+    own, theirs = (class_slugs(config["datasets"][one]) for one in (name, other))
+    if sorted(own) != sorted(theirs):
+        apart = sorted(set(own) ^ set(theirs))
+        raise EarmarkError(
+            f"config: datasets.{name}.evaluate.listener = {other} has {len(theirs)} classes and {name} {len(own)}, "
+            f"which must be the same: they differ in {', '.join(apart[:3])}"
+        )
+
+
 def splits(n_folds: int) -> list[str]:
     """List the splits that a plain call trains: ``main``, and one per fold of a cross-validation."""
     return ["main", *(f"cv{fold}" for fold in range(n_folds))]

@@ -185,6 +185,23 @@ STAGES = {
         ("split", "gpu"),
         others=("lrp", "grid", "explain.classes"),
     ),
+    "listen": Stage(
+        "let another network guess what the model answered, from clips and from their explanations",
+        (
+            *("lrp", "sonify.percentile", "sonify.inverse", "evaluate.listener", "evaluate.listener_clips"),
+            "explain.classes",
+        ),
+        ("split", "gpu"),
+        explains=True,
+        beside=(STANDARD,),
+    ),
+    "blind": Stage(
+        "write clips and explanations as sounds and pictures for people to guess by, under names that tell nothing",
+        ("lrp", "sonify.percentile", "sonify.inverse", "evaluate.listener_clips", "explain.classes"),
+        ("split", "gpu"),
+        explains=True,
+        beside=(STANDARD,),
+    ),
     "compare": Stage(
         "make the tables of a data set",
         ("grid", "evaluate", "composites", "stability", "cross_validation", "networks", "explain.classes"),

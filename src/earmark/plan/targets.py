@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from earmark.errors import EarmarkError
 from earmark.plan import stems
 from earmark.plan.config import require_root
-from earmark.plan.datasets import check_beside, check_scaling, explained, folds, networks, splits
+from earmark.plan.datasets import check_beside, check_listener, check_scaling, explained, folds, networks, splits
 from earmark.plan.generated import has_separated, has_stems, is_generated
 from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, hears_samples, layers_of, method_of
 from earmark.plan.sentences import choices
@@ -67,6 +67,8 @@ TABLES = (
     "scaling.md",
     "beside.csv",
     "beside.md",
+    "listening.csv",
+    "listening.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -83,6 +85,9 @@ SPLIT_FILES = (
 )
 
 BESIDE_FILES = ("beside.csv",)
+LISTENER_FILES = ("listened.csv",)
+
+STIMULI_FILES = ("stimuli", "key.csv")
 
 COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 
@@ -182,6 +187,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     folders = list(dict.fromkeys([*trained, *networks(block)]))
     stems.check(block)
     check_scaling(config, dataset)
+    check_listener(config, dataset)
     files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
     files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
     if rest in [[name] for name in files]:
@@ -208,6 +214,9 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
             f"{path}: networks of other data sets are compared for main, where evaluate.beside names them"
         )
     allowed += BESIDE_FILES if block["evaluate"]["beside"] else ()
+    allowed += STIMULI_FILES + (LISTENER_FILES if split == "main" else ())
+    if rest == list(LISTENER_FILES) and block["evaluate"]["listener"] is None:
+        raise EarmarkError(f"{path}: evaluate.listener must name the data set whose network listens")
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
         return

@@ -18,6 +18,7 @@ from earmark.tables import (
     flipping,
     frequency,
     ground_truth,
+    listening,
     masking,
     model,
     networks,
@@ -49,6 +50,7 @@ TABLES: tuple[ModuleType, ...] = (
     frequency,
     scaling,
     beside,
+    listening,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from earmark.data.answered import RIGHT, WRONG
 from earmark.data.dataset import ClassInfo
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP
@@ -21,11 +22,13 @@ from earmark.figures.cost import against_cost
 from earmark.figures.curves import flipping_curves, learning_curves, training_curves
 from earmark.figures.frequency import Kind, shares
 from earmark.figures.heatmaps import explanation_grid, objects
+from earmark.figures.listening import guessed
 from earmark.figures.masking import Named, Panel, heard
 from earmark.figures.samples import remaining
 from earmark.figures.scaling import turned
 from earmark.figures.style import BLUE, GREY, VERMILION, save, unwritable
 from earmark.job import Job
+from earmark.metrics.listening import CONTROLS, STIMULI
 from earmark.metrics.scaling import CONDITIONS
 from earmark.metrics.scores import METRICS
 from earmark.plan.methods import named
@@ -39,6 +42,7 @@ from earmark.tables import (
     concepts,
     cost,
     frequency,
+    listening,
     masking,
     recovery,
     sample_flipping,
@@ -73,6 +77,8 @@ SPREAD = {
     frequency.FOR: Kind("relevance for the class", BLUE),
 }
 """What is shown over frequency."""
+
+HEARD_BY = "What a network that listens knows of the answers: black, the clip; blue, its explanation; grey, controls"
 
 Drawn = Iterator[tuple[str, Figure | None]]
 
@@ -153,6 +159,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
     for other in study.config["evaluate"]["beside"]:
         for k in study.ks:
             yield f"beside_{other}_K{k}", _beside(study, tables, other, k)
+    yield "listening", _listening(tables)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield "frequency", _frequency(study, tables)
@@ -237,6 +244,22 @@ def _beside(study: Study, tables: Tables, other: str, k: int) -> Figure | None:
         for layer, part in by_layer.items()
     }
     return scores.beside(compared, random, other, study.layers, study.methods, k, study.controls)
+
+
+def _listening(tables: Tables) -> Figure | None:
+    """Draw what a listener knows of the model's answers, right and wrong ones, by each stimulus."""
+    known = tables.bars("listening")
+    panels = {
+        (part, metric): {
+            stimulus: known[key]
+            for stimulus in STIMULI
+            if (key := (*STANDARD, ALL, Label(STANDARD, metric, part=stimulus, clips=part).text)) in known
+        }
+        for part in (listening.PARTS[which] for which in (RIGHT, WRONG))
+        for metric in listening.METRICS
+    }
+    drawn = {key: bars for key, bars in panels.items() if bars}
+    return guessed(drawn, STIMULI, CONTROLS, HEARD_BY) if drawn else None
 
 
 def _is_bound(method: str) -> bool:

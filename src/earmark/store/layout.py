@@ -207,6 +207,18 @@ class Layout:
         """How far networks of other data sets find the concepts of this one too, in the same clips."""
         return self.split(split) / "beside.csv"
 
+    def listened(self, split: str) -> Path:
+        """Guesses of a network that listens."""
+        return self.split(split) / "listened.csv"
+
+    def stimuli(self, split: str) -> Path:
+        """Folder of sounds for people to guess by."""
+        return self.split(split) / "stimuli"
+
+    def key(self, split: str) -> Path:
+        """List of what those sounds are."""
+        return self.split(split) / "key.csv"
+
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""
         return self.split(split) / layer / "pairs" / f"{cls}.safetensors"

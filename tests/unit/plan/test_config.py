@@ -380,6 +380,26 @@ MISTAKES = [
         "tell: set it to []",
     ),
     ("datasets.synthetic.evaluate.budgets", [], "datasets.synthetic.evaluate.budgets must not be empty"),
+    (
+        "datasets.synthetic.evaluate.listener",
+        "synthetic",
+        "datasets.synthetic.evaluate.listener names synthetic itself, which knows its own answers; ",
+    ),
+    (
+        "datasets.synthetic.evaluate.listener",
+        "bnad",
+        "datasets.synthetic.evaluate.listener names bnad, which is no data set; did you mean band?",
+    ),
+    (
+        "datasets.voices.evaluate.listener",
+        "synthetic",
+        "datasets.voices.evaluate.listener = synthetic hears 16000 samples a second and voices 8000: set both",
+    ),
+    (
+        "datasets.ears",
+        {"extends": "voices", "evaluate": {"listener": "voices"}, "train": {"epochs": 9}},
+        "datasets.ears.evaluate.listener = voices has the frontend and the model of ears, whose network it would be",
+    ),
     ("datasets.synthetic.group", "(", "datasets.synthetic.group is not a regular expression: missing )"),
     ("datasets.Two Words", {}, "datasets.Two Words is not a name for a data set: use a-z, 0-9 and -"),
     (
@@ -401,6 +421,35 @@ def test_a_mistake_is_one_sentence_that_names_its_place(raw, path, value, senten
         config.validate(with_value(raw, path, value))
     assert str(caught.value).startswith("config: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ears", "sentence"),
+    [
+        (
+            {"model": {"architecture": "audionet-s"}},
+            "must see spectrograms, frontend.kind = logmel or stft, not waveform",
+        ),
+        (
+            {"model": {"network": "net.py:build", "classes": ["a", "b"], "task": "multi"}, "grid": {"layers": ["a"]}},
+            "asks for one answer, right or wrong; datasets.ears has model.task = multi: remove one",
+        ),
+        (
+            {
+                "model": {"network": "net.py:build", "classes": ["a", "b"]},
+                "labels": "predictions",
+                "grid": {"layers": ["a"]},
+            },
+            "asks for one answer, right or wrong; datasets.ears has labels = predictions: remove one",
+        ),
+    ],
+)
+def test_a_listener_sees_and_guesses_one_class(ears, sentence):
+    own = {"source": "folder", "root": "recordings"}
+    listened = {**own, "frontend": {"sample_rate": 8000}, "evaluate": {"listener": "ears"}}
+    with pytest.raises(EarmarkError) as caught:
+        config.validate({"run": ["mine"], "datasets": {"mine": listened, "ears": own | ears}})
+    assert str(caught.value).startswith("config: datasets.mine.evaluate.listener") and sentence in str(caught.value)
 
 
 def test_groups_are_named_in_one_way(raw):

@@ -12,6 +12,7 @@ from earmark.errors import EarmarkError
 from earmark.plan import folder, targets
 from earmark.plan.config import fill, validate
 from earmark.plan.datasets import (
+    check_listener,
     check_scaling,
     class_slugs,
     fingerprint,
@@ -240,10 +241,34 @@ def test_recordings_that_cannot_be_used_do_not_count_for_the_folds(speakers):
         "tables/stability.md",
         "main/input/standard/K~1/class1/heatmaps.png",
         "main/input/noise~3/K~1/scores.csv",
+        "main/stimuli",
+        "cv9/key.csv",
     ],
 )
 def test_paths_that_can_be_made(full, path):
     targets.check_path(full, f"results/synthetic/{path}")
+
+
+def test_who_listens_guesses_among_the_same_classes_and_to_one_network(full):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    raw["datasets"]["ears"] = {"extends": "voices", "model": {"filters": [16] * 5}}
+    raw["datasets"]["voices"]["evaluate"] = {"listener": "ears"}
+    raw["datasets"]["ears"]["evaluate"] = {"listener": None}
+    asked = validate(raw)
+    check_listener(asked, "voices")
+    targets.check_path(asked, "results/voices/main/listened.csv")
+    for config, path, sentence in (
+        (full, "voices/main/listened.csv", "evaluate.listener must name the data set whose network listens"),
+        (asked, "voices/cv1/listened.csv", "there is no listened.csv"),
+        (asked, "voices/main/stimuli/001.wav", "stimuli is made as a whole"),
+    ):
+        with pytest.raises(EarmarkError, match=re.escape(sentence)):
+            targets.check_path(config, f"results/{path}")
+    raw["datasets"]["ears"]["voices"] = {"labels": "sex"}
+    with pytest.raises(
+        EarmarkError, match=r"= ears has 2 classes and voices 10, which must be the same: they differ in "
+    ):
+        targets.check_path(validate(raw), "results/voices/manifest.csv")
 
 
 @pytest.mark.parametrize("path", ["generated", "stems.npy", "cv9/metrics.json", "main/conv5/drsa/K~4/skank/sounds"])

@@ -41,6 +41,7 @@ CONFIG = {
         "flips": [],
         "scaling": {},
         "beside": [],
+        "listener": None,
         "bootstrap": 200,
     },
     "composites": {"clips": 6, "candidates": {name: [{"layers": "*", "rule": "epsilon"}] for name in ("nan", "late")}},

@@ -13,6 +13,7 @@ from earmark.tables import (
     cost,
     flipping,
     frequency,
+    listening,
     markdown,
     masking,
     model,
@@ -68,6 +69,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *concepts.METRICS,
         *cost.METRICS,
         *sample_flipping.METRICS,
+        *listening.METRICS,
     }
     named |= {*agreement.METRICS, *beside.METRICS}
     of_training = {"test_recording_accuracy", "test_loss", "validation_accuracy", "validation_loss", "epochs"}
