@@ -153,7 +153,7 @@ def beside(
     layers, methods, k, controls
         As in :func:`flipping`.
     """
-    panels: dict[str, dict[str, Line]] = {}
+    panels: dict[str, Mapping[str, Line]] = {}
     references: dict[str, dict[str, Line]] = {}
     for metric, (title, less) in BESIDE.items():
         for layer, bars in compared.items():

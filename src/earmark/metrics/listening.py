@@ -17,6 +17,7 @@ from torch import Tensor
 
 from earmark.metrics.masking import first_cells, ranks
 from earmark.sound.base import Frontend, silence
+from earmark.sound.spectrogram import Spectrogram
 from earmark.sound.masks import apply_masks, masks
 
 SIGNAL, PICTURE, MASKED, RELEVANCE, SEEN = "signal", "picture", "masked", "relevance", "seen"
@@ -113,14 +114,14 @@ def fitted(waveforms: Tensor, samples: int) -> Tensor:
     return torch.nn.functional.pad(kept, (0, samples - kept.shape[1]))
 
 
-def seen(frontend: Frontend, clip: Tensor, mask: Tensor) -> Tensor:
+def seen(frontend: Spectrogram, clip: Tensor, mask: Tensor) -> Tensor:
     """Make what a listener that looks at spectrograms sees of a clip: its picture, times the mask.
 
     What is black in it is what silence looks like, and what the mask halves is half as bright.
 
     Parameters
     ----------
-    frontend : Frontend
+    frontend : Spectrogram
         The listener's.
     clip : Tensor
         ``[S]``.

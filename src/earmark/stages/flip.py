@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
+
 from earmark.data import dataset
 from earmark.explainers import explanation
 from earmark.job import Job
@@ -36,7 +38,7 @@ def run(job: Job) -> None:
         found = found.only(found.scored)
         clips = found.clips.tolist()
         index = source.clips.iloc[clips]
-        relevance = explanation.samples_of(found).to(device) if clips else []  # [n, 1, 1, S]
+        relevance = explanation.samples_of(found).to(device) if clips else torch.empty(0)  # [n, 1, 1, S]
         for clip, path, group, one in zip(clips, index["path"], index["group"], relevance, strict=True):
             samples = source.inputs([clip]).to(device)[0, 0]  # [S]
             told = flipping(

@@ -21,6 +21,7 @@ from earmark.job import Job
 from earmark.metrics.listening import SEEN, fitted, relaid, seen
 from earmark.models import base as models
 from earmark.sound.base import Frontend
+from earmark.sound.spectrogram import Spectrogram
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, STANDARD, Layout
 
@@ -47,6 +48,8 @@ def run(job: Job) -> None:
     model, source = models.of(job), dataset.of(job)
     layout = Layout(job.results, job.config["evaluate"]["listener"])
     listener = models.load(layout.model(job.split)).to(device)
+    own = listener.frontend
+    assert isinstance(own, Spectrogram), "the configuration lets nobody listen who cannot see"
     chosen = answers(job, source)
     check_unheard(source, np.concatenate([clips for _, clips in chosen]), dataset.open_dataset(layout), job.split)
     explain = explainers.build(STANDARD, model, INPUT_LAYER, job.config, None, 0)
@@ -54,7 +57,7 @@ def run(job: Job) -> None:
     rows: list[tuple[Any, ...]] = []
     for done, (cls, clips) in enumerate(chosen, start=1):
         for one in stimuli(job, model, source, explain, cls, clips):
-            inputs = presented(one, model.frontend, listener.frontend)
+            inputs = presented(one, model.frontend, own)
             told = models.answered(listener, torch.stack(list(inputs.values())).to(device)).argmax(dim=1).tolist()
             about = source.clips.iloc[one.clip]
             where = about["class"], one.clip, about["path"], about["group"], cls.slug
@@ -84,15 +87,17 @@ def check_unheard(source: DataSet, clips: NDArray[np.int64], theirs: DataSet, sp
         )
 
 
-def presented(one: Stimuli, given: Frontend, own: Frontend) -> dict[str, torch.Tensor]:
+def presented(one: Stimuli, given: Frontend, own: Spectrogram) -> dict[str, torch.Tensor]:
     """Make the listener's inputs ``[*I]`` by stimulus: each sound at a peak of its own, and what is seen of the clip.
 
     Parameters
     ----------
     one : Stimuli
         Of a clip.
-    given, own : Frontend
-        The explained model's, and the listener's.
+    given : Frontend
+        The explained model's.
+    own : Spectrogram
+        The listener's.
     """
     heard = fitted(torch.stack(list(one.sounds.values())), own.clip_samples)
     clip = fitted(one.waveform.unsqueeze(0), own.clip_samples)[0]
