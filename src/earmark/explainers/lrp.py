@@ -23,9 +23,7 @@ def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], st
     rules = from_config({"lrp": settings["lrp"]})
 
     def explain(batch: Batch) -> Parts:
-        maps, samples = attributor.relevance(model, batch.inputs, batch.targets, rules)
-        return Parts(
-            maps.unsqueeze(1), None if samples is None else samples.unsqueeze(1)
-        )  # [B, 1, *grid], [B, 1, 1, S]
+        maps, samples = attributor.relevance(model, batch.inputs, batch.targets, rules)  # [B, *grid], [B, 1, S]
+        return Parts(maps.unsqueeze(1), samples if samples is None else samples.unsqueeze(1))
 
     return explain
