@@ -17,8 +17,8 @@ from torch import Tensor
 
 from earmark.metrics.masking import first_cells, ranks
 from earmark.sound.base import Frontend, silence
-from earmark.sound.spectrogram import Spectrogram
 from earmark.sound.masks import apply_masks, masks
+from earmark.sound.spectrogram import Spectrogram
 
 SIGNAL, PICTURE, MASKED, RELEVANCE, SEEN = "signal", "picture", "masked", "relevance", "seen"
 CELLS, SILENCE = "cells", "silence"
