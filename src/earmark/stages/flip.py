@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import torch
-
 from earmark.data import dataset
 from earmark.explainers import explanation
 from earmark.job import Job
@@ -38,11 +36,11 @@ def run(job: Job) -> None:
         found = found.only(found.scored)
         clips = found.clips.tolist()
         index = source.clips.iloc[clips]
-        relevance = explanation.samples_of(found).to(device) if clips else torch.empty(0)  # [n, 1, 1, S]
-        for clip, path, group, one in zip(clips, index["path"], index["group"], relevance, strict=True):
+        for row, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             samples = source.inputs([clip]).to(device)[0, 0]  # [S]
+            relevance = explanation.samples_of(found)[row, 0, 0].to(device)  # [S]
             told = flipping(
-                model, samples, cls.index, one[0, 0], job.seed("flip", clip), job.config["evaluate"]["flips"]
+                model, samples, cls.index, relevance, job.seed("flip", clip), job.config["evaluate"]["flips"]
             )
             rows.extend((cls.slug, clip, path, group, *answer) for answer in told)
         progress(done, cls.slug)
