@@ -88,4 +88,4 @@ def run(job: Job) -> None:
 def write_picture(path: Path, light: Tensor) -> None:
     """Write brightness ``[F, T]``, 0 to 1, as a PNG, low frequencies below."""
     cells = light.repeat_interleave(PIXELS, 0).repeat_interleave(PIXELS, 1).numpy()
-    imsave(path, cells, vmin=0, vmax=1, cmap="gray", origin="lower", metadata={"Software": "Earmark"})
+    imsave(path, cells, vmin=0, vmax=1, cmap="gray", origin="lower", metadata={"Software": ""})
