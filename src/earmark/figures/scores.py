@@ -158,7 +158,7 @@ def beside(
     for metric, (title, less) in BESIDE.items():
         for layer, bars in compared.items():
             lines = {method: _over_layers(bars, layers, method, k, metric) for method in methods}
-            known = {method: line for method, line in lines.items() if line}
+            known: dict[str, Line] = {method: line for method, line in lines.items() if line}
             if known:
                 panel = f"{title}\n{less}{layer}"
                 panels[panel] = known
