@@ -115,7 +115,7 @@ def rows(study: Study, spread: Spread) -> Iterator[Row]:
 def curves(frame: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Read the rows that are known: by class and metric ``[bands, 5]``, where a band is, its share and the bounds."""
     known = frame[(frame["estimate"] != "") & ~frame["metric"].str.contains(" - ")]
-    metrics = known["metric"].str.partition(" ")[0]
+    metrics = known["metric"].str.split(" ").str[0]
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     for (cls, metric), part in known.groupby([known["cls"], metrics], sort=False):
         found.setdefault(str(cls), {})[str(metric)] = np.array(numbers(part, ("from_hz", "to_hz", *BAR)))

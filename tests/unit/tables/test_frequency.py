@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -143,5 +144,6 @@ def test_nothing_is_told_of_cells_whose_place_nobody_knows(study: Study) -> None
 def test_what_was_not_explained_leaves_empty_cells(study: Study) -> None:
     other = replace(study, split="net1")
     rows = list(frequency.rows(other, frequency.measure(other)))
+    assert frequency.curves(pd.DataFrame(rows, columns=list(frequency.COLUMNS))) == {}
     assert len(rows) == 4 * len(frequency.bands_of(study.source.frontend)) * 3
     assert {row[5] for row in rows} == {""}
