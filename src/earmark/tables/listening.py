@@ -270,7 +270,8 @@ def _label(name: str, stimulus: str) -> Label:
 PROXY = """**A proxy, no people.** The listener is the network of `{listener}`, `{split}`, which learned from
 recordings in other folds. It hears each sound at a peak of its own, as people hear all equally loud. It has one sense:
 to see a clip and to hear it is the same to it, and `seen` means that the mask is applied to a picture's brightness and
-not to a sound's amplitude. People may be told what tells it nothing, and the other way round.
+not to a sound's amplitude. It never learned from masked sounds: people may be told what tells it nothing, and the other
+way round.
 """
 
 NOTES = f"""A listener guesses which class the *model* answered, be that right or wrong. Brackets hold 95 % intervals,
