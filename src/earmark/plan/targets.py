@@ -214,8 +214,9 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
             f"{path}: networks of other data sets are compared for main, where evaluate.beside names them"
         )
     allowed += BESIDE_FILES if block["evaluate"]["beside"] else ()
-    allowed += STIMULI_FILES + (LISTENER_FILES if split == "main" else ())
-    if rest == list(LISTENER_FILES) and block["evaluate"]["listener"] is None:
+    listened = block["evaluate"]["listener"] is not None
+    allowed += STIMULI_FILES + (LISTENER_FILES if split == "main" and listened else ())
+    if rest == list(LISTENER_FILES) and not listened:
         raise EarmarkError(f"{path}: evaluate.listener must name the data set whose network listens")
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
