@@ -44,7 +44,7 @@ def write(study: Study, speakers: int = SPEAKERS, gap: float = 2.0) -> None:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    config = fill({"model": {"architecture": "audionet-s"}, "evaluate": {"flips": FLIPS, "bootstrap": 200}})
+    config = fill({"model": {"architecture": "audionet-s"}, "evaluate": {"flips": FLIPS}})
     source = SimpleNamespace(classes=[SimpleNamespace(slug=cls, name=cls) for cls in CLASSES])
     study = Study(Layout(tmp_path, "demo"), source, config | {"seed": 0}, "main")  # type: ignore[arg-type]
     write(study)
@@ -71,26 +71,38 @@ def test_areas_are_over_samples_and_over_the_energy_of_each_clip(study: Study) -
     assert found[Label(PLACES[AMPLITUDE], "removed", part="0.1"), "low"].interval.estimate == pytest.approx(0.1**0.25)
 
 
+OVER = Label(PLACES[RELEVANCE], "remaining_logit_over_samples", (MATCHED,))
+AT = Label(PLACES[RELEVANCE], LOGIT, (MATCHED,), "0.1")
+
+
 def test_a_claim_is_what_relevance_does_more_than_the_same_among_equal_sizes(study: Study) -> None:
-    """Not what it does more than samples by lot, or than the largest."""
+    """Not what it does more than samples by lot, or than the largest; and it is of areas over all classes alone."""
     flipped = sample_flipping.measure(study)
     assert {minus for label in sample_flipping.comparisons(FLIPS) for minus in label.minus} == {MATCHED}
-    over = Label(PLACES[RELEVANCE], "remaining_logit_over_samples", (MATCHED,))
-    both = Label(PLACES[RELEVANCE], LOGIT, (MATCHED,), "0.1")
-    assert flipped.compared[both, "low"].interval.estimate == pytest.approx(-2)
-    assert flipped.compared[both, "high"].interval.estimate == pytest.approx(0)
-    assert [sample_flipping.claim(flipped, label, "low") for label in (over, both)] == ["yes", "yes"]
-    assert [sample_flipping.claim(flipped, label, "high") for label in (over, both)] == ["no", "no"]
-    assert flipped.compared[both, ALL].interval.estimate == pytest.approx(-1)
+    for cls, difference in (("low", -2), ("high", 0), (ALL, -1)):
+        assert flipped.compared[AT, cls].interval.estimate == pytest.approx(difference)
+    tested = {(label.text, cls) for (label, cls), one in flipped.compared.items() if np.isfinite(one.p)}
+    assert tested == {(f"{name}_{over} - matched", ALL) for name in (ANSWERED, LOGIT) for over in sample_flipping.OVER}
+    assert flipped.compared[OVER, ALL].p < 0.05
+    assert [sample_flipping.claim(flipped, label) for label in (OVER, AT)] == ["yes", "–"]
 
 
-def test_of_few_speakers_nothing_is_claimed(study: Study) -> None:
-    write(study, speakers=5)
+def test_what_is_worse_than_its_control_is_no_claim(study: Study) -> None:
+    write(study, gap=-2.0)
     flipped = sample_flipping.measure(study)
-    both = Label(PLACES[RELEVANCE], LOGIT, (MATCHED,), "0.1")
-    assert flipped.compared[both, "low"].interval.high < 0
-    assert sample_flipping.claim(flipped, both, "low") == "too few groups"
-    assert "| too few groups |" in sample_flipping.report(study, flipped)
+    assert flipped.compared[OVER, ALL].p < 0.05
+    assert sample_flipping.claim(flipped, OVER) == "no"
+
+
+@pytest.mark.parametrize(("speakers", "expected"), [(7, "too few groups"), (8, "yes")])
+def test_of_few_speakers_nothing_is_claimed(study: Study, speakers: int, expected: str) -> None:
+    """Of seven who all agree, p is 4 x 2 / 2^7."""
+    write(study, speakers=speakers)
+    flipped = sample_flipping.measure(study)
+    assert flipped.compared[OVER, ALL].interval.high < 0
+    assert (flipped.compared[OVER, ALL].p < 0.05) == (expected == "yes")
+    assert sample_flipping.claim(flipped, OVER) == expected
+    assert f"| {expected} |" in sample_flipping.report(study, flipped)
 
 
 def test_every_row_has_its_place_and_none_compares_where_all_orders_agree(study: Study) -> None:
@@ -99,7 +111,8 @@ def test_every_row_has_its_place_and_none_compares_where_all_orders_agree(study:
     assert (frame["estimate"] != "").all()
     assert set(frame.loc[frame["less"] != "", "share"]) == {"", *map(str, FLIPS)}
     assert set(frame.loc[frame["less"] != "", "order"]) == {RELEVANCE}
-    assert (frame.loc[frame["less"] != "", "p"] != "").all()
+    tested = frame[frame["p"] != ""]
+    assert set(tested["cls"]) == {ALL} and set(tested["less"]) == {MATCHED} and len(tested) == 4
     assert set(frame["n"]) == {str(2 * SPEAKERS), str(4 * SPEAKERS)}
 
 
@@ -114,7 +127,7 @@ def test_the_figure_s_curves_are_read_from_the_table(study: Study) -> None:
 
 def test_people_read_what_may_be_claimed(study: Study) -> None:
     text = sample_flipping.report(study, sample_flipping.measure(study))
-    assert "with nothing else**" in text and "nan" not in text
+    assert "with nothing else.**" in text and "nan" not in text
     tables = text.split("\n## ")[1:]
     assert [one.splitlines()[0] for one in tables] == [
         "Clips whose class is still answered",
@@ -124,8 +137,8 @@ def test_people_read_what_may_be_claimed(study: Study) -> None:
     ]
     rows = {line.split(" | ")[0]: line.strip("| ").split(" | ") for line in tables[0].splitlines() if line[:1] == "|"}
     assert rows["| 0 %"][-2:] == rows["| 100 %"][-2:] == ["–", "–"]
-    assert rows["| 10 %"][1].startswith("1.000") and rows["| 10 %"][-1] == "yes"
-    assert rows["| 1 %"][-1] == "no"
+    assert rows["| 10 %"][2].startswith("1.000") and rows["| 10 %"][3].startswith("0.000")
+    assert rows["| 10 %"][-1] == "–" and rows["| over samples"][-1] == "yes"
     assert "| over energy |" in tables[1]
 
 
