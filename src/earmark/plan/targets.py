@@ -191,8 +191,9 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     """Check what follows ``results/{dataset}/{split}/``."""
     made = ADOPTED_FILES if adopts(block) else TRAINED_FILES
     allowed = made + SPLIT_FILES + COMPOSITES_FILES + (STEM_SPLIT_FILES if has_stems(block) else ())
-    allowed += STIMULI_FILES + (LISTENER_FILES if split == "main" else ())
-    if rest == list(LISTENER_FILES) and block["evaluate"]["listener"] is None:
+    listener = block["evaluate"]["listener"]
+    allowed += STIMULI_FILES + (LISTENER_FILES if listener is not None and split == "main" else ())
+    if rest == list(LISTENER_FILES) and listener is None:
         raise EarmarkError(f"{path}: evaluate.listener must name the data set whose network listens")
     scores = METHOD_FILES + (STEM_METHOD_FILES if has_stems(block) else ())
     if rest in [[name] for name in allowed]:
