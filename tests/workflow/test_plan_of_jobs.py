@@ -298,7 +298,7 @@ def test_networks_that_hear_the_same_voices_are_compared_where_it_is_asked_for(p
     jobs = project.plan("results/waves/main/beside.csv")
     assert jobs["relate"] == 1
     assert jobs["generate"] == jobs["train"] == jobs["choose"] == 2
-    assert (jobs["explain_waves"], jobs["explain_spectra"]) == (2 * 2, 2)  # layers, methods
+    assert (jobs["explain_waves"], jobs["explain_spectra"]) == (2 * 2 + 1, 2 + 1)  # layers, methods; the standard maps
     jobs = project.plan()
     assert (jobs["relate"], jobs["compare"], jobs["objects"]) == (1, 1, 1 + 2 * 2 + 2)  # of the others for their stems
     project.configure({"run": ["waves"], "datasets": {"waves": {**waves, "evaluate": {"beside": ["band"]}}}})
