@@ -127,11 +127,11 @@ def report(study: Study, spread: Spread) -> str:
     lines = [f"# Where relevance lies in frequency: {study.name}", ""]
     if not spread.bands:
         return "\n".join([*lines, "The front end does not say where the cells of its heatmaps lie.", ""])
-    lines += [NOTES, markdown.of_one(study.networks), "", *markdown.too_few(study.fitted)]
-    lines += markdown.absent(study.split, study.without)
-    lines += ["Clips, by class: " + "; ".join(markdown.counted(spread.clips, cls) for cls in spread.clips.left_out)]
+    lines += [NOTES, *markdown.absent(study.split, study.without)]
+    counted = "; ".join(markdown.counted(spread.clips, cls) for cls in spread.clips.left_out)
+    lines += [f"Clips, by class: {counted}.", ""]
     for cls in study.slugs:
-        lines += ["", f"## {cls}", ""]
+        lines += [f"## {cls}", ""]
         body = []
         for band in spread.bands:
             relevance, against, energy = (Label(STANDARD, metric, part=name(band)) for metric in METRICS)
@@ -143,7 +143,8 @@ def report(study: Study, spread: Spread) -> str:
 
 NOTES = f"""Shares of bands, clip by clip, then means over clips, with 95 % intervals (groups of clips resampled); `p`
 is the sign-flip test over groups, corrected by Holm over the whole of `frequency.csv`. Bands are third octaves, wider
-where the rows of heatmaps lie further apart. A dash: not known.
+where the rows of heatmaps lie further apart. All this is of one network: another training may listen to something
+else. A dash: not known.
 
 {markdown.notes(METRICS)}
 """

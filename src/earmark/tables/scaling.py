@@ -103,7 +103,7 @@ def report(study: Study, scaled: Scaled) -> str:
     lines = [f"# Clips whose frequency axis is scaled: {study.name}", ""]
     if not scaled.factors:
         return "\n".join([*lines, "None was asked for (key `evaluate.scaling`).", ""])
-    lines += [NOTES, markdown.of_one(study.networks), ""]
+    lines += [NOTES]
     for cls, factor in scaled.factors.items():
         inside = scaled.clips.of(cls)
         lines += [f"## {cls}: frequencies times {factor:g}", ""]
@@ -120,7 +120,8 @@ def report(study: Study, scaled: Scaled) -> str:
 NOTES = f"""Test clips, recognised or not, as the model hears them with all frequencies multiplied and their duration
 kept. `there and back`: multiplied, and divided again by the same steps: what these cost. `scaled away`: divided, where
 a class keeps its name if frequencies alone decide. Brackets hold 95 % intervals (groups of clips resampled); where all
-clips are answered alike they have no width, however few the groups are. A dash: not known.
+clips are answered alike they have no width, however few the groups are. All this is of one network: another training
+may listen to something else. A dash: not known.
 
 {markdown.notes(METRICS)}
 """
