@@ -29,7 +29,7 @@ def declared(rule):
     if not callable(found):
         return {"": found}
     names = [f"{one.name}~0" if one.variants else one.name for one in methods()]
-    return {name: found(Named(method=name)) for name in names}
+    return {name: found(Named(method=name, dataset="synthetic")) for name in names}
 
 
 for one in workflow.rules:
