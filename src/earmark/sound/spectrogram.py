@@ -72,6 +72,7 @@ class Spectrogram(Celled):
     std: float | Sequence[float] = 1.0
     layout: str = "frequency-time"
 
+    title: ClassVar[str]
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Framed.choices,
         "padding": ("reflect", "constant"),
