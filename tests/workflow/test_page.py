@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from earmark.models import base as models
+from tests.unit.page import test_files
 from tests.unit.page.test_files import read
 
 
@@ -30,7 +28,7 @@ def sound(folder: Path, about: dict) -> np.ndarray:
     """Decode a sound at its true level."""
     if about["key"] is None:
         return np.zeros(1)
-    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(read(folder, about["key"])["flac"])))
+    samples, rate = test_files.sound(folder, about["key"])
     assert rate == 16000
     return about["gain"] * samples
 

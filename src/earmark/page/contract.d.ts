@@ -1,5 +1,10 @@
 // What the page is given, for the type checker; no browser reads this file.
 
+/** Bytes in letters of 15 bits. */
+interface Packed {
+  size: number;
+  letters: string;
+}
 interface Cells {
   rows: number;
   columns: number;

@@ -1,11 +1,11 @@
 """Files that a page opened from disk can load: scripts that each hand over one value.
 
-A browser loads no data by itself from a folder on disk, but it runs scripts from there. Sounds are FLAC inside them.
+A browser loads no data by itself from a folder on disk, but it runs scripts from there. Sounds are FLAC inside them, as
+letters of 15 bits: in files of UTF-16 that takes a fifth less than base64.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import math
@@ -29,6 +29,15 @@ NOISE = -75.0
 FULL_SCALE = 2**15
 """Of 16 bits."""
 
+BITS = 15
+"""Of bytes in a letter."""
+
+FIRST = 0x4000
+"""The letter of bits that are all 0: from here on, 2**15 letters mean nothing to JSON and are a unit of UTF-16 each."""
+
+ENCODINGS = ("utf-8-sig", "utf-16")
+"""Of files: the first bytes of each say which it is, and browsers go by that."""
+
 SMALLEST = 1.0
 """How hard FLAC tries, from 0 to 1: it takes a little longer to write, and as long to read."""
 
@@ -47,13 +56,34 @@ def put(folder: Path, key: str, value: Any) -> None:
     """
     path = folder / f"{key}.js"
     path.parent.mkdir(parents=True, exist_ok=True)
-    said = json.dumps([key, value], allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    path.write_text(f"earmark.put(...{said});\n", encoding="ascii")
+    said = json.dumps([key, value], ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    script = f"earmark.put(...{said});\n".replace("<", "\\u003c")
+    path.write_bytes(min((script.encode(name, "surrogatepass") for name in ENCODINGS), key=len))
 
 
 def stored(key: str) -> dict[str, str]:
     """Refer to a value that stands in a file of its own, since several others hold it: the page puts it in place."""
     return {"stored": key}
+
+
+def packed(content: bytes) -> dict[str, Any]:
+    """Put bytes in letters, so that JSON can say them.
+
+    Parameters
+    ----------
+    content : bytes
+        At least one.
+
+    Returns
+    -------
+    dict
+        ``size``, their number, and ``letters``: letter n is ``FIRST`` plus the bits from 15 n on, the highest first;
+        the last is filled up with zeros.
+    """
+    bits = np.unpackbits(np.frombuffer(content, np.uint8))
+    bits = np.pad(bits, (0, -bits.size % BITS)).reshape(-1, BITS)
+    letters = FIRST + bits @ (1 << np.arange(BITS)[::-1])
+    return {"size": len(content), "letters": letters.astype("<u2").tobytes().decode("utf-16-le")}
 
 
 def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> float:
@@ -62,7 +92,7 @@ def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> f
     Parameters
     ----------
     folder, key
-        As in :func:`put`; the value is ``{"flac": base64}``.
+        As in :func:`put`; the value is what :func:`packed` says of it.
     samples : array [S]
         The sound.
     sample_rate : int
@@ -80,7 +110,7 @@ def put_sound(folder: Path, key: str, samples: ArrayLike, sample_rate: int) -> f
     step = _step(float(np.sqrt(np.mean(scaled**2))))
     rounded = (np.rint(scaled / step) * step).astype(np.int16)
     soundfile.write(written, rounded, sample_rate, "PCM_16", format="FLAC", compression_level=SMALLEST)
-    put(folder, key, {"flac": base64.b64encode(written.getvalue()).decode("ascii")})
+    put(folder, key, packed(written.getvalue()))
     return peak / PEAK
 
 
@@ -103,10 +133,10 @@ def cells(values: ArrayLike, low: float, high: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows``, ``columns``, ``low``, ``high`` and ``deflated``, the cells row by row, by zlib and in base64: a byte
-        b is ``low + b (high - low) / 254``.
+        ``rows``, ``columns``, ``low``, ``high`` and ``deflated``, the cells row by row, by zlib and :func:`packed`: a
+        byte b is ``low + b (high - low) / 254``.
     """
     table = np.asarray(values, dtype=np.float64)
     steps = np.clip(np.rint((table - low) * (LEVELS / ((high - low) or 1.0))), 0, LEVELS).astype(np.uint8)
-    deflated = base64.b64encode(zlib.compress(steps.tobytes(), level=9)).decode("ascii")
+    deflated = packed(zlib.compress(steps.tobytes(), level=9))
     return {"rows": table.shape[0], "columns": table.shape[1], "low": low, "high": high, "deflated": deflated}

@@ -68,10 +68,28 @@ function load(key) {
   return coming;
 }
 
-/** Bytes that were packed by zlib and written in base64. @param {string} text */
-async function inflated(text) {
-  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const bytes = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+/** Bits of bytes in a letter, and the letter of 0: as files.py packs them. */
+const BITS = 15;
+const FIRST = 0x4000;
+
+/** Bytes that were put in letters. @param {Packed} packed */
+function unpacked({ size, letters }) {
+  const bytes = new Uint8Array(size);
+  let [held, count, filled] = [0, 0, 0];
+  for (let n = 0; n < letters.length; n++) {
+    held = (held << BITS) | (letters.charCodeAt(n) - FIRST);
+    for (count += BITS; count >= 8 && filled < size; filled++) {
+      count -= 8;
+      bytes[filled] = held >> count;
+      held &= (1 << count) - 1;
+    }
+  }
+  return bytes;
+}
+
+/** Bytes that zlib made fewer. @param {Packed} packed */
+async function inflated(packed) {
+  const bytes = new Blob([unpacked(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(bytes).arrayBuffer());
 }
 

@@ -143,10 +143,9 @@ class Player {
   decode(key) {
     let coming = this.decoded.get(key);
     if (!coming) {
-      coming = load(key).then(({ flac }) => {
+      coming = load(key).then((flac) => {
         forget(key);
-        const bytes = Uint8Array.from(atob(flac), (letter) => letter.charCodeAt(0));
-        return new OfflineAudioContext(1, 1, this.rate).decodeAudioData(bytes.buffer);
+        return new OfflineAudioContext(1, 1, this.rate).decodeAudioData(unpacked(flac).buffer);
       });
       coming.catch(() => this.decoded.delete(key));
       this.decoded.set(key, coming);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import codecs
 import io
 import json
 import re
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from earmark.page import files
 
-NAMES = ['a "quote"', "</script><b>", "emoji 🎺 and \u2028", "back\\slash"]
+NAMES = ['a "quote"', "</script><b>", "emoji 🎺 and \u2028", "back\\slash", "half of one \ud83c", "尺八"]
 
 
 def read(folder: Path, key: str) -> Any:
     """Read what a script hands over, as the page's script would."""
-    text = (folder / f"{key}.js").read_bytes().decode("ascii")
+    content = (folder / f"{key}.js").read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    assert wide or content.startswith(codecs.BOM_UTF8)  # or a browser would take it for what the page is in
+    text = content.decode("utf-16" if wide else "utf-8-sig", "surrogatepass")
     found = re.fullmatch(r"earmark\.put\(\.\.\.(\[.*\])\);\n", text, re.DOTALL)
     assert found and "<" not in text
     given, value = json.loads(found[1])
@@ -46,8 +49,7 @@ def test_sounds_come_back_at_their_level(tmp_path: Path, peak: float) -> None:
     wave = np.random.default_rng(0).standard_normal(3000).astype(np.float32)
     wave *= peak / np.abs(wave).max()
     gain = files.put_sound(tmp_path, "sounds/x", wave, 22050)
-    flac = base64.b64decode(read(tmp_path, "sounds/x")["flac"])
-    stored, rate = soundfile.read(io.BytesIO(flac))
+    stored, rate = sound(tmp_path, "sounds/x")
     assert rate == 22050 and np.abs(stored).max() == pytest.approx(files.PEAK, abs=1e-4)
     error = gain * stored - wave
     assert 10 * np.log10((wave**2).sum() / (error**2).sum()) > 75
@@ -62,16 +64,35 @@ def test_cells_come_back_to_half_a_step_and_zero_exactly() -> None:
     table = rng.uniform(-2, 2, (5, 7))
     table[1, 2], table[0, 0] = 0.0, 3.0  # beyond the scale
     found = files.cells(table, -2.0, 2.0)
-    steps = unpacked(found).reshape(found["rows"], found["columns"])
+    steps = steps_of(found).reshape(found["rows"], found["columns"])
     back = found["low"] + steps * (found["high"] - found["low"]) / files.LEVELS
     np.testing.assert_allclose(back, np.clip(table, -2, 2), atol=2 / files.LEVELS + 1e-12)
     assert back[1, 2] == 0
 
 
 def test_a_map_of_one_value_is_stored() -> None:
-    assert unpacked(files.cells(np.zeros((2, 2)), 0.0, 0.0)).tolist() == [0, 0, 0, 0]
+    assert steps_of(files.cells(np.zeros((2, 2)), 0.0, 0.0)).tolist() == [0, 0, 0, 0]
 
 
-def unpacked(cells: dict[str, Any]) -> NDArray[np.uint8]:
-    """The bytes of stored cells."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(cells["deflated"])), np.uint8)
+@pytest.mark.parametrize("size", [*range(1, 33), 30_000])
+def test_bytes_come_back_from_letters_which_take_a_fifteenth_more(tmp_path: Path, size: int) -> None:
+    content = np.random.default_rng(size).bytes(size)
+    files.put(tmp_path, "x", files.packed(content))
+    assert unpacked(read(tmp_path, "x")) == content
+    assert (tmp_path / "x.js").stat().st_size < 200 + size * 16 / 15
+
+
+def unpacked(packed: dict[str, Any]) -> bytes:
+    """The bytes that letters hold, as the page's script finds them."""
+    bits = "".join(f"{ord(letter) - files.FIRST:0{files.BITS}b}" for letter in packed["letters"])
+    return bytes(int(bits[8 * n : 8 * n + 8], 2) for n in range(packed["size"]))
+
+
+def sound(folder: Path, key: str) -> tuple[NDArray[np.float64], int]:
+    """The samples of a stored sound ``[S]`` and their rate."""
+    return soundfile.read(io.BytesIO(unpacked(read(folder, key))))
+
+
+def steps_of(cells: dict[str, Any]) -> NDArray[np.uint8]:
+    """The steps of stored cells."""
+    return np.frombuffer(zlib.decompress(unpacked(cells["deflated"])), np.uint8)
