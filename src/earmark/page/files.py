@@ -81,8 +81,8 @@ def packed(content: bytes) -> dict[str, Any]:
         the last is filled up with zeros.
     """
     bits = np.unpackbits(np.frombuffer(content, np.uint8))
-    bits = np.pad(bits, (0, -bits.size % BITS)).reshape(-1, BITS)
-    letters = FIRST + bits @ (1 << np.arange(BITS)[::-1])
+    filled = np.pad(bits, (0, -bits.size % BITS)).reshape(-1, BITS)
+    letters = FIRST + filled @ (1 << np.arange(BITS)[::-1])
     return {"size": len(content), "letters": letters.astype("<u2").tobytes().decode("utf-16-le")}
 
 
