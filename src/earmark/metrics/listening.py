@@ -18,6 +18,7 @@ from torch import Tensor
 from earmark.metrics.masking import first_cells, ranks
 from earmark.sound.base import Frontend, silence
 from earmark.sound.masks import apply_masks, masks
+from earmark.sound.module import shares
 from earmark.sound.spectrogram import Spectrogram
 
 SIGNAL, PICTURE, MASKED, RELEVANCE, SEEN = "signal", "picture", "masked", "relevance", "seen"
@@ -142,18 +143,12 @@ def relaid(mask: Tensor, given: Frontend, wanted: Frontend) -> Tensor:
 
     Both must say where their cells lie; beyond the outermost cells the values are those of the nearest.
     """
-    found = mask
-    for axis, centres, places in ((0, given.frequencies, wanted.frequencies), (1, given.times, wanted.times)):
+    weights = []
+    for centres, places in ((given.frequencies, wanted.frequencies), (given.times, wanted.times)):
         assert centres is not None and places is not None  # whoever makes sounds of maps says it
-        found = _interpolated(found.movedim(axis, -1), centres.to(mask), places.to(mask)).movedim(-1, axis)
-    return found
-
-
-def _interpolated(values: Tensor, centres: Tensor, places: Tensor) -> Tensor:
-    """Interpolate values ``[..., n]`` at ascending centres ``[n]`` to places ``[m]``: ``[..., m]``."""
-    right = torch.searchsorted(centres, places).clamp(1, len(centres) - 1)  # [m]
-    weight = (places - centres[right - 1]) / (centres[right] - centres[right - 1])
-    return torch.lerp(values[..., right - 1], values[..., right], weight.clamp(0, 1))
+        weights.append(shares(centres, places).to(mask))
+    rows, columns = weights  # [F', F], [T', T]
+    return rows @ mask @ columns.T
 
 
 def pictures(frontend: Frontend, clip: Tensor, mask: Tensor) -> dict[str, Tensor]:

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-
-from earmark.plan.methods import LOADER
+from earmark.plan.methods import described
 
 PACKAGE = Path(__file__).parents[1]
 FOLDER = PACKAGE / "models"
@@ -99,10 +96,7 @@ def architectures() -> dict[str, Architecture]:
     """
     found: dict[str, Architecture] = {}
     for path in sorted(FOLDER.glob("*.yaml")):
-        content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
-        problems = [error.message for error in Draft202012Validator(SCHEMA).iter_errors(content)]
-        if not path.with_suffix(".py").is_file():
-            problems.append("there is no module of its name beside it")
+        content, problems = described(path, SCHEMA)
         for name in {} if problems else content["architectures"]:
             if name in found:
                 problems.append(f"another file has the architecture {name}")

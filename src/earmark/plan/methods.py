@@ -197,10 +197,7 @@ def families() -> dict[str, Family]:
     """
     found: dict[str, Family] = {}
     for path in sorted(FOLDER.rglob("*.yaml")):
-        content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
-        problems = [error.message for error in Draft202012Validator(SCHEMA).iter_errors(content)]
-        if not path.with_suffix(".py").is_file():
-            problems.append("there is no module of its name beside it")
+        content, problems = described(path, SCHEMA)
         if path.stem in found:
             problems.append("there is a family of its name already")
         for name in {} if problems else content["methods"]:
@@ -210,6 +207,15 @@ def families() -> dict[str, Family]:
             raise ValueError(f"{path}: {problems[0]}")
         found[path.stem] = _family(path, content)
     return found
+
+
+def described(path: Path, schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Read the file that describes the module beside it, and say what is wrong with the two, if anything."""
+    content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+    problems = [error.message for error in Draft202012Validator(schema).iter_errors(content)]
+    if not path.with_suffix(".py").is_file():
+        problems.append("there is no module of its name beside it")
+    return content, problems
 
 
 def _family(path: Path, content: Mapping[str, Any]) -> Family:
