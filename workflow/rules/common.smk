@@ -177,6 +177,7 @@ PREDICTIONS = f"{MODEL}/predictions.csv"
 CHOSEN = f"{MODEL}/chosen.csv"
 PAGE = (".html", ".css", ".js")
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
+LEARNED = f"{MODEL}/trained/{{method}}"
 STANDARD_MAPS = f"{MODEL}/{INPUT_LAYER}/{STANDARD}/K~1/{{cls}}/heatmaps.safetensors"
 INDEX = [f"{DATASET}/{name}" for name in ("manifest.csv", "classes.csv", "clips.csv")]
 LOGMEL = f"{DATASET}/logmel.safetensors"
@@ -330,9 +331,17 @@ def where(holds, paths, dataset=None):
     return filled
 
 
-def fitted(paths, dataset=None):
-    """Return an input function: what is fitted to each class, for methods where something is."""
-    return where(lambda method: method.has_basis, paths, dataset)
+def fitted(dataset=None):
+    """Return an input function: what a method was fitted to each class, or what it learned; nothing for others."""
+
+    def filled(wildcards):
+        method = method_of(wildcards.method)
+        known = {"cls": CLASSES[dataset or wildcards.dataset], "dataset": dataset, **wildcards}
+        if method.is_trained:
+            return expand(f"{LEARNED}/model.safetensors", **known)
+        return expand(f"{METHOD}/{{cls}}/subspaces.safetensors", **known) if method.has_basis else []
+
+    return filled
 
 
 def sums(paths, dataset=None):

@@ -35,7 +35,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
             "stems": needing("stems", f"{DATASET}/stems.npy"),
             "separated": needing("separated", f"{DATASET}/separated.npy"),
             "predictions": needing("training", PREDICTIONS),
-            "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+            "fitted": fitted(),
         },
         [f"{METHOD}/sanity.csv"],
         {},
@@ -66,7 +66,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
     "objects": (
         {
             **HEARD,
-            "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+            "fitted": fitted(),
             "predictions": needing("training", PREDICTIONS),
         },
         [f"{METHOD}/objects.csv"],

@@ -15,7 +15,7 @@ for dataset, classes in CLASSES.items():
             stems=needing("stems", f"results/{dataset}/stems.npy", dataset),
             separated=needing("separated", f"results/{dataset}/separated.npy", dataset),
             predictions=needing("training", of(PREDICTIONS, dataset=dataset), dataset),
-            fitted=fitted(of(f"{METHOD}/{{cls}}/subspaces.safetensors", dataset=dataset), dataset),
+            fitted=fitted(dataset),
             standard=sums(of(STANDARD_MAPS, dataset=dataset), dataset),
             code=code_of("explain"),
         output:

@@ -1,5 +1,42 @@
-# What a layer knows of each class, and its division into concepts.
-# One job serves all classes of a data set, each an output of its own; hence one rule per data set.
+# What a layer knows of each class, and its division into concepts; and interpreters, which learn to explain the model.
+# One job serves all classes of a data set, each an output of its own; hence one rule per data set. An interpreter is one.
+
+
+rule learn:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        logmel=LOGMEL,
+        model=f"{MODEL}/model.safetensors",
+        predictions=PREDICTIONS,
+        stems=needing("stems", f"{DATASET}/stems.npy"),
+        start=lambda wildcards: [
+            LEARNED.format(**{**wildcards, "method": name}) + "/model.safetensors"
+            for name in filter(None, [method_of(wildcards.method).starts_from])
+        ],
+        code=code_of("learn"),
+    output:
+        [f"{LEARNED}/{name}" for name in targets.LEARNED_FILES],
+    log:
+        record("learn", "log"),
+    benchmark:
+        record("learn", "tsv")
+    wildcard_constraints:
+        method=pattern(methods(lambda one: one.is_trained)),
+    conda:
+        "../../envs/earmark.yaml"
+    threads: stages.threads(config, "learn")
+    resources:
+        mem_mb=growing(6000),
+        runtime=growing(120),
+        gpu=1,
+    params:
+        job=job("learn"),
+        config=config_of("learn"),
+    message:
+        "Training {wildcards.method} to explain {wildcards.dataset}/{wildcards.split}"
+    shell:
+        call("gpu")
 
 
 for dataset, classes in CLASSES.items():

@@ -10,6 +10,7 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models.base import Model
 from earmark.plan.methods import PACKAGE, method_of
+from earmark.store import artifacts
 
 BATCH = 64
 """Clips that an explainer is given at once; bounds memory and decides nothing."""
@@ -181,11 +183,35 @@ def across(
 
 
 def state_of(job: Job, cls: str) -> Any:
-    """Read what the job's method was fitted to a class, or the background that it asks for; None for other methods."""
+    """Read what the job's method learned, was fitted to a class or asks for as background; None for other methods."""
     method = method_of(job.method)
     if "training" in method.needs:
         return background_of(job)
+    if method.is_trained:
+        return learned(job.layout.trained(job.split, job.method))
     return family(job.method).load(job.of_class(cls)) if method.per_class else None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a method learned, on the CPU.
+
+    Attributes
+    ----------
+    weights : dict of str to Tensor
+        By name.
+    about : dict
+        What these do not say of it.
+    """
+
+    weights: dict[str, Tensor]
+    about: dict[str, Any]
+
+
+def learned(folder: Path) -> Learned:
+    """Read what a method learned, from the folder that the stage `learn` wrote."""
+    weights, told = artifacts.read_tensors(folder / "model.safetensors")
+    return Learned(weights, told["about"])
 
 
 @functools.lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models import blocks, external
 from earmark.models.gpu import fault
-from earmark.models.graph import Graph, Place, Watched, probed, watched
+from earmark.models.graph import Graph, Hidden, Place, Watched, hidden, probed, watched
 from earmark.plan import foreign
 from earmark.plan.architectures import architectures
 from earmark.sound.base import Frontend
@@ -25,6 +25,8 @@ from earmark.sound.kinds import from_settings
 from earmark.store import artifacts
 
 EVALUATION_BATCH = 256
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 
 CACHED_CELLS = 2**16
 """Input cells that a CPU evaluates at once: more, and the activations leave its cache."""
@@ -67,6 +69,12 @@ class Model(Protocol):
 
     def watched(self, inputs: torch.Tensor, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a layer's output ``[B, D, *grid]``, kept in autograd's graph, and the logits ``[B, C]``."""
+
+    def convolutions(self) -> list[str]:
+        """Name the layers that are convolutions, in the order in which the network computes them."""
+
+    def hidden(self, layers: Sequence[str]) -> Callable[[torch.Tensor], Hidden]:
+        """Make a function of inputs ``[B, *I]`` that returns the outputs of several layers, and the logits."""
 
     def place(self, graph: Graph, layer: str) -> Place:
         """Find in a graph of the network where a layer's activations are."""
@@ -136,6 +144,31 @@ class Network:
         """
         place = self.place(probed(self._evaluated, inputs[:1]), layer)
         return watched(self._evaluated, inputs.clone(), place)
+
+    def convolutions(self) -> list[str]:
+        """Name the layers that are convolutions, in the order in which the network computes them."""
+        short = {module: name for name, module in self.names.items()}
+        found = [call.name for call in self._graph(self._evaluated).leaves if isinstance(call.module, CONVOLUTIONS)]
+        return [short.get(name, name) for name in dict.fromkeys(found)]
+
+    def _graph(self, network: nn.Module) -> Graph:
+        like = next(network.parameters(), torch.empty(0))
+        return probed(network, torch.empty(0, *self.frontend.shape).to(like))
+
+    def hidden(self, layers: Sequence[str]) -> Callable[[torch.Tensor], Hidden]:
+        """Make a function of inputs ``[B, *I]`` that returns the outputs of several layers, and the logits.
+
+        The network is the one that this model has now, a copy without gradients of its weights.
+
+        Raises
+        ------
+        EarmarkError
+            If there is no such layer.
+        """
+        network = evaluated(self.network).requires_grad_(False)
+        graph = self._graph(network)
+        places = [self.place(graph, layer) for layer in layers]
+        return lambda inputs: hidden(network, inputs.clone(), places)
 
     def place(self, graph: Graph, layer: str) -> Place:
         """Find in a graph of the network where a layer's activations are; see :meth:`earmark.models.graph.Graph.place`.

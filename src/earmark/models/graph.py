@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -435,6 +435,45 @@ def watched(network: nn.Module, inputs: torch.Tensor, place: Place) -> Watched:
     with _hooked(network.get_submodule(place.module), watch):
         logits = network(inputs)
     return Watched(outputs[place.call], logits)
+
+
+class Hidden(NamedTuple):
+    """What several layers gave in a pass, and what came of it."""
+
+    activations: tuple[torch.Tensor, ...]
+    logits: torch.Tensor
+
+
+def hidden(network: nn.Module, inputs: torch.Tensor, places: Sequence[Place]) -> Hidden:
+    """Run a network and keep the outputs of several layers.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network; in autograd's graph as far as its weights or the inputs are.
+    inputs : torch.Tensor
+        ``[B, *I]``.
+    places : sequence of Place
+        The layers.
+
+    Returns
+    -------
+    activations : tuple of torch.Tensor
+        ``[B, D, *grid]`` each, in the order of the places.
+    logits : torch.Tensor
+        ``[B, C]``.
+    """
+    outputs: dict[str, list[torch.Tensor]] = {place.module: [] for place in places}
+
+    def watch(module: nn.Module, arguments: Any, output: torch.Tensor, name: str) -> torch.Tensor:
+        outputs[name].append(output)
+        return output.clone()  # what comes behind the layer may change it in place
+
+    with ExitStack() as stack:
+        for name in outputs:
+            stack.enter_context(_hooked(network.get_submodule(name), functools.partial(watch, name=name)))
+        logits = network(inputs)
+    return Hidden(tuple(outputs[place.module][place.call] for place in places), logits)
 
 
 @contextmanager

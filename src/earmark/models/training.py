@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +12,13 @@ from torch import nn
 
 from earmark.data.dataset import DataSet, Split
 from earmark.models.base import build, logits_of
+from earmark.models.checkpoint import Course
 from earmark.models.graph import fused
 from earmark.progress import Progress
 from earmark.seeds import derive
 from earmark.sound import augment
 from earmark.sound.base import Frontend
 from earmark.sound.spectrogram import Spectrogram
-from earmark.store import artifacts
-
-log = logging.getLogger(__name__)
 
 CROPS = 32
 """Random crops whose inputs are computed at once."""
@@ -126,22 +122,18 @@ class Trainer:
         layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
         self.network: nn.Sequential = network.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.optimizer = optimiser(self.network, settings)
-        self.history: list[list[float]] = []
-        self.best: dict[str, torch.Tensor] = {}
-        self.save: Callable[[], None] = lambda: None
+        self.course = Course(self.network, self.optimizer)
 
     def train(self, clips: TrainingClips, validation: tuple[torch.Tensor, torch.Tensor], label: str = "train") -> None:
         """Run the remaining epochs and remember the best by validation accuracy, then loss."""
         progress = Progress(label, self.settings["epochs"])
-        for epoch in range(len(self.history), self.settings["epochs"]):
+        history = self.course.history
+        for epoch in range(len(history), self.settings["epochs"]):
             loss, accuracy = self._epoch(clips, epoch)
             held_loss, held_accuracy = self._validate(*validation)
-            past = [(row[4], -row[3]) for row in self.history]
+            past = [(row[4], -row[3]) for row in history]
             best = not past or (held_accuracy, -held_loss) > max(past)
-            if best:
-                self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-            self.history.append([epoch + 1, loss, accuracy, held_loss, held_accuracy, int(best)])
-            self.save()
+            self.course.ended([epoch + 1, loss, accuracy, held_loss, held_accuracy, int(best)], best)
             progress(epoch + 1, f"loss {loss:.4f}, validation accuracy {held_accuracy:.2%}")
 
     def _epoch(self, clips: TrainingClips, epoch: int) -> tuple[float, float]:
@@ -186,49 +178,9 @@ class Trainer:
 
     def best_network(self) -> nn.Module:
         """Return the network of the best epoch, without batch normalisation."""
-        self.network.load_state_dict(self.best)
+        self.network.load_state_dict(self.course.best)
         inputs = torch.empty(0, 1, *self.architecture["input_shape"], device=self.device)
         return fused(self.network, inputs)[0]
-
-    def resume(self, path: Path, fingerprint: str) -> None:
-        """Write checkpoints to `path` from now on, and go on from the one that lies there if it is of this training.
-
-        Parameters
-        ----------
-        path : Path
-            A ``.safetensors`` file.
-        fingerprint : str
-            Says what the training depends on; a checkpoint with another one is ignored.
-        """
-        self.save = lambda: self._save(path, fingerprint)
-        try:
-            tensors, metadata = artifacts.read_tensors(path)
-        except FileNotFoundError:  # nothing to resume, or a job of a killed run finishes this very training now
-            return
-        if metadata["fingerprint"] != fingerprint:
-            log.info("the checkpoint %s belongs to another training and is ignored", path)
-            return
-        part: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
-        for name, tensor in tensors.items():
-            kind, rest = name.split("/", 1)
-            part[kind][rest] = tensor
-        self.network.load_state_dict(part["network"])
-        self.best = part["best"]
-        state = self.optimizer.state_dict()
-        state["state"] = {}
-        for name, tensor in part["optimiser"].items():
-            index, key = name.split("/")
-            state["state"].setdefault(int(index), {})[key] = tensor
-        self.optimizer.load_state_dict(state)
-        self.history = metadata["history"]
-        log.info("resumed after epoch %d", len(self.history))
-
-    def _save(self, path: Path, fingerprint: str) -> None:
-        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimiser/{index}/{key}": tensor for key, tensor in state.items()}
-        artifacts.write_tensors(path, tensors, {}, fingerprint=fingerprint, history=self.history)
 
 
 def recording_accuracy(logits: torch.Tensor, targets: torch.Tensor, recordings: np.ndarray) -> float:

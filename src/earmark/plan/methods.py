@@ -59,6 +59,7 @@ SCHEMA = {
                     "needs": {"type": "array", "items": {"enum": ["gradients", "training", "stems", "separated"]}},
                     "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
                     "beside": {"type": "array", "items": {"type": "string"}},
+                    "starts_from": {"type": "string"},
                     "control": {"type": "boolean"},
                     "expensive": {"type": "boolean"},
                     "maximises": {"type": "string"},
@@ -101,6 +102,8 @@ class Method:
         Which of ``pairs`` and ``seed`` can change what is fitted.
     beside : tuple of str
         Methods whose explainers it is made with: their code and their families' settings are its too.
+    starts_from : str
+        Of methods that are trained: another one, whose training this one goes on from; empty: none.
     control : bool
         Whether it explains nothing: what every explanation must beat.
     expensive : bool
@@ -125,6 +128,7 @@ class Method:
     needs: frozenset[str] = frozenset()
     depends_on: tuple[str, ...] = ("pairs", "seed")
     beside: tuple[str, ...] = ()
+    starts_from: str = ""
     control: bool = False
     expensive: bool = False
     maximises: str = ""
@@ -146,6 +150,11 @@ class Method:
         return self.fitted_to in SUBSPACES
 
     @property
+    def is_trained(self) -> bool:
+        """Whether it is trained to explain the model, before it explains."""
+        return self.fitted_to == "model"
+
+    @property
     def propagates(self) -> bool:
         """Whether it rests on LRP: its parts are parts of the standard explanation."""
         return "sums_to_standard" in self.promises and self.name != STANDARD
@@ -153,7 +162,7 @@ class Method:
     @property
     def needs_answers_only(self) -> bool:
         """Whether it explains networks that nothing can look into, whatever clips they hear."""
-        inside = self.layered or "gradients" in self.needs or "sums_to_standard" in self.promises
+        inside = self.layered or self.is_trained or "gradients" in self.needs or "sums_to_standard" in self.promises
         return not (inside or self.control or self.needs_stems or self.needs_separated)
 
     @property

@@ -116,6 +116,13 @@ STAGES = {
         (*CONCEPTS, "starts", "gpu"),
         explains=True,
     ),
+    "learn": Stage(
+        "train an interpreter of the model",
+        (),
+        ("split", "method", "gpu"),
+        threaded=True,
+        explains=True,
+    ),
     "explain": Stage(
         "compute a heatmap per clip and part",
         ("lrp", "explain.classes"),

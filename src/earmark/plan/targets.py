@@ -13,10 +13,21 @@ from earmark.plan import stems
 from earmark.plan.config import require_root
 from earmark.plan.datasets import check_beside, check_listener, check_scaling, explained, folds, networks, splits
 from earmark.plan.generated import has_separated, has_stems, is_generated
-from earmark.plan.methods import adopts, channels, check_k, check_method, divisors, hears_samples, layers_of, method_of
+from earmark.plan.methods import (
+    adopts,
+    channels,
+    check_k,
+    check_method,
+    divisors,
+    hears_samples,
+    layers_of,
+    method_of,
+    methods,
+    spelled,
+)
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
-from earmark.store.layout import AGREEMENT, INPUT_LAYER
+from earmark.store.layout import AGREEMENT, INPUT_LAYER, LEARNED
 
 DATASET_FILES = (
     "manifest.csv",
@@ -94,6 +105,8 @@ COMPOSITES_FILES = ("composites.csv", "composites_curves.csv")
 FLIPPED_FILES = ("flipped.csv",)
 """What else there is of a split where the model hears samples."""
 SCALING_FILES = ("scaled.csv", "scaled_sounds.csv", "scaled")
+
+LEARNED_FILES = ("model.safetensors", "history.csv", "validation.csv", "cost.csv")
 
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
@@ -223,9 +236,16 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
         return
     if not scaled and rest in [[name] for name in SCALING_FILES]:
         raise EarmarkError(f"{path}: clips are scaled where evaluate.scaling names their classes, each with its factor")
+    trained = spelled(methods(lambda one: one.is_trained))
     if len(rest) < 2 or rest[0] in allowed:
-        _reject(path, rest, allowed, (INPUT_LAYER, *layers_of(block)))
+        folders = (INPUT_LAYER, *layers_of(block), *([LEARNED] if trained else []))
+        _reject(path, rest, allowed, folders)
     layer, method, *below = rest
+    if layer == LEARNED:
+        check_method(path, method, block, lambda one: one.is_trained, "learns nothing of the model")
+        if below not in [[name] for name in LEARNED_FILES]:
+            _reject(path, below, LEARNED_FILES)
+        return
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
         _check_method_folder(path, below, classes, [1], scores, CLASS_FILES)

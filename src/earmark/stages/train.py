@@ -6,14 +6,13 @@ written, so that a training that was killed goes on where it stopped and ends wi
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 
 from earmark.data import dataset
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models import base as models
+from earmark.models.checkpoint import fingerprint
 from earmark.models.training import HISTORY, Trainer, training_clips
 from earmark.plan import code
 from earmark.plan.architectures import architecture_of
@@ -55,7 +54,7 @@ def run(job: Job) -> None:
     checkpoint = job.layout.split(job.split) / ".checkpoint.safetensors"
     seed = job.seed(job.split) if dataset.is_further_network(job.split) else job.config["seed"]
     trainer = Trainer(architecture, job.config["train"], seed, device)
-    trainer.resume(checkpoint, _fingerprint(job))
+    trainer.course.resume(checkpoint, _fingerprint(job))
     log.info(
         "%d training recordings, %d validation and %d test clips",
         len(source.training_recordings(chosen)),
@@ -66,7 +65,7 @@ def run(job: Job) -> None:
     clips = training_clips(source, chosen, frontend, job.config["augment"], device)
     trainer.train(clips, validation, f"train {job.dataset}/{job.split}")
 
-    artifacts.write_csv(job.layout.split(job.split) / "history.csv", HISTORY, trainer.history, job.made)
+    artifacts.write_csv(job.layout.split(job.split) / "history.csv", HISTORY, trainer.course.history, job.made)
     models.save(
         job.layout.model(job.split),
         trainer.best_network(),
@@ -79,10 +78,6 @@ def run(job: Job) -> None:
 
 
 def _fingerprint(job: Job) -> str:
-    """Hash what a training depends on: configuration, versions, code and data."""
-    digest = hashlib.sha256(json.dumps(job.made, sort_keys=True).encode())
+    """Say what the training depends on."""
     modules = code.files("stages.train", architecture_of(job.config).module)
-    for path in (*modules, job.layout.manifest, job.layout.clip_index, job.layout.logmel):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return fingerprint(job.made, [*modules, job.layout.manifest, job.layout.clip_index, job.layout.logmel])

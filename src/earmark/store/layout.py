@@ -18,7 +18,10 @@ STANDARD = "standard"
 AGREEMENT = "agreement"
 """Folder of a layer that says what other networks find too."""
 
-RESERVED = frozenset({"all", "pairs", "tracks", "trained"})
+LEARNED = "trained"
+"""Folder of a split that holds what methods learned of its network."""
+
+RESERVED = frozenset({"all", "pairs", "tracks", LEARNED})
 """Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
 
 LETTERS = str.maketrans(
@@ -218,6 +221,10 @@ class Layout:
     def key(self, split: str) -> Path:
         """List of what those sounds are."""
         return self.split(split) / "key.csv"
+
+    def trained(self, split: str, method: str) -> Path:
+        """Folder of what a method learned of a split's network."""
+        return self.split(split) / LEARNED / method
 
     def pairs(self, split: str, layer: str, cls: str) -> Path:
         """Activation and context vectors of one class at one layer."""

@@ -57,7 +57,7 @@ def trainer(**changes) -> Trainer:
 def finished(clips, path: Path | None = None, **changes) -> Trainer:
     one = trainer(**changes)
     if path:
-        one.resume(path, "same")
+        one.course.resume(path, "same")
     one.train(lambda generator: clips["train"], clips["validation"])
     return one
 
@@ -68,18 +68,18 @@ def test_a_killed_training_ends_with_the_same_numbers(clips, tmp_path, changes) 
     path = tmp_path / "checkpoint.safetensors"
     for _ in range(2):  # killed after the first epoch, and again after the second
         one = trainer(**changes)
-        one.resume(path, "same")
-        save = one.save
+        one.course.resume(path, "same")
+        save = one.course.save
 
         def save_and_die(save=save) -> None:
             save()
             raise Killed
 
-        one.save = save_and_die
+        one.course.save = save_and_die
         with pytest.raises(Killed):
             one.train(lambda generator: clips["train"], clips["validation"])
     resumed = finished(clips, path, **changes)
-    assert resumed.history == undisturbed.history
+    assert resumed.course.history == undisturbed.course.history
     for name, tensor in undisturbed.best_network().state_dict().items():
         assert torch.equal(tensor, resumed.best_network().state_dict()[name])
 
@@ -88,8 +88,8 @@ def test_a_checkpoint_of_another_training_is_ignored(clips, tmp_path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     finished(clips, path)
     other = trainer()
-    other.resume(path, "different")
-    assert other.history == []
+    other.course.resume(path, "different")
+    assert other.course.history == []
 
 
 def test_the_seed_decides_and_leaves_the_global_generator_alone(clips) -> None:
@@ -99,21 +99,21 @@ def test_the_seed_decides_and_leaves_the_global_generator_alone(clips) -> None:
     torch.manual_seed(1)
     assert torch.equal(drawn, torch.rand(1))
     torch.manual_seed(2)
-    assert finished(clips).history == one.history
+    assert finished(clips).course.history == one.course.history
 
 
 def test_the_best_epoch_is_the_first_of_highest_validation_accuracy_and_least_loss(clips) -> None:
     one = finished(clips)
-    rows = {int(row[0]): row for row in one.history}
-    best = max(int(row[0]) for row in one.history if row[5])
-    assert (rows[best][4], -rows[best][3]) == max((row[4], -row[3]) for row in one.history)
+    rows = {int(row[0]): row for row in one.course.history}
+    best = max(int(row[0]) for row in one.course.history if row[5])
+    assert (rows[best][4], -rows[best][3]) == max((row[4], -row[3]) for row in one.course.history)
 
 
 def test_the_trained_network_has_its_batch_normalisation_in_its_weights(clips) -> None:
     one = finished(clips)
     inputs = clips["validation"][0]
     with torch.inference_mode():
-        one.network.load_state_dict(one.best)
+        one.network.load_state_dict(one.course.best)
         expected = one.network.eval()(inputs)
         network = one.best_network()
         torch.testing.assert_close(network(inputs), expected, rtol=1e-4, atol=1e-4)
@@ -232,7 +232,7 @@ def dying(after: int):
     validate = Trainer._validate
 
     def validate_or_die(self, *arguments):
-        if len(self.history) == after:
+        if len(self.course.history) == after:
             raise Killed
         return validate(self, *arguments)
 
