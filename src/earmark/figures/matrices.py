@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from earmark.figures.style import AMOUNT, MEDIUM, SMALL, VERMILION, new, range_of, style_bar, wrap
 from earmark.statistics import Bar
 
+LEGIBLE = 50
+"""Most classes whose numbers are written into a matrix; of more, so many names at most stand beside it."""
+
 
 def recovery(
     panels: Mapping[tuple[str, str], tuple[ArrayLike, float]], names: Mapping[str, Sequence[str]], title: str
@@ -131,7 +134,7 @@ def confusion(counts: ArrayLike, names: Sequence[str], title: str) -> Figure:
     table = np.asarray(counts, dtype=float)
     totals = table.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(table, totals, out=np.full_like(table, np.nan), where=totals > 0)
-    side = max(2.2, 0.48 * len(names))
+    side = max(2.2, 0.48 * min(len(names), LEGIBLE))
     margin = 1.0 + 0.06 * max(map(len, names))
     figure = new(side + margin, side + margin, title)
     axis = figure.subplots()
@@ -142,16 +145,18 @@ def confusion(counts: ArrayLike, names: Sequence[str], title: str) -> Figure:
 
 
 def _table(axis: Axes, values: NDArray[Any], names: Sequence[str], side: float, limits: tuple[float, float]) -> None:
-    """Draw a square matrix with its numbers in the cells, `side` inches wide."""
+    """Draw a square matrix, `side` inches wide, with its numbers in the cells; many classes as colours alone."""
     low, high = limits
     axis.imshow(values, cmap=AMOUNT, vmin=low, vmax=high if high > low else low + 1)
     digits = 1 if high >= 10 else 2 if high >= 1 else 3
-    for row, column in np.argwhere(np.isfinite(values)):
+    for row, column in np.argwhere(np.isfinite(values)) if len(names) <= LEGIBLE else ():
         value = values[row, column]
         color = "black" if value > (low + high) / 2 else "white"
         axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=SMALL, color=color)
-    turned = max(map(len, names)) * len(names) > 10 * side
+    places = range(0, len(names), math.ceil(len(names) / LEGIBLE))
+    shown = [names[place] for place in places]
+    turned = max(map(len, shown)) * len(shown) > 10 * side
     across: dict[str, Any] = {"rotation": 45, "ha": "right"} if turned else {}
-    axis.set_xticks(range(len(names)), names, parse_math=False, **across)
-    axis.set_yticks(range(len(names)), names, parse_math=False)
+    axis.set_xticks(places, shown, parse_math=False, **across)
+    axis.set_yticks(places, shown, parse_math=False)
     axis.tick_params(labelsize=SMALL, length=2, pad=2)

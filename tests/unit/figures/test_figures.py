@@ -24,6 +24,15 @@ def front():
     return LogMel(**FRONTEND)
 
 
+@pytest.mark.parametrize("count", [50, 360])
+def test_a_matrix_of_many_classes_is_no_larger_than_one_whose_numbers_can_be_read(count) -> None:
+    figure = confusion(np.eye(count), [f"class {number}" for number in range(count)], "title")
+    axis = figure.axes[0]
+    assert max(figure.get_size_inches()) < 30
+    assert len(axis.texts) == (count**2 if count <= 50 else 0)
+    assert 25 <= len(axis.get_xticks()) <= 50
+
+
 def test_explanation_grid_shows_what_it_says(front):
     rng = np.random.default_rng(0)
     concepts = rng.normal(size=(2, 3, 16, 16))
