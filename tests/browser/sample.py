@@ -173,6 +173,41 @@ def view_of(files: Path, cls: str, layer: str, method: str, k: int) -> dict[str,
     }
 
 
+EXPLANATIONS = {"drsa at conv4, K = 4": "standard", "energy": "concept1", "silence": "concept4"}
+"""What stands side by side, and which sound of a clip each is here."""
+
+
+def explanations() -> list[dict[str, Any]]:
+    """What is said of them over all clips."""
+    return [
+        {"id": "drsa at conv4, K = 4", "title": "by DRSA", "control": False, "claim": True, "gain": [4.1, 3.2, 5.3]},
+        {"id": "energy", "title": "loudest cells first", "control": True, "claim": False, "gain": [1.2, 0.8, 1.7]},
+        {"id": "silence", "title": "nothing", "control": True, "claim": False, "gain": None},
+    ]
+
+
+def beside(files: Path) -> dict[str, Any]:
+    """The clips of a class with all explanations of each, their sounds written."""
+    return {"clips": [beside_of(files, clip) for clip in range(3)]}
+
+
+def beside_of(files: Path, clip: int) -> dict[str, Any]:
+    """One of these clips."""
+    waves = voices(4, clip)
+    own = {"input": waves["input"]} | {name: waves[sound] for name, sound in EXPLANATIONS.items()}
+    one = heat(0, clip)
+    limit = float(np.abs(one).max())
+    about = {"map": cells(one, -limit, limit), "limit": limit, "energy": 0.2}
+    odds = {"logodds": 2.1, "logodds_in": 1.3, "logodds_out": -0.4}
+    return {
+        "clip": 10 * clip + 7,
+        "path": f"class1/00{clip}7.wav",
+        "picture": picture(files, clip),
+        "shown": [{"id": name, **about, **odds} for name in EXPLANATIONS],
+        "sounds": list(heard(list(own), own, files, "beside", clip)),
+    }
+
+
 def flipping() -> dict[str, Any]:
     """A long table that tells views apart."""
     rows = [
@@ -218,6 +253,8 @@ def write(report: Path, **changes: Any) -> Path:
     tables = {"flipping": flipping(), "model": {"columns": ["metric", "estimate"], "rows": [["accuracy", 0.985]]}}
     for name, table in tables.items():
         put(files, f"tables/{name}", table)
+    for cls, _ in CLASSES[:2]:
+        put(files, f"beside/{cls}", beside(files))
     curve(files / "figures/learning.png")
     put(files, "data", data_of(views, tables) | changes)
     return report / "index.html"
@@ -248,6 +285,7 @@ def data_of(views: list[dict[str, Any]], tables: dict[str, Any]) -> dict[str, An
                 "reason": "the model answers none of its clips rightly.",
             }
         ],
+        "explanations": explanations(),
         "answers": [name for _, name in CLASSES],
         "multi_label": False,
         "split": "main",

@@ -339,6 +339,34 @@ def test_concept_cards_play_their_clips(show: Open) -> None:
     assert_same(rendered(page), waves["input"])
 
 
+def test_explanations_side_by_side_are_heard_as_loud_as_the_clip_and_switched_while_they_play(show: Open) -> None:
+    page = show("#section=beside")
+    page.wait_for_selector("#beside article")
+    assert [title.inner_text() for title in page.query_selector_all("#beside h3")] == ["The clip", *sample.EXPLANATIONS]
+    said = page.inner_text("#beside article:nth-of-type(2)")
+    assert "gain 4.10 [3.20, 5.30] nats" in said and "beats the controls" in said
+    assert "Holds 20 % of the energy" in said and "clip 2.10, alone 1.30, clip without it −0.40" in said
+    assert page.is_disabled("[aria-label='Silent silence']")
+    assert sounds_asked(page) == []
+    page.click("[aria-label='Play Input']")
+    wait(page, "earmark.playing().playing")
+    waves = sample.voices(4, 0)
+    assert_same(rendered(page), waves["input"])
+    start = page.evaluate("earmark.playing().start")
+    page.click("[aria-label='Play energy']")
+    loud = sample.loudness(waves["input"]) / sample.loudness(waves["concept1"])
+    assert_same(rendered(page), waves["concept1"] * loud)
+    assert page.evaluate("earmark.playing().start") == start
+    page.click("#other-clip label:nth-of-type(3)")
+    page.wait_for_selector("#beside :text('clip 27 of the data set')")
+    assert "compare=27" in page.url
+
+
+def test_nothing_stands_side_by_side_where_nothing_was_compared(show: Open, tmp_path: Path) -> None:
+    page = show(url=sample.write(tmp_path / "report", explanations=[]).as_uri())
+    assert not page.query_selector("#to-beside")
+
+
 def test_tables_show_the_rows_of_the_view(show: Open) -> None:
     page = show("#section=tables")
     assert not any(key.startswith("tables/") for key in page.evaluate("earmark.asked()"))

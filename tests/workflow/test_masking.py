@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from tests.unit.page.test_files import read, sound
 from tests.workflow.conftest import TINY
 
 ASKED = ["standard", "drsa", "gradcam", "input-x-gradient", "audiolime-stems", "energy", "cells~0", "oracle-stems"]
@@ -29,7 +30,8 @@ def compared(complete, tmp_path_factory):
     grid = {**block["grid"], "layers": ["conv4"], "k": [4]}
     changed = block | {"evaluate": asked, "explainers": small, "grid": grid, "explain": explain}
     project.configure(TINY | {"datasets": {"synthetic": changed}})
-    called = project.snakemake("--cores", "2", "results/synthetic/tables/masking.csv", "results/synthetic/figures")
+    wanted = [f"results/synthetic/{name}" for name in ("tables/masking.csv", "figures", "report/index.html")]
+    called = project.snakemake("--cores", "2", *wanted)
     assert called.status == 0, called.output
     return project, called
 
@@ -45,6 +47,32 @@ def test_nothing_but_what_was_asked_for_is_made(compared):
     assert called.jobs["explain_synthetic"] == len(ASKED) - 2  # the standard heatmap and DRSA are there
     assert called.jobs["sanity"] == called.jobs["scale"] == 1
     assert not {"train", "fit_synthetic", "objects"} & set(called.jobs)
+
+
+def test_explanations_stand_side_by_side_on_the_page_as_they_were_heard(compared):
+    project, _ = compared
+    main, files = (project.folder / "results/synthetic" / name for name in ("main", "report/files"))
+    entries = {one["id"]: one for one in read(files, "data")["explanations"]}
+    assert set(entries) == {name.partition("~")[0] for name in ASKED} - {"drsa", "gradcam"} | {
+        "drsa at conv4, K = 4",
+        "gradcam at conv4, K = 1",
+    }
+    gains = [one["gain"][0] for one in entries.values() if one["gain"]]
+    assert gains == sorted(gains, reverse=True)
+    clip = read(files, "beside/class1")["clips"][0]
+    names = [sound["name"] for sound in clip["sounds"]]
+    assert names[0] == "input" and set(names[1:]) <= set(entries) and {"energy", "cells", "oracle-stems"} <= set(names)
+    samples = {one["name"]: one["gain"] * sound(files, one["key"])[0] for one in clip["sounds"] if one["key"]}
+    shown = {one["id"]: one for one in clip["shown"]}
+    for name, at in (("energy", "input/energy"), ("cells", "input/cells~0"), ("standard", "input/standard")):
+        scored = next(
+            row
+            for row in rows(main / at / "K~1/masking.csv")
+            if (row["cls"], row["clip"], row["budget"]) == ("class1", str(clip["clip"]), "0.3")
+        )
+        assert shown[name]["logodds_in"] == pytest.approx(float(scored["logodds_in"]), rel=1e-4)
+        share = (samples[name] ** 2).sum() / (samples["input"] ** 2).sum()
+        assert share == pytest.approx(float(scored["energy"]), abs=0.03)
 
 
 def test_whoever_knows_the_sounds_beats_whoever_draws_lots(compared):

@@ -23,7 +23,12 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
             "heatmaps": of_classes(f"{METHOD}/{{cls}}/heatmaps.safetensors"),
             "standard": STANDARDS,
         },
-        [f"{METHOD}/{name}" for name in targets.MASKING_FILES],
+        # Snakemake compares folders by their dates alone, which a copy changes: what they hold is listed beside it.
+        [
+            *(f"{METHOD}/{name}" for name in targets.MASKING_FILES),
+            f"{METHOD}/masked.csv",
+            directory(f"{METHOD}/masked"),
+        ],
         {},
         120,
         f"Listening to {AT_METHOD} alone",

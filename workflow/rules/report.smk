@@ -168,6 +168,11 @@ rule report:
             beside=[STANDARD],
         ),
         sounds=lambda wildcards: grid(wildcards.dataset, f"{METHOD}/sounds.csv", sonified(wildcards.dataset)),
+        masked=lambda wildcards: grid(
+            wildcards.dataset,
+            [f"{METHOD}/{{cls}}/heatmaps.safetensors", f"{METHOD}/masking.csv", f"{METHOD}/masked.csv"],
+            config["datasets"][wildcards.dataset]["evaluate"]["masking"],
+        ),
         figures=f"{DATASET}/figures.csv",
         tables=of(f"{DATASET}/tables/{{name}}", name=[name for name in targets.TABLES if name.endswith(".csv")]),
         page=page(),

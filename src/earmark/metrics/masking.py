@@ -16,12 +16,16 @@ from torch import Tensor
 
 from earmark.models.base import EVALUATION_BATCH, Model, answered, batch_size
 from earmark.sound.base import Frontend
+from earmark.sound.masks import apply_masks
 
 GAIN = 1e-4
 """Nats of log-odds that count as a gain."""
 
 NATIVE = "native"
 """Stands for a budget: the sound that a method makes itself."""
+
+PLAYED = 0.2
+"""Share of a clip's energy at which maps are listened to, or the budget next to it."""
 
 SCORES = ("ai", "ad", "ag", "ff", "fid_in", "sps", "comp", "logodds_in", "logodds_out", "energy")
 """What :func:`scores` tells of an explanation, beside the log-odds of the clip."""
@@ -153,6 +157,36 @@ def first_cells(frontend: Frontend, spectrum: Tensor, ranked: Tensor, budgets: S
         enough = (frontend.lift(masks).square() * power).sum(dim=(1, 2)) >= wanted
         low, high = torch.where(enough, low, middle + 1).minimum(high), torch.where(enough, middle, high)
     return (ranked < high.view(-1, 1, 1)).to(power)
+
+
+def played(budgets: Sequence[float]) -> float:
+    """Choose the budget at which maps are listened to."""
+    return min(budgets, key=lambda budget: abs(budget - PLAYED))
+
+
+def sound_of(frontend: Frontend, clip: Tensor, cells: Tensor, seed: int, budget: float) -> Tensor:
+    """Render the most relevant cells that hold a share of a clip's energy.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        The model's.
+    clip : Tensor
+        ``[S]``.
+    cells : Tensor
+        Its relevance ``[F, T]``.
+    seed : int
+        Of the order of equally relevant cells.
+    budget : float
+        The share.
+
+    Returns
+    -------
+    Tensor
+        ``[S]``.
+    """
+    spectrum = frontend.stft(clip.unsqueeze(0))[0]
+    return apply_masks(frontend, clip, first_cells(frontend, spectrum, ranks(cells, seed), [budget]))[0]
 
 
 def both_ends(

@@ -107,6 +107,30 @@ interface ClassEntry {
   left_out: number;
   reason: string;
 }
+/** An explanation that the model heard; `gain` with its interval. */
+interface ExplanationEntry {
+  id: string;
+  title: string;
+  control: boolean;
+  claim: boolean;
+  gain: [number, number, number] | null;
+}
+interface BesideShown {
+  id: string;
+  map: Cells;
+  limit: number;
+  energy: number;
+  logodds: number;
+  logodds_in: number;
+  logodds_out: number;
+}
+interface BesideClip {
+  clip: number;
+  path: string;
+  picture: Cells;
+  shown: BesideShown[];
+  sounds: Sound[];
+}
 interface MethodEntry {
   name: string;
   title: string;
@@ -131,6 +155,7 @@ interface Data {
   methods: MethodEntry[];
   ks: number[];
   views: ViewEntry[];
+  explanations: ExplanationEntry[];
   tables: TableEntry[];
   figures: FigureEntry[];
   notes: string[];
@@ -152,6 +177,8 @@ interface State extends Mix {
   clip: string;
   section: string;
   table: string;
+  /** The clip whose explanations stand side by side. */
+  compare: string;
 }
 
 /** Sounds of one clip that start together, and who is told. */

@@ -5,6 +5,7 @@
 const SECTIONS = [
   { name: "listen", title: "Listen" },
   { name: "concepts", title: "Concepts" },
+  { name: "beside", title: "Compare" },
   { name: "tables", title: "Tables" },
   { name: "figures", title: "Figures" },
   { name: "notes", title: "Notes" },
@@ -119,6 +120,7 @@ function readLink(data, hash) {
       data.tables.map((table) => table.name),
       "",
     ),
+    compare: said.get("compare") ?? "",
     ...readMix(said, known),
   };
   const remarks = unknown.length
@@ -216,6 +218,7 @@ function linkTo(state) {
     section: state.section,
   };
   if (state.table) said.table = state.table;
+  if (state.compare) said.compare = state.compare;
   if (state.hear !== first.hear) said.hear = state.hear;
   if (state.level !== first.level) said.level = state.level;
   if (state.solo.length) said.solo = state.solo.join(",");

@@ -105,10 +105,10 @@ function fillChooser(app) {
   );
 }
 
-/** @param {State} state */
-function fillSections(state) {
+/** @param {App} app */
+function fillSections({ data, state }) {
   byId("sections").replaceChildren(
-    ...SECTIONS.map(({ name, title }) =>
+    ...SECTIONS.filter(({ name }) => name !== "beside" || data.explanations.length).map(({ name, title }) =>
       make(
         "a",
         {
@@ -194,7 +194,7 @@ class Page {
     const remarks = change.view
       ? detour(data, change.view, (next.view = nearest(data.views, change.view, pinned)))
       : [];
-    if (change.view) Object.assign(next, firstMix(), { clip: "", level: state.level });
+    if (change.view) Object.assign(next, firstMix(), { clip: "", compare: "", level: state.level });
     return this.visit(next, remarks, true);
   }
 
@@ -247,6 +247,7 @@ class Page {
   /** @param {string} name */
   section(name) {
     if (name === "concepts") return conceptsSection(this.app, this.player);
+    if (name === "beside" && this.app.data.explanations.length) return besideSection(this.app, this.player);
     if (name === "tables") return tablesSection(this.app);
     if (name === "figures") return figuresSection(this.app);
     return notesSection(this.app);
@@ -257,7 +258,7 @@ class Page {
     const link = linkTo(this.app.state);
     if (link !== location.hash) history[step ? "pushState" : "replaceState"](null, "", link);
     const focused = document.activeElement?.id;
-    fillSections(this.app.state);
+    fillSections(this.app);
     if (focused?.startsWith("to-")) byId(focused).focus();
   }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,15 @@ class Library:
             A sound each, by ``name``: its ``key``, None for silence; its ``gain`` to its true level, and ``matched`` to
             the loudness of the input (eq. 3.19) as far as its peak allows; and ``heard``, the model's logits.
         """
-        waves = [read(folder / f"{name}.wav") for name in names]
-        answers = self._heard(torch.stack(waves), waves[0])
+        return self.of({name: read(folder / f"{name}.wav") for name in names})
+
+    def of(self, waves: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+        """Store the sounds ``[S]`` of a clip, the first of which is the clip; as :meth:`of_folder`."""
+        clip = next(iter(waves.values()))
+        answers = self._heard(torch.stack(list(waves.values())), clip)
         return [
-            {"name": name, **self._stored(wave, waves[0]), "heard": [round(logit, 4) for logit in logits]}
-            for name, wave, logits in zip(names, waves, answers.tolist(), strict=True)
+            {"name": name, **self._stored(wave, clip), "heard": [round(logit, 4) for logit in logits]}
+            for (name, wave), logits in zip(waves.items(), answers.tolist(), strict=True)
         ]
 
     def _heard(self, waves: Tensor, clip: Tensor) -> Tensor:

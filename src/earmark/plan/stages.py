@@ -228,7 +228,11 @@ STAGES = {
         ),
         ("split",),
     ),
-    "report": Stage("make the page to listen to", ("grid", "sonify.methods", "explain.classes"), ("split", "beside")),
+    "report": Stage(
+        "make the page to listen to",
+        ("grid", "sonify.methods", "evaluate.masking", "evaluate.budgets", "explain.classes"),
+        ("split", "beside"),
+    ),
 }
 """In the order of the workflow. `generate` also gets the section that bears its source's name."""
 

@@ -116,7 +116,10 @@ FITTED_FILES = ("subspaces.safetensors", "fit.json", *CLASS_FILES)
 
 MASKING_FILES = ("masking.csv", "masking_concepts.csv", "truth.csv")
 
-METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, "sanity.csv", "cost.csv")
+MASKED_FILES = ("masked", "masked.csv")
+"""Sounds that the model heard, and the list of them."""
+
+METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, *MASKED_FILES, "sanity.csv", "cost.csv")
 
 CROSS_FILES = ("cross_class.csv", "cross_class_clips.csv")
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from earmark.data import dataset
-from earmark.data.dataset import stems_of
+from earmark.data.dataset import ClassInfo, DataSet, stems_of
+from earmark.data.selection import spread
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
+from earmark.metrics import masking
 from earmark.metrics.masking import (
     CURVES,
     NATIVE,
@@ -34,6 +36,8 @@ from earmark.metrics.truth import TRUTHS, USED, truth
 from earmark.models import base as models
 from earmark.models.base import Model
 from earmark.plan.methods import method_of
+from earmark.sound import wav
+from earmark.sound.base import Frontend
 from earmark.sound.masks import apply_masks, render
 from earmark.store import artifacts
 
@@ -45,11 +49,16 @@ COLUMNS = (*CLIP, "budget", *SCORES, *CURVES)
 
 TRUTH = (*CLIP, "used", *TRUTHS)
 
+KEPT = 6
+"""Clips of a class whose sounds are kept."""
+
 CONCEPTS = (*CLIP, "count", "concept", "logodds", "logodds_in", "logodds_out")
 
 
 def run(job: Job) -> None:
     """Write ``masking.csv``, a row per clip and share of its energy, ``masking_concepts.csv`` and ``truth.csv``.
+
+    Sounds of a few clips, the same by all methods, go to the folder ``masked``, which ``masked.csv`` lists.
 
     Parameters
     ----------
@@ -64,6 +73,8 @@ def run(job: Job) -> None:
     parts = method_of(job.method).parts
     heard = shares(job.config["evaluate"]["budgets"])
     options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
+    played = masking.played(job.config["evaluate"]["budgets"])
+    sounds: dict[str, Tensor] = {}
     progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
     orders: list[tuple[Any, ...]] = []
@@ -74,7 +85,9 @@ def run(job: Job) -> None:
         clips = found.clips.tolist()
         index = source.clips.iloc[clips]
         seeds = ties_seeds(job.config["seed"], index["path"])
-        standards = explanation.standard(job, cls.slug).of(clips).heatmaps[:, 0] if parts else None  # [n, 1, F, T]
+        whole = explanation.standard(job, cls.slug)
+        standards = whole.of(clips).heatmaps[:, 0] if parts else None  # [n, 1, F, T]
+        kept = compared(job, source, cls, whole)
         for row, (clip, path, group) in enumerate(zip(clips, index["path"], index["group"], strict=True)):
             about = cls.slug, clip, path, group
             one = found.only(torch.tensor([row]))
@@ -82,6 +95,8 @@ def run(job: Job) -> None:
             target = torch.tensor(cls.index, device=device)
             told = masked(model, one, waveform, inputs, target, filling, seeds[row], heard)
             rows.extend((*about, *map(_written, values)) for values in told.itertuples(index=False, name=None))
+            if clip in kept:
+                sounds[f"{cls.slug}/{clip}"] = own_sound(model.frontend, one, waveform, seeds[row], played).cpu()
             if source.has_stems:
                 stems = stems_of(source, [clip])[0].to(device)
                 cells = explanation.joined(one.heatmaps)[0].to(device)
@@ -90,15 +105,35 @@ def run(job: Job) -> None:
                 truths.append((*about, int((fallen > USED).sum()), *map(_written, known.values())))
             if standards is not None:
                 maps = standards[row], one.heatmaps[0]
-                sounds = render(model.frontend, waveform.cpu(), *maps, *options).to(device)
-                whole = float(told["logodds"].iloc[0])
-                added = enumerate(greedy(model, waveform, target, sounds), start=1)
-                orders.extend((*about, count, concept, whole, *odds) for count, (concept, *odds) in added)
+                concepts = render(model.frontend, waveform.cpu(), *maps, *options).to(device)
+                certain = float(told["logodds"].iloc[0])
+                added = enumerate(greedy(model, waveform, target, concepts), start=1)
+                orders.extend((*about, count, concept, certain, *odds) for count, (concept, *odds) in added)
         progress(done, cls.slug)
     artifacts.write_csv(job.folder / "masking.csv", COLUMNS, rows, job.made)
     artifacts.write_csv(job.folder / "masking_concepts.csv", CONCEPTS, orders, job.made)
     artifacts.write_csv(job.folder / "truth.csv", TRUTH, truths, job.made)
+    with artifacts.replacing_directory(job.folder / "masked") as folder:
+        for name, sound in sounds.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            wav.write(folder / f"{name}.wav", sound, model.frontend.sample_rate)
+    artifacts.write_contents(job.folder / "masked.csv", [job.folder / "masked"], job.made)
     log.info("%d sounds heard", len(rows))
+
+
+def compared(job: Job, source: DataSet, cls: ClassInfo, standard: Explanation) -> set[int]:
+    """Choose the clips of a class whose sounds are kept: scored ones, that expensive methods explain too."""
+    clips = standard.clips[standard.scored].numpy()
+    recordings = source.clips["recording"].to_numpy()[clips]
+    return set(clips[spread(recordings, KEPT, job.seed("gallery", cls.slug))].tolist())
+
+
+def own_sound(frontend: Frontend, found: Explanation, waveform: Tensor, seed: int, budget: float) -> Tensor:
+    """Return the sound ``[S]`` of the explanation of one clip ``[S]``: as its method made it, or at a budget."""
+    if found.sounds is not None:
+        return found.sounds[0].sum(dim=0)
+    cells = explanation.joined(found.heatmaps)[0].to(waveform)
+    return masking.sound_of(frontend, waveform, cells, seed, budget)
 
 
 def masked(

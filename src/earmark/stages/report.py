@@ -11,6 +11,7 @@ from earmark.data import predictions
 from earmark.job import Job
 from earmark.models import base as models
 from earmark.page import files, index
+from earmark.page.beside import Beside
 from earmark.page.pictures import Pictures
 from earmark.page.sounds import Library
 from earmark.page.views import Views
@@ -34,7 +35,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``grid``, ``sonify.methods``.
+        Of its configuration: ``grid``, ``sonify.methods``, ``evaluate.masking``, ``evaluate.budgets``.
     """
     study, model, answered = Study.of(job), models.load(job.layout.model(job.split)), predictions.of(job)
     heard = job.config["sonify"]["methods"]
@@ -48,6 +49,10 @@ def run(job: Job) -> None:
             files.put(folder, f"views/{place.name}", views.view(place))
             progress(done, place.name)
         about = index.index(study, model.frontend, answered, found, heard)
+        beside = Beside(study, views.tables, library, pictures)
+        about["explanations"] = beside.explanations() if study.masked else []
+        for cls in study.classes if study.masked else ():
+            files.put(folder, f"beside/{cls.slug}", beside.of_class(cls))
         about["others"] = [name for name in job.beside if name != job.dataset]
         about["tables"] = list(index.tables(study, folder))
         about["figures"] = list(index.figures(study, folder))

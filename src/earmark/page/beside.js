@@ -1,0 +1,134 @@
+// @ts-check
+// Every explanation of a clip beside the others: their maps, and their sounds, switched while they play.
+"use strict";
+
+/** @param {App} app @param {Player} player */
+function besideSection(app, player) {
+  const { data, state } = app;
+  const place = make("div", {}, make("p", { role: "status" }, "Loading the explanations …"));
+  load(`beside/${state.view.cls}`).then(
+    (found) => place.replaceChildren(...besideClips(app, player, found.clips)),
+    (error) => place.replaceChildren(make("p", { class: "notice", role: "alert" }, sentenceOf(error))),
+  );
+  return make(
+    "section",
+    { "aria-labelledby": "beside-title" },
+    make("h2", { id: "beside-title" }, `Explanations of ${className(data, state.view.cls)} side by side`),
+    make(
+      "p",
+      { class: "lead" },
+      "The best by their symmetric relevance gain first: what the model answers to the most relevant cells before the least. Maps are heard by one rule, the most relevant cells that hold about a fifth of the clip’s energy; a method that makes sound itself is heard as it made it. All as loud as the clip.",
+    ),
+    make("div", { id: "beside" }, place),
+  );
+}
+
+/** @param {App} app @param {Player} player @param {BesideClip[]} clips */
+function besideClips(app, player, clips) {
+  const clip = clips.find((one) => String(one.clip) === app.state.compare) ?? clips[0];
+  if (!clip) return [make("p", {}, NO_CLIPS)];
+  const options = clips.map((one, i) => ({
+    value: String(one.clip),
+    text: `Clip ${i + 1}`,
+    more: pictureCanvas(one.picture, ""),
+  }));
+  const strip = choice("other-clip", "Clips", options, String(clip.clip), (compare) => app.go({ compare }));
+  strip.classList.add("strip");
+  return [strip, make("p", { class: "quiet" }, `${clip.path} · clip ${clip.clip} of the data set`), besideCards(app, player, clip)];
+}
+
+/**
+ * The clip and its explanations, of which one is heard; another one goes on where it is.
+ * @param {App} app
+ * @param {Player} player
+ * @param {BesideClip} clip
+ */
+function besideCards({ data, state }, player, clip) {
+  const seconds = data.times ? data.times[0] + data.times[1] : clip.picture.columns;
+  const name = className(data, state.view.cls);
+  let heard = 0;
+  /** @type {Plot[]} */
+  const plots = [];
+  const status = make("p", { id: "beside-status", role: "status" });
+  const buttons = clip.sounds.map((sound, i) =>
+    make("button", { type: "button", disabled: sound.key === null, click: () => hear(i) }),
+  );
+  /** @type {PlaySet} */
+  const set = {
+    sounds: clip.sounds,
+    seconds,
+    loops: true,
+    gains: () => clip.sounds.map((sound, i) => (i === heard ? sound.matched : 0)),
+    moved: (time) => moveHeads(plots, time),
+    changed: () => {
+      const here = player.set === set;
+      buttons.forEach((button, i) => {
+        const on = here && player.playing && heard === i;
+        const title = titleOf(clip.sounds[i].name);
+        button.textContent = clip.sounds[i].key === null ? "Silent" : on ? "Pause" : "Play";
+        button.setAttribute("aria-label", `${button.textContent} ${title}`);
+        button.setAttribute("aria-pressed", String(on));
+      });
+      say(status, here ? player.trouble || (player.loading ? "Loading …" : "") : "");
+    },
+  };
+  const hear = (/** @type {number} */ i) => {
+    const other = heard !== i;
+    player.open(set);
+    heard = i;
+    player.adjust();
+    if (!player.playing || !other) player.toggle();
+  };
+  const drawn = (/** @type {HTMLCanvasElement} */ canvas) => {
+    const made = plot(canvas, data, seconds, (time) => {
+      player.open(set);
+      player.seek(time);
+    });
+    plots.push(made);
+    return made.figure;
+  };
+  const whole = make(
+    "article",
+    { class: "card", "aria-labelledby": "beside-input" },
+    make("h3", { id: "beside-input" }, "The clip"),
+    drawn(pictureCanvas(clip.picture, `The clip, ${data.kind}: ${strongest(clip.picture, data)}`)),
+    make("p", { class: "sum" }, topAnswer(data, clip.sounds[0].heard ?? [])),
+    make("div", { class: "controls" }, buttons[0]),
+  );
+  const rows = data.explanations.flatMap((one) => {
+    const shown = clip.shown.find((other) => other.id === one.id);
+    const i = clip.sounds.findIndex((sound) => sound.name === one.id);
+    return shown && i > 0 ? [besideCard(one, shown, i)] : [];
+  });
+  /** @param {ExplanationEntry} one @param {BesideShown} shown @param {number} i */
+  function besideCard(one, shown, i) {
+    const text = `${one.id}: ${strongest(shown.map, data)}`;
+    const badges = [
+      ...(one.control ? ["a control: explains nothing"] : []),
+      ...(one.claim ? ["beats the controls"] : []),
+    ];
+    return make(
+      "article",
+      { class: "card", "aria-labelledby": `beside-${i}` },
+      make("h3", { id: `beside-${i}` }, one.id),
+      badges.length ? make("ul", { class: "badges" }, ...badges.map((badge) => make("li", {}, badge))) : null,
+      make("p", { class: "quiet" }, one.title),
+      drawn(mapCanvas(shown.map, shown.limit, text, clip.picture)),
+      make(
+        "p",
+        { class: "sum" },
+        one.gain
+          ? `gain ${show(one.gain[0])} [${show(one.gain[1])}, ${show(one.gain[2])}] nats over all clips`
+          : "gain not known",
+      ),
+      make(
+        "p",
+        {},
+        `Holds ${percent(shown.energy)} of the energy. Alone, the model ${topAnswer(data, clip.sounds[i].heard ?? [])}; log-odds of ${name}: clip ${logitText(shown.logodds)}, alone ${logitText(shown.logodds_in)}, clip without it ${logitText(shown.logodds_out)}.`,
+      ),
+      make("div", { class: "controls" }, buttons[i]),
+    );
+  }
+  set.changed();
+  return make("div", {}, status, make("div", { class: "cards beside" }, whole, ...rows));
+}
