@@ -150,7 +150,7 @@ def in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Record
     classes = folder.labels_of([*paths, *reasons], config)
     place = {cls: number for number, cls in enumerate(dict.fromkeys(classes.values()))}
     everything = sorted(classes, key=lambda path: (place[classes[path]], path))
-    unknown = {path: path for path in paths if not folder.can_be_decoded(path)}
+    unknown = {path: path for path in paths if folder.says_nothing(path, config)}
     named = folder.groups_of([path for path in everything if path not in unknown], config)
     groups = unknown | named
     reasons = folder.without_fold(named, config) | reasons

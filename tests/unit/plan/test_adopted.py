@@ -198,7 +198,7 @@ def test_sub_folders_that_are_no_class_are_left_out_with_their_reason(tmp_path):
     assert paths == ["loose.wav", "robin/c.wav", "wren/a.wav", "wren/d.m4a", "wren/deep/b.wav"]
     stranger = "extra: its sub-folder is none of the model's classes"
     assert reasons == {
-        "loose.wav": stranger,
+        "loose.wav": "extra: it lies beside the sub-folders of the classes, in none of them",
         "robin/c.wav": stranger,
         "wren/d.m4a": "cannot be decoded: M4A is not supported",
     }
