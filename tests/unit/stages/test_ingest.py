@@ -228,6 +228,20 @@ def test_recordings_beside_the_classes_are_listed(tmp_path, caplog):
     assert fold_count(settings(root, group=r"r\d+")) == 3
 
 
+def test_recordings_that_a_table_of_groups_lacks_are_counted_aloud(tmp_path, caplog):
+    """Those of which no group is asked do not count."""
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 3)
+    write(root / "beside.wav", tone(700, 0.3))
+    (root / "a" / "tape.m4a").write_bytes(bytes(2000))
+    (tmp_path / "groups.csv").write_text(
+        "path,group\n" + "".join(f"a/r0{number}.wav,g{number}\n" for number in range(3))
+    )
+    with caplog.at_level(logging.WARNING):
+        ingest.run(Job("ingest", tmp_path / "results", "mine", settings(root, groups=str(tmp_path / "groups.csv"))))
+    assert "3 of 6 recordings are not in " in caplog.text
+
+
 def test_damaged_recordings_are_used_and_counted_aloud(tmp_path, caplog):
     root = tmp_path / "root"
     fill(root, ("a", "b"), 3)
