@@ -1,6 +1,7 @@
 """The laws of the house: what may import what, and where things stand."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from earmark.plan import code
+from earmark.plan.methods import base_of, methods
 from earmark.plan.stages import STAGES
 from earmark.plan.targets import TABLES
 from earmark.store.layout import STANDARD
@@ -89,6 +91,23 @@ def test_colours_concern_pictures_only_and_intervals_only_tables():
     for module, stages in (("figures.style", {"picture", "draw"}), ("statistics", {"compare", "draw", "report"})):
         path = code.file_of(f"{code.PACKAGE}.{module}")
         assert {stage for stage in STAGES if path in code.files(f"stages.{stage}")} == stages
+
+
+WORDS = {"standard", "cells", "energy", "noise", "occlusion", "random", "silence"}
+"""Methods whose names are words for other things as well: columns, checks, rules, stimuli, sounds of a clip."""
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[0] != "explainers"], ids=str)
+def test_no_method_is_named_outside_its_family(path):
+    names = {method.name for method in methods()} - WORDS
+    texts = {node.value for node in ast.walk(ast.parse((PACKAGE / path).read_text())) if isinstance(node, ast.Constant)}
+    assert not names & {base_of(text) for text in texts if isinstance(text, str)}
+
+
+def test_no_rule_names_a_method():
+    names = {method.name for method in methods()} - WORDS
+    rules = "".join(path.read_text() for path in (PACKAGE.parents[1] / "workflow/rules").glob("*.smk"))
+    assert not names & {base_of(text) for text in re.findall(r'"([a-z0-9~-]+)"', rules)}
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=str)

@@ -345,6 +345,24 @@ def test_reading_the_workflow_imports_nothing_heavy(project):
     assert project.plan()["compare"] == 1
 
 
+def test_reading_the_workflow_runs_nothing_of_the_user_s(project):
+    for cls in ("robin", "wren"):
+        for number in range(3):
+            path = project.folder / f"recordings/{cls}/{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    for name in ("my_net.py", "my_input.py"):
+        (project.folder / name).write_text("raise RuntimeError('run while parsing')\n")
+    block = {
+        "source": "folder",
+        "root": "recordings",
+        "model": {"network": "my_net.py:build", "classes": ["robin", "wren"], "layers": {"late": "features.7"}},
+        "frontend": {"kind": "module", "module": "my_input.py:build", "n_samples": 8000},
+    }
+    project.configure({"run": ["mine"], "datasets": {"mine": block}})
+    assert project.plan()["adopt"] == 1
+
+
 def test_a_cross_validation_counts_on_the_folds_of_the_groups_and_says_so_to_every_training(digits):
     block = {"root": "recordings/spoken-digits", "group": "_([a-z]+)_", "cross_validation": True}
     for changes, folds in ((block, 4), (block | {"folds": 3}, 3)):

@@ -150,14 +150,15 @@ def in_folder(config: Mapping[str, Any], listing: Listing | None) -> list[Record
     classes = folder.labels_of([*paths, *reasons], config)
     place = {cls: number for number, cls in enumerate(dict.fromkeys(classes.values()))}
     everything = sorted(classes, key=lambda path: (place[classes[path]], path))
-    unknown = {path: path for path in paths if not folder.can_be_decoded(path)}
+    unknown = {path: path for path in paths if folder.says_nothing(path, config)}
     named = folder.groups_of([path for path in everything if path not in unknown], config)
     groups = unknown | named
     reasons = folder.without_fold(named, config) | reasons
     if config["groups"] is not None:
-        alone = sum(groups[path] == path for path in paths)
+        asked = [path for path in paths if path in named]
+        alone = sum(named[path] == path for path in asked)
         if alone:
-            log.warning("%d of %d recordings are not in %s: each is its own group", alone, len(paths), config["groups"])
+            log.warning("%d of %d recordings are not in %s: each is its own group", alone, len(asked), config["groups"])
     found = [Recording(path, classes[path], groups[path]) for path in everything]
     return [
         dataclasses.replace(one, status="excluded", reason=reasons[one.path]) if one.path in reasons else one

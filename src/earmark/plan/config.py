@@ -37,7 +37,7 @@ from earmark.plan.methods import (
     spelled,
 )
 from earmark.plan.sentences import choices, dotted, sentence, shown
-from earmark.store.layout import composed
+from earmark.store.layout import NO_LAYERS, composed
 
 SHARED = ("seed", "torch_threads")
 """Keys of the whole configuration that every stage gets beside its sections of the data set's block."""
@@ -404,6 +404,13 @@ def _check_adopted(where: str, block: Mapping[str, Any]) -> None:
         raise EarmarkError(
             f"config: {where}.model.classes must name the classes of {model['network']} in the order of its outputs"
         )
+    for layer in layers_of(block):
+        if layer in NO_LAYERS or not layer.strip("."):
+            key = "model" if layer in model["layers"] else "grid"
+            raise EarmarkError(
+                f"config: {where}.{key}.layers cannot call a layer '{layer}', whose folder holds other things: "
+                f"give it another name in {where}.model.layers"
+            )
     layered = [name for name in block["grid"]["methods"] if method_of(name).layered]
     if layered and not block["grid"]["layers"]:
         raise EarmarkError(

@@ -229,8 +229,8 @@ def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tup
     -------
     list of (str, int or None)
         Path relative to the folder of classes, with forward slashes, and size in bytes, None of a link to what is not
-        there; sorted within each class, sub-folders that are no expected class last. Symbolic links are followed;
-        hidden files and folders are left out.
+        there; sorted within each class, sub-folders that are no expected class last, and after them what lies in no
+        sub-folder. Symbolic links are followed; hidden files and folders are left out.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def listing(root: Path | str | None, expected: Collection[str] = ()) -> list[tup
             unusable = f", but {len(recordings)} in other formats or links to what is not there" if recordings else ""
             raise EarmarkError(f"The class sub-folder '{name}' of '{root}' holds no recording ({_kinds()}){unusable}.")
         found += recordings
-    return found
+    return found + sorted(_files(_visible(folder), PurePosixPath()))
 
 
 def _kinds() -> str:
@@ -262,6 +262,11 @@ def is_there(path: str, size: int | None) -> bool:
 def can_be_decoded(path: str) -> bool:
     """Tell by the end of its name whether a recording is of a format that can be decoded."""
     return path.lower().endswith(SUFFIXES)
+
+
+def says_nothing(path: str, block: Mapping[str, Any]) -> bool:
+    """Tell whether nothing is asked of a recording's name: it cannot be decoded, or lies beside the classes."""
+    return not can_be_decoded(path) or (block["labels"] == "folders" and "/" not in path)
 
 
 def departures(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]:
@@ -281,24 +286,26 @@ def departures(paths: Sequence[str], block: Mapping[str, Any]) -> dict[str, str]
         Reason by path; missing ones under the path that they would have.
     """
     expected = block["expected"]
-    foreign = [path for path in paths if not can_be_decoded(path)]
     reasons = {
-        path: f"cannot be decoded: {PurePosixPath(path).suffix[1:].upper()} is not supported" for path in foreign
+        path: "extra: it lies beside the sub-folders of the classes, in none of them"
+        if can_be_decoded(path)
+        else f"cannot be decoded: {PurePosixPath(path).suffix[1:].upper()} is not supported"
+        for path in paths
+        if says_nothing(path, block)
     }
+    placed = [path for path in paths if path not in reasons]
     if expected["classes"]:
         known = set(map(composed, expected["classes"]))
-        strangers = [path for path in paths if class_of(path) not in known]
+        strangers = [path for path in placed if class_of(path) not in known]
         reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the expected classes")
     elif audiomnist.is_asked(block["labels"]):
-        told, unlabelled = audiomnist.labels_of(
-            (path for path in paths if path not in reasons), block["labels"], home_of(block)
-        )
+        told, unlabelled = audiomnist.labels_of(placed, block["labels"], home_of(block))
         known = set(names_of(block))
         strangers = [path for path, cls in told.items() if cls not in known]
         reasons |= dict.fromkeys(strangers, "extra: what is said in it is none of the model's classes") | unlabelled
     elif adopts(block) and block["labels"] == "folders":
         known = set(names_of(block))
-        strangers = [path for path in paths if class_of(path) not in known]
+        strangers = [path for path in placed if class_of(path) not in known]
         reasons |= dict.fromkeys(strangers, "extra: its sub-folder is none of the model's classes")
     if not expected["recordings"]:
         return reasons
@@ -468,15 +475,15 @@ def check_folds(members: Iterable[tuple[str, str]], folds: Mapping[str, int], pa
 
 def members(paths: Sequence[str], block: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List class and group of every recording that takes part, as far as names tell."""
-    groups = groups_of([path for path in paths if can_be_decoded(path)], block)
+    groups = groups_of([path for path in paths if not says_nothing(path, block)], block)
     left_out = departures(paths, block) | without_fold(groups, block)
     classes = labels_of(paths, block)
     return [(classes[path], groups[path]) for path in paths if path not in left_out]
 
 
 def class_of(path: str) -> str:
-    """Name the class of a recording by its path relative to the folder of classes."""
-    return composed(path.split("/")[0])
+    """Name the class of a recording by its path relative to the folder of classes; nothing where it lies in none."""
+    return composed(path.partition("/")[0]) if "/" in path else ""
 
 
 def path_of(root: Path | str) -> Path:
@@ -633,17 +640,30 @@ def _recordings(folder: Path, inside: PurePosixPath, above: tuple[str, ...]) -> 
     here = os.path.realpath(folder)
     if here in above:
         return
+    entries = _visible(folder)
+    yield from _files(entries, inside)
+    for entry in entries:
+        if os.path.isdir(entry):
+            yield from _recordings(Path(entry.path), inside / entry.name, (*above, here))
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    """List what a folder among the recordings holds that may count."""
     try:
         with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not _passed_over(entry.name)]
+            return [entry for entry in entries if not _passed_over(entry.name)]
     except OSError as error:
         raise EarmarkError(
             f"The folder '{folder}' among the recordings cannot be read: {error.strerror}; allow it, or move it away."
         ) from error
-    for entry in visible:
+
+
+def _files(entries: Iterable[os.DirEntry[str]], inside: PurePosixPath) -> Iterator[tuple[str, int | None]]:
+    """Yield the recordings among what a folder holds."""
+    for entry in entries:
         if os.path.isdir(entry):
-            yield from _recordings(Path(entry.path), inside / entry.name, (*above, here))
-        elif entry.name.lower().endswith(SUFFIXES + FOREIGN) and (os.path.isfile(entry) or _leads_nowhere(entry.path)):
+            continue
+        if entry.name.lower().endswith(SUFFIXES + FOREIGN) and (os.path.isfile(entry) or _leads_nowhere(entry.path)):
             _check_encoding(entry.path)
             yield str(inside / entry.name), None if _leads_nowhere(entry.path) else os.path.getsize(entry)
 

@@ -61,6 +61,7 @@ SCHEMA = {
                     "beside": {"type": "array", "items": {"type": "string"}},
                     "starts_from": {"type": "string"},
                     "control": {"type": "boolean"},
+                    "orders": {"enum": ["loudest", "quietest", "lot"]},
                     "expensive": {"type": "boolean"},
                     "maximises": {"type": "string"},
                     "promises": {"type": "array", "items": {"enum": ["signed", "sums_to_standard"]}},
@@ -106,6 +107,9 @@ class Method:
         Of methods that are trained: another one, whose training this one goes on from; empty: none.
     control : bool
         Whether it explains nothing: what every explanation must beat.
+    orders : str
+        Of the controls that a claim must beat, how it takes the cells of any clip: ``loudest`` or ``quietest`` first,
+        or by ``lot``; else empty.
     expensive : bool
         Whether it asks the model hundreds of times per clip: ``explain.expensive`` says for how many clips.
     maximises : str
@@ -130,6 +134,7 @@ class Method:
     beside: tuple[str, ...] = ()
     starts_from: str = ""
     control: bool = False
+    orders: str = ""
     expensive: bool = False
     maximises: str = ""
     promises: frozenset[str] = frozenset()
@@ -281,6 +286,12 @@ def named(base: str) -> Method:
         If there is none.
     """
     return next(family.methods[base] for family in families().values() if base in family.methods)
+
+
+def ordering(how: str) -> str:
+    """Name the control that takes cells ``loudest`` first, ``quietest`` first or by ``lot``, without its variant."""
+    (control,) = methods(lambda method: method.orders == how)
+    return control.name
 
 
 def in_common(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[list[str], list[int]]:

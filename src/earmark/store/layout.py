@@ -24,6 +24,9 @@ LEARNED = "trained"
 RESERVED = frozenset({"all", "pairs", "tracks", LEARNED})
 """Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
 
+NO_LAYERS = frozenset({INPUT_LAYER, "scaled", "stimuli", "trained"})
+"""Names that no layer has: folders of other things beside those of the layers."""
+
 LETTERS = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ŋ": "ng", "ı": "i"}
 )

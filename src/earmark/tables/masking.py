@@ -14,6 +14,7 @@ from earmark.data.chosen import SCORED
 from earmark.metrics.masking import CURVES, NATIVE, SCORES, area, shares, written
 from earmark.metrics.scores import with_medians
 from earmark.metrics.truth import TRUTHS
+from earmark.plan.methods import ordering
 from earmark.statistics import ALL
 from earmark.tables import markdown, summary
 from earmark.tables.labels import STANDARD, At, Label
@@ -43,7 +44,7 @@ BY_CLASS = HEADLINE, "ap"
 LEAD = "native_lead"
 """What a method's own sound is ahead of the clip's loudest cells of equal energy."""
 
-MUST = LOUDEST, QUIETEST, CHANCE = "energy", "quiet", "cells"
+MUST = LOUDEST, QUIETEST, CHANCE = ordering("loudest"), ordering("quietest"), ordering("lot")
 """Controls that a method must beat: loudest cells first, and, where they were heard, quietest first, and cells by lot.
 
 What a share of the energy is worth hangs on how many cells hold it; an order of cells gains what its reverse loses.

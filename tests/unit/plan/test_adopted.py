@@ -10,6 +10,7 @@ from earmark.plan import folder, foreign, targets
 from earmark.plan.config import AUTO, validate
 from earmark.plan.datasets import class_slugs, explained, fold_count, known_classes
 from earmark.plan.methods import methods, spelled
+from earmark.store.layout import NO_LAYERS
 
 CLASSES = ["Great Tit", "wren"]
 
@@ -122,6 +123,21 @@ def test_what_only_a_network_of_the_user_s_has(keys, sentence):
             "suggests some",
         ),
         (
+            {"grid": {"layers": ["late", "input"]}},
+            "grid.layers cannot call a layer 'input', whose folder holds other things: give it another name in "
+            "datasets.mine.model.layers",
+        ),
+        (
+            {"model": {"layers": {"scaled": "features.7"}}},
+            "model.layers cannot call a layer 'scaled', whose folder holds other things: give it another name in "
+            "datasets.mine.model.layers",
+        ),
+        (
+            {"model": {"layers": {"..": "features.7"}}},
+            "model.layers cannot call a layer '..', whose folder holds other things: give it another name in "
+            "datasets.mine.model.layers",
+        ),
+        (
             {"lrp": {"rules": "occlusion"}, "grid": {"methods": ["occlusion", "noise~1", "info"]}},
             "lrp.rules = occlusion leaves grid.methods that look at a network's answers only, such as "
             f"{', '.join(spelled(methods(lambda method: method.needs_answers_only)))}; info looks inside",
@@ -132,6 +148,23 @@ def test_what_only_a_network_of_the_user_s_has(keys, sentence):
 )
 def test_what_a_network_of_the_user_s_needs_and_lacks(keys, sentence):
     assert refused(**keys) == f"config: datasets.mine.{sentence}"
+
+
+def test_a_layer_whose_name_is_taken_has_another():
+    """A module may be called ``input``."""
+    assert block_of(model={"layers": {"stem": "input"}})["grid"]["layers"] == ["stem"]
+
+
+def test_no_folder_of_a_split_can_be_taken_for_a_layer():
+    """Whatever is written beside the layers is a file with an ending, or a name that no layer has."""
+    files = (
+        *targets.TRAINED_FILES,
+        *targets.ADOPTED_FILES,
+        *targets.SPLIT_FILES,
+        *targets.SCALING_FILES,
+        *targets.STIMULI_FILES,
+    )
+    assert {name for name in files if "." not in name} <= NO_LAYERS
 
 
 def test_a_network_that_names_no_function():
@@ -198,7 +231,7 @@ def test_sub_folders_that_are_no_class_are_left_out_with_their_reason(tmp_path):
     assert paths == ["loose.wav", "robin/c.wav", "wren/a.wav", "wren/d.m4a", "wren/deep/b.wav"]
     stranger = "extra: its sub-folder is none of the model's classes"
     assert reasons == {
-        "loose.wav": stranger,
+        "loose.wav": "extra: it lies beside the sub-folders of the classes, in none of them",
         "robin/c.wav": stranger,
         "wren/d.m4a": "cannot be decoded: M4A is not supported",
     }

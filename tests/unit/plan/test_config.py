@@ -177,7 +177,7 @@ MISTAKES = [
     (
         "datasets.synthetic.grid.methods",
         ["drsaa"],
-        "there is no method drsaa; did you mean drsa? Allowed: noise~SEED, cells~SEED, smooth~SEED, allpass, silence,",
+        f"there is no method drsaa; did you mean drsa? Allowed: {', '.join(spelled(methods()))}",
     ),
     ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
     (
@@ -188,7 +188,8 @@ MISTAKES = [
     (
         "datasets.synthetic.evaluate.cross",
         ["noise~0"],
-        "datasets.synthetic.evaluate.cross: noise~0 has no subspaces of every class; allowed: pca, prca, random~SEED",
+        "datasets.synthetic.evaluate.cross: noise~0 has no subspaces of every class; allowed: "
+        + ", ".join(spelled(methods(lambda method: method.has_basis))),
     ),
     (
         "datasets.synthetic.composites.candidates",
@@ -223,7 +224,8 @@ MISTAKES = [
     (
         "datasets.synthetic",
         {"grid": {"methods": ["drsa", "oracle"]}, "stability": {"methods": ["oracle"]}},
-        "datasets.synthetic.stability.methods: oracle is not fitted to clips alone; allowed: pca, prca",
+        "datasets.synthetic.stability.methods: oracle is not fitted to clips alone; allowed: "
+        + ", ".join(spelled(methods(lambda method: method.refits))),
     ),
     (
         "datasets.synthetic.frontend.kind",

@@ -22,7 +22,7 @@ from earmark.plan.datasets import (
     planned_folds,
     splits,
 )
-from earmark.plan.methods import families, method_of, methods
+from earmark.plan.methods import families, method_of, methods, spelled
 from earmark.plan.stages import STAGES, compared_config, named_rules, rules_of, stage_config, threads
 from earmark.sources.band.styles import STYLES
 from earmark.store import artifacts
@@ -297,7 +297,8 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv9/pairs/class1.safetensors", "the model has no layer conv9; allowed: conv1"),
         (
             "synthetic/main/conv3/drso/K~4/class1/fit.json",
-            "there is no method drso; did you mean drsa? Allowed: gradcam, guided-gradcam, pca, prca",
+            "there is no method drso; did you mean drsa? Allowed: "
+            + ", ".join(spelled(methods(lambda method: method.layered))),
         ),
         (
             "synthetic/main/conv3/drsa/K~3/class1/fit.json",
@@ -314,7 +315,10 @@ def test_paths_of_the_band_that_can_be_made(full, path):
             "there is no held_out.csv; did you mean cost.csv? Allowed: scores.csv",
         ),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
-        ("synthetic/main/input/drsa/K~1/scores.csv", "drsa works at a hidden layer; allowed: noise~SEED, cells~SEED,"),
+        (
+            "synthetic/main/input/drsa/K~1/scores.csv",
+            f"drsa works at a hidden layer; allowed: {', '.join(spelled(methods(lambda method: not method.layered)))}",
+        ),
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
         ("synthetic/main/input/standard/K~1/class1/fit.json", "there is no fit.json; allowed: heatmaps.safetensors"),
         ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),

@@ -27,7 +27,7 @@ from earmark.data.recordings import clip_starts
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.plan import config, folder
-from earmark.plan.datasets import class_slugs
+from earmark.plan.datasets import class_slugs, fold_count
 from earmark.sound.kinds import from_config
 from earmark.sound.logmel import LogMel
 from earmark.stages import ingest
@@ -204,6 +204,42 @@ def test_recordings_that_cannot_be_used_are_listed(tmp_path, caplog):
     assert found["b/gone.flac"]["reason"] == "cannot be read: it is a link to what is not there"
     assert found["b/around.wav"]["reason"].startswith("cannot be read: ")
     assert "7 of 22 recordings excluded: " in caplog.text
+
+
+def test_recordings_beside_the_classes_are_listed(tmp_path, caplog):
+    """Nobody's pattern for groups fits them, and no fold counts them."""
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 3)
+    write(root / "take.wav", tone(700, 0.3))
+    (root / "tape.m4a").write_bytes(bytes(2000))
+    (root / "gone.wav").symlink_to("nowhere")
+    (root / "notes.txt").touch()
+    with caplog.at_level(logging.WARNING):
+        ingest.run(Job("ingest", tmp_path / "results", "mine", settings(root, group=r"r\d+")))
+    found = manifest_of(Layout(tmp_path / "results", "mine"))
+    beside = {path: row for path, row in found.items() if "/" not in path}
+    assert {path: (row["status"], row["class"]) for path, row in beside.items()} == dict.fromkeys(
+        ("take.wav", "tape.m4a", "gone.wav"), ("excluded", "")
+    )
+    assert beside["take.wav"]["reason"] == "extra: it lies beside the sub-folders of the classes, in none of them"
+    assert beside["tape.m4a"]["reason"] == "cannot be decoded: M4A is not supported"
+    assert [row["slug"] for row in rows(Layout(tmp_path / "results", "mine").classes)] == ["a", "b"]
+    assert "3 of 9 recordings excluded: " in caplog.text
+    assert fold_count(settings(root, group=r"r\d+")) == 3
+
+
+def test_recordings_that_a_table_of_groups_lacks_are_counted_aloud(tmp_path, caplog):
+    """Those of which no group is asked do not count."""
+    root = tmp_path / "root"
+    fill(root, ("a", "b"), 3)
+    write(root / "beside.wav", tone(700, 0.3))
+    (root / "a" / "tape.m4a").write_bytes(bytes(2000))
+    (tmp_path / "groups.csv").write_text(
+        "path,group\n" + "".join(f"a/r0{number}.wav,g{number}\n" for number in range(3))
+    )
+    with caplog.at_level(logging.WARNING):
+        ingest.run(Job("ingest", tmp_path / "results", "mine", settings(root, groups=str(tmp_path / "groups.csv"))))
+    assert "3 of 6 recordings are not in " in caplog.text
 
 
 def test_damaged_recordings_are_used_and_counted_aloud(tmp_path, caplog):
