@@ -233,6 +233,39 @@ def scores(model: Model, waveforms: Tensor, targets: Tensor, sounds: Tensor) -> 
     return pd.DataFrame({name: value.cpu().numpy() for name, value in found.items()})
 
 
+def played(
+    model: Model, clip: Tensor, target: Tensor, sounds: Tensor, budgets: Sequence[float], own: Tensor | None
+) -> pd.DataFrame:
+    """Score what is heard of an explanation at shares of a clip's energy, and the sound that its method made itself.
+
+    Parameters
+    ----------
+    model : Model
+        What is explained.
+    clip : Tensor
+        ``[S]``.
+    target : Tensor
+        The class, a scalar.
+    sounds : Tensor
+        One for each share, ``[M, S]``.
+    budgets : sequence of float
+        M shares of the energy.
+    own : Tensor or None
+        The method's own sound, ``[S]``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of :func:`scores`, and ``budget``, a share or `NATIVE`; a row per sound, the method's own last.
+    """
+    told = scores(model, clip.expand_as(sounds), target.expand(len(sounds)), sounds)
+    told["budget"] = [written(budget) for budget in budgets]
+    if own is None:
+        return told
+    alone = scores(model, clip[None], target[None], own[None])
+    return pd.concat([told, alone.assign(budget=NATIVE)], ignore_index=True)
+
+
 def gini(amounts: Tensor) -> Tensor:
     """Gini coefficient of amounts ``[B, N]``: 0 if all are equal, 1 - 1 / N if one has everything; NaN of nothing."""
     ascending = amounts.sort(dim=1).values
