@@ -118,8 +118,9 @@ def _ahead(study: Study, values: Mapping[Label, Values]) -> dict[Label, Values]:
     """Compare methods' own sounds with the loudest cells of equal energy, condition by condition."""
     budgets = shares(study.config["evaluate"]["budgets"])
     found: dict[Label, Values] = {}
+    heard = {label: value for label, value in values.items() if label.part}
     for condition in CONDITIONS:
-        own = {label._replace(clips=""): value for label, value in values.items() if label.clips == condition}
+        own = {label._replace(clips=""): value for label, value in heard.items() if label.clips == condition}
         found |= {label._replace(clips=condition): value for label, value in leads(own, budgets).items()}
     return found
 

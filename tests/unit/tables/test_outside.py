@@ -26,14 +26,14 @@ GROUPS, MOVED, UNUSED = 14, 2, 3
 BUDGETS = ("0.2", "0.5", "1")
 
 
-def write(study: Study, method: str, better: float, native: float | None = None) -> None:
+def write(study: Study, method: str, better: float, native: float | None = None, lost: int = MOVED) -> None:
     """Write scores that rise with the share of energy and are better by something, in white noise by twice that."""
     of_clips, of_sounds = [], []
     for condition, factor in (("clean", 1), ("white", 2)):
         for clip in range(GROUPS):
             where = ["tone", clip, f"{clip}.wav", f"g{clip}", condition]
-            moved = condition == "white" and clip < MOVED
-            told = condition == "white" and clip >= MOVED + UNUSED
+            moved = condition == "white" and clip < lost
+            told = condition == "white" and clip >= lost + UNUSED
             values: dict[str, object] = dict.fromkeys(OF_CLIP, "") | {"moved": int(moved)}
             if not moved:
                 values |= {"without_clip": 3 if told else 0.1, "without_contaminant": 0}
@@ -118,6 +118,16 @@ def test_rows_name_the_condition_and_what_is_missing_is_empty(study: Study) -> N
 def test_a_method_that_lacks_a_seed_is_no_mean_of_the_others(study: Study) -> None:
     (study.layout.method("main", INPUT_LAYER, "cells~1", 1) / "outside.csv").unlink()
     assert (Label(CELLS, "logodds_in", part="at 0.5", clips="white"), ALL) not in outside.measure(study).found
+
+
+def test_of_a_condition_that_nobody_is_recognised_in_it_is_only_told_that(study: Study) -> None:
+    for method in ("standard", "energy", "cells~0", "cells~1"):
+        write(study, method, 1.0, native=9.0, lost=GROUPS)
+    measured = outside.measure(study)
+    assert measured.tried["white"] == (GROUPS, GROUPS, 0)
+    assert {label.clips for label, _ in measured.compared} == {"clean"}
+    text = outside.report(study, measured)
+    assert f"| white | {GROUPS} | {GROUPS} | 0 |" in text and "## white" not in text
 
 
 def test_people_are_told_which_clips_these_are(study: Study) -> None:
