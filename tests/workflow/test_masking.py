@@ -23,6 +23,8 @@ def compared(complete, tmp_path_factory):
         "budgets": [0.1, 0.3, 0.6],
         "sanity": ["input-x-gradient"],
         "sanity_clips": 3,
+        "outside": ["energy", "oracle-stems"],
+        "outside_clips": 5,
         "scaling": {"class2": 1.5},
     }
     small = {**block["explainers"], "lime": {"samples": 64}}
@@ -46,6 +48,7 @@ def test_nothing_but_what_was_asked_for_is_made(compared):
     assert called.jobs["mask"] == len(ASKED)
     assert called.jobs["explain_synthetic"] == len(ASKED) - 2  # the standard heatmap and DRSA are there
     assert called.jobs["sanity"] == called.jobs["scale"] == 1
+    assert called.jobs["outside"] == 2
     assert not {"train", "fit_synthetic", "objects"} & set(called.jobs)
 
 
@@ -173,6 +176,22 @@ def test_scaled_clips_are_answered_and_heard(compared):
     sounds = {row["file"] for row in rows(results / "main/scaled_sounds.csv")}
     assert {f"scaled/class2/000/{name}.wav" for name in ("as-it-is", "scaled")} <= sounds
     assert project.snakemake("--dry-run", "results/synthetic/main/scaled").jobs == {}
+
+
+def test_clips_are_contaminated_and_found_by_who_knows_them(compared):
+    project, _ = compared
+    results = project.folder / "results/synthetic"
+    known = rows(results / "main/input/oracle-stems/K~1/outside_clips.csv")
+    assert {row["condition"] for row in known} == {"clean", "mixture", "white"}  # no other data set was named
+    assert {row["cls"] for row in known} == {"class1", "class2"} and len(known) <= 3 * 2 * 5
+    told = [float(row["source_auc"]) for row in known if row["source_auc"]]
+    assert told and min(told) > 0.9
+    found = {
+        (row["condition"], row["method"])
+        for row in rows(results / "tables/outside.csv")
+        if (row["metric"], row["cls"]) == ("fid_in at 0.3", "all") and row["estimate"]
+    }
+    assert ("clean", "energy") in found and ("clean", "oracle-stems") in found
 
 
 def test_concepts_are_added_one_by_one(compared):

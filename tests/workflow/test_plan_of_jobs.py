@@ -158,6 +158,19 @@ def test_maps_are_tried_where_it_is_asked_for_and_need_no_explanation(project):
     assert alone == {**CHOICE, "sanity": 1}
 
 
+def test_contaminated_clips_are_explained_where_it_is_asked_for_and_need_the_other_data_set_s_clips_alone(project):
+    block = TINY["datasets"]["synthetic"]
+    asked = {**block["evaluate"], "outside": ["standard", "drsa", "other-clip"], "outside_speech": "voices"}
+    project.configure(TINY | {"run": ["synthetic"], "datasets": {"synthetic": block | {"evaluate": asked}}})
+    jobs = project.plan()
+    assert jobs["outside"] == 2 * 2 + 2  # DRSA at every layer and K
+    assert jobs["generate"] == jobs["ingest"] == 2 and jobs["train"] == 1
+    alone = project.plan("results/synthetic/main/input/other-clip/K~1/outside.csv")
+    assert alone == {**CHOICE, "generate": 2, "ingest": 2, "outside": 1}
+    project.configure(TINY | {"run": ["synthetic"]})
+    assert {**project.plan(), "outside": jobs["outside"], "generate": 2, "ingest": 2} == jobs
+
+
 def test_samples_are_flipped_where_it_is_asked_for_and_a_network_hears_them(project):
     waves = {"source": "voices", "model": {"architecture": "audionet-s"}, "grid": {"layers": ["conv5"]}}
     project.configure({"run": ["waves"], "datasets": {"waves": waves | {"evaluate": {"flips": [0.01, 0.1]}}}})

@@ -48,6 +48,7 @@ for dataset in config["run"]:
     checked(datasets.check_scaling, config, dataset)
     checked(datasets.check_beside, config, dataset)
     checked(datasets.check_listener, config, dataset)
+    checked(datasets.check_outside, config, dataset)
 
 
 def per_rule(option, settings):
@@ -473,6 +474,11 @@ def objects_beside(dataset):
 def listener(dataset):
     """Name the data set whose network listens to another one's explanations; None where none does."""
     return config["datasets"][dataset]["evaluate"]["listener"]
+
+
+def speech(dataset):
+    """Name the data set whose clips contaminate another one's; None where none does."""
+    return config["datasets"][dataset]["evaluate"]["outside_speech"]
 
 
 def sonified(dataset):

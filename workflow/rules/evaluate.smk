@@ -47,6 +47,23 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         120,
         f"Comparing maps of {AT_METHOD} with those that must differ, and must not",
     ),
+    "outside": (
+        {
+            "clips": f"{DATASET}/clips.npy",
+            "chosen": CHOSEN,
+            "predictions": PREDICTIONS,
+            "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+            "speech": lambda wildcards: (
+                expand([*INDEX, LOGMEL, f"{DATASET}/clips.npy"], dataset=speech(wildcards.dataset))
+                if speech(wildcards.dataset)
+                else []
+            ),
+        },
+        [f"{METHOD}/{name}" for name in targets.OUTSIDE_FILES],
+        {},
+        240,
+        f"Explaining contaminated clips by {AT_METHOD}",
+    ),
     "flip": (
         {"clips": f"{DATASET}/clips.npy", "standard": STANDARDS},
         [f"{MODEL}/{name}" for name in targets.FLIPPED_FILES],

@@ -58,6 +58,11 @@ rule compare:
             f"{METHOD}/sanity.csv",
             config["datasets"][wildcards.dataset]["evaluate"]["sanity"],
         ),
+        outside=lambda wildcards: grid(
+            wildcards.dataset,
+            [f"{METHOD}/{name}" for name in targets.OUTSIDE_FILES],
+            config["datasets"][wildcards.dataset]["evaluate"]["outside"],
+        ),
         flips=lambda wildcards: flips_of(wildcards.dataset),
         scaling=lambda wildcards: scaled(wildcards.dataset),
         beside=lambda wildcards: related(wildcards.dataset),

@@ -24,7 +24,7 @@ GAIN = 1e-4
 NATIVE = "native"
 """Stands for a budget: the sound that a method makes itself."""
 
-PLAYED = 0.2
+LISTENED = 0.2
 """Share of a clip's energy at which maps are listened to, or the budget next to it."""
 
 SCORES = ("ai", "ad", "ag", "ff", "fid_in", "sps", "comp", "logodds_in", "logodds_out", "energy")
@@ -159,9 +159,9 @@ def first_cells(frontend: Frontend, spectrum: Tensor, ranked: Tensor, budgets: S
     return (ranked < high.view(-1, 1, 1)).to(power)
 
 
-def played(budgets: Sequence[float]) -> float:
+def listened_at(budgets: Sequence[float]) -> float:
     """Choose the budget at which maps are listened to."""
-    return min(budgets, key=lambda budget: abs(budget - PLAYED))
+    return min(budgets, key=lambda budget: abs(budget - LISTENED))
 
 
 def sound_of(frontend: Frontend, clip: Tensor, cells: Tensor, seed: int, budget: float) -> Tensor:
@@ -265,6 +265,39 @@ def scores(model: Model, waveforms: Tensor, targets: Tensor, sounds: Tensor) -> 
         "energy": power.sum(dim=1) / total,
     }
     return pd.DataFrame({name: value.cpu().numpy() for name, value in found.items()})
+
+
+def played(
+    model: Model, clip: Tensor, target: Tensor, sounds: Tensor, budgets: Sequence[float], own: Tensor | None
+) -> pd.DataFrame:
+    """Score what is heard of an explanation at shares of a clip's energy, and the sound that its method made itself.
+
+    Parameters
+    ----------
+    model : Model
+        What is explained.
+    clip : Tensor
+        ``[S]``.
+    target : Tensor
+        The class, a scalar.
+    sounds : Tensor
+        One for each share, ``[M, S]``.
+    budgets : sequence of float
+        M shares of the energy.
+    own : Tensor or None
+        The method's own sound, ``[S]``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of :func:`scores`, and ``budget``, a share or `NATIVE`; a row per sound, the method's own last.
+    """
+    told = scores(model, clip.expand_as(sounds), target.expand(len(sounds)), sounds)
+    told["budget"] = [written(budget) for budget in budgets]
+    if own is None:
+        return told
+    alone = scores(model, clip[None], target[None], own[None])
+    return pd.concat([told, alone.assign(budget=NATIVE)], ignore_index=True)
 
 
 def gini(amounts: Tensor) -> Tensor:

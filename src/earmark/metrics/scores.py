@@ -281,6 +281,47 @@ METRICS = {
         Metric("sps", "none", "", True, SPREAD),
         Metric("comp", "none", "ln N", True, SPREAD),
         Metric("energy", "none", "the clip's energy", True, "share that the sound has of the clip's energy."),
+        Metric(
+            "moved",
+            "none",
+            "of the clips",
+            True,
+            "part of the contaminated clips whose answer is no longer the class. It says of the model, not of an "
+            "explanation.",
+        ),
+        Metric(
+            "untold",
+            "none",
+            "of the clips",
+            True,
+            "part of the others of which truth cannot be asked: the model does without the clip, or uses what was "
+            "added.",
+        ),
+        Metric(
+            "source_auc",
+            "higher",
+            "",
+            True,
+            "of the relevance as a detector of the clip's own cells among those of the clip and of its contaminant; "
+            "cells of neither do not count. .5 is chance, and the loudest cells can be below: the clip has quiet ones "
+            "too.",
+        ),
+        Metric(
+            "source_ap",
+            "higher",
+            "",
+            True,
+            "average precision of the same; chance is the clip's part of these cells.",
+        ),
+        Metric(
+            "source_gain",
+            "higher",
+            "dB",
+            True,
+            "by how much the most relevant cells, as many as hold the clip's share of the energy, are closer to the "
+            "clip, in SI-SDR, than the clip with its contaminant is; at another share, or of a method's own sound, the "
+            "same of that. A sound that holds little of the clip is far from it, however clean: compare at one share.",
+        ),
         Metric("sanity_cosine", "none", "", True, ALIKE),
         Metric("sanity_spearman", "none", "", True, ALIKE),
         Metric(

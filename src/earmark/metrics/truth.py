@@ -69,13 +69,30 @@ def truth(
         "ap": float(average_precision(cells, wanted)),
         "spearman": rank_correlation(on_objects, fallen[sounding]),
         "top": float(on_objects.argmax() == fallen[sounding].argmax()) if on_objects.unique().numel() > 1 else math.nan,
-        "si_sdr_gain": _gain(frontend, clip, reference, cells, seed),
+        "si_sdr_gain": gain(frontend, clip, reference, cells, seed),
         "time_auc": _in_time(frontend, reference, cells),
     }
 
 
-def _gain(frontend: Frontend, clip: Tensor, reference: Tensor, cells: Tensor, seed: int) -> float:
-    """Tell how much closer to a sound the most relevant cells of its energy are than the whole clip."""
+def gain(frontend: Frontend, clip: Tensor, reference: Tensor, cells: Tensor, seed: int) -> float:
+    """Tell how much closer to a sound the most relevant cells of its energy are than the whole clip.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        Whose cells these are.
+    clip, reference : Tensor
+        ``[S]`` each, the latter a part of the former.
+    cells : Tensor
+        Relevance ``[F, T]``.
+    seed : int
+        Of the order of equally relevant cells.
+
+    Returns
+    -------
+    float
+        Gain in SI-SDR, in dB; NaN where either is not finite.
+    """
     spectrum, wanted = frontend.stft(clip[None])[0], frontend.stft(reference[None])[0]
     share = float(wanted.abs().square().sum() / spectrum.abs().square().sum())
     mask = first_cells(frontend, spectrum, ranks(cells, seed), [min(share, 1.0)])

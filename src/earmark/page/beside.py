@@ -10,7 +10,7 @@ from typing import Any
 from earmark.data.dataset import ClassInfo
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
-from earmark.metrics.masking import NATIVE, played, written
+from earmark.metrics.masking import NATIVE, listened_at, written
 from earmark.page import files
 from earmark.page.pictures import Pictures
 from earmark.page.sounds import Library, read
@@ -65,7 +65,7 @@ class Beside:
         folder = self.study.method(at._replace(method=spelled[0]))
         rows = artifacts.read_csv(folder / "masking.csv", {"clip": int, **HEARD})
         own = rows[rows["cls"] == cls.slug]
-        at_budget = written(played(self.study.config["evaluate"]["budgets"]))
+        at_budget = written(listened_at(self.study.config["evaluate"]["budgets"]))
         budget = NATIVE if (own["budget"] == NATIVE).any() else at_budget
         said = own[own["budget"] == budget].set_index("clip")[list(HEARD)].to_dict("index")
         return explanation.read(folder / cls.slug / explanation.NAME), folder / "masked" / cls.slug, said

@@ -52,6 +52,7 @@ KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
     "evaluate.cross": (lambda method: method.has_basis, "has no subspaces of every class"),
     "evaluate.masking": (lambda method: True, ""),
     "evaluate.sanity": (lambda method: True, ""),
+    "evaluate.outside": (lambda method: True, ""),
     "stability.methods": (lambda method: method.refits, "is not fitted to clips alone"),
 }
 """Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""
@@ -132,6 +133,7 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
     for name in full["datasets"]:
         _check_beside(name, full["datasets"])
         _check_listener(name, full["datasets"])
+        _check_outside(name, full["datasets"])
     for name in full["run"]:
         if name not in full["datasets"]:
             raise EarmarkError(f"config: run names {name}, which is no data set{choices(name, full['datasets'])}")
@@ -506,6 +508,19 @@ def _check_listener(name: str, datasets: Mapping[str, Any]) -> None:
             f"{where} = {other} must see spectrograms, frontend.kind = {' or '.join(SEEING)}, not "
             f"{theirs['frontend']['kind']}"
         )
+
+
+def _check_outside(name: str, datasets: Mapping[str, Any]) -> None:
+    """Check that the data set whose clips others are contaminated with is another one, and there."""
+    other = datasets[name]["evaluate"]["outside_speech"]
+    where = f"config: datasets.{name}.evaluate.outside_speech names"
+    if other is None:
+        return
+    others = [one for one in datasets if one != name]
+    if other == name:
+        raise EarmarkError(f"{where} {name} itself, whose clips are mixed anyway{choices(name, others)}")
+    if other not in datasets:
+        raise EarmarkError(f"{where} {other}, which is no data set{choices(other, others)}")
 
 
 def _check_frontend(where: str, frontend: Mapping[str, Any]) -> None:

@@ -173,6 +173,29 @@ def check_listener(config: Mapping[str, Any], name: str) -> None:
         )
 
 
+def check_outside(config: Mapping[str, Any], name: str) -> None:
+    """Check that the clips that contaminate a data set's, if those of another one do, are there and other sounds.
+
+    Raises
+    ------
+    EarmarkError
+        If both are of one source; also if the other's recordings, or its stems, are not there.
+    """
+    block, other = config["datasets"][name], config["datasets"][name]["evaluate"]["outside_speech"]
+    if other is None:
+        return
+    require_root(config, other)
+    theirs = config["datasets"][other]
+    class_slugs(theirs)
+    stems.check(theirs)
+    alike = block["source"] == theirs["source"]
+    if alike and (is_generated(block) or folder.home_of(block).resolve() == folder.home_of(theirs).resolve()):
+        raise EarmarkError(
+            f"config: datasets.{name}.evaluate.outside_speech names {other}, whose recordings are those of {name}: "
+            "name a data set of other sounds"
+        )
+
+
 def splits(n_folds: int) -> list[str]:
     """List the splits that a plain call trains: ``main``, and one per fold of a cross-validation."""
     return ["main", *(f"cv{fold}" for fold in range(n_folds))]

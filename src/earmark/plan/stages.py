@@ -146,6 +146,13 @@ STAGES = {
         (*CONCEPTS, "gpu"),
         explains=True,
     ),
+    "outside": Stage(
+        "score explanations of clips that are contaminated by another sound",
+        ("lrp", "evaluate.budgets", "evaluate.outside_clips", "evaluate.outside_speech", "explain.classes"),
+        (*CONCEPTS, "gpu"),
+        explains=True,
+        expensive=("explain.expensive",),
+    ),
     "flip": Stage(
         "ask the model for clips some of whose samples are 0",
         ("evaluate.flips", "explain.classes"),

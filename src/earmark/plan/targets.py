@@ -11,7 +11,16 @@ from typing import Any, NoReturn
 from earmark.errors import EarmarkError
 from earmark.plan import stems
 from earmark.plan.config import require_root
-from earmark.plan.datasets import check_beside, check_listener, check_scaling, explained, folds, networks, splits
+from earmark.plan.datasets import (
+    check_beside,
+    check_listener,
+    check_outside,
+    check_scaling,
+    explained,
+    folds,
+    networks,
+    splits,
+)
 from earmark.plan.generated import has_separated, has_stems, is_generated
 from earmark.plan.methods import (
     adopts,
@@ -80,6 +89,8 @@ TABLES = (
     "beside.md",
     "listening.csv",
     "listening.md",
+    "outside.csv",
+    "outside.md",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -119,7 +130,9 @@ MASKING_FILES = ("masking.csv", "masking_concepts.csv", "truth.csv")
 MASKED_FILES = ("masked", "masked.csv")
 """Sounds that the model heard, and the list of them."""
 
-METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, *MASKED_FILES, "sanity.csv", "cost.csv")
+OUTSIDE_FILES = ("outside.csv", "outside_clips.csv")
+
+METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, *MASKED_FILES, "sanity.csv", *OUTSIDE_FILES, "cost.csv")
 
 CROSS_FILES = ("cross_class.csv", "cross_class_clips.csv")
 
@@ -204,6 +217,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     stems.check(block)
     check_scaling(config, dataset)
     check_listener(config, dataset)
+    check_outside(config, dataset)
     files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
     files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
     if rest in [[name] for name in files]:

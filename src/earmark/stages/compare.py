@@ -22,6 +22,7 @@ from earmark.tables import (
     masking,
     model,
     networks,
+    outside,
     recovery,
     sample_flipping,
     sanity,
@@ -51,6 +52,7 @@ TABLES: tuple[ModuleType, ...] = (
     scaling,
     beside,
     listening,
+    outside,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

@@ -20,16 +20,14 @@ from earmark.job import Job
 from earmark.metrics import masking
 from earmark.metrics.masking import (
     CURVES,
-    NATIVE,
     SCORES,
     both_ends,
     drops,
     greedy,
     odds,
+    played,
     replaced,
-    scores,
     shares,
-    written,
 )
 from earmark.metrics.scores import ties_seeds
 from earmark.metrics.truth import TRUTHS, USED, truth
@@ -73,7 +71,7 @@ def run(job: Job) -> None:
     parts = method_of(job.method).parts
     heard = shares(job.config["evaluate"]["budgets"])
     options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
-    played = masking.played(job.config["evaluate"]["budgets"])
+    budget = masking.listened_at(job.config["evaluate"]["budgets"])
     sounds: dict[str, Tensor] = {}
     progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
@@ -96,7 +94,7 @@ def run(job: Job) -> None:
             told = masked(model, one, waveform, inputs, target, filling, seeds[row], heard)
             rows.extend((*about, *map(_written, values)) for values in told.itertuples(index=False, name=None))
             if clip in kept:
-                sounds[f"{cls.slug}/{clip}"] = own_sound(model.frontend, one, waveform, seeds[row], played).cpu()
+                sounds[f"{cls.slug}/{clip}"] = own_sound(model.frontend, one, waveform, seeds[row], budget).cpu()
             if source.has_stems:
                 stems = stems_of(source, [clip])[0].to(device)
                 cells = explanation.joined(one.heatmaps)[0].to(device)
@@ -169,17 +167,16 @@ def masked(
     cells = explanation.joined(found.heatmaps)[0].to(waveform)
     most, least = both_ends(frontend, waveform, cells, seed, budgets)  # [M, F, T] each
     sounds, others = (apply_masks(frontend, waveform, masks) for masks in (most, least))  # [M, S]
-    targets = target.expand(len(budgets))
-    clips = waveform.expand_as(sounds)
-    told = scores(model, clips, targets, sounds)
-    told["logodds_least"] = odds(model, waveform - others, waveform, target).cpu().numpy()
-    repeated = inputs.expand(len(budgets), *inputs.shape[1:])
-    for name, masks in (("mean_out", most), ("mean_least", least)):
-        told[name] = replaced(model, repeated, targets, masks, filling).cpu().numpy()
-    told["budget"] = [written(budget) for budget in budgets]
-    if found.sounds is not None:
-        own = scores(model, waveform[None], target[None], found.sounds.sum(dim=1).to(waveform))
-        told = pd.concat([told, own.assign(budget=NATIVE)], ignore_index=True)
+    own = None if found.sounds is None else found.sounds[0].sum(dim=0).to(waveform)
+    told = played(model, waveform, target, sounds, budgets, own)
+    repeated, targets = inputs.expand(len(budgets), *inputs.shape[1:]), target.expand(len(budgets))
+    without = {
+        "logodds_least": odds(model, waveform - others, waveform, target),
+        "mean_out": replaced(model, repeated, targets, most, filling),
+        "mean_least": replaced(model, repeated, targets, least, filling),
+    }
+    for name, values in without.items():
+        told[name] = pd.Series(values.cpu().numpy())  # of no sound that a method makes itself
     return told.reindex(columns=COLUMNS[len(CLIP) :])
 
 

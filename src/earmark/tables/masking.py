@@ -139,15 +139,33 @@ def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
         for key in dict.fromkeys(key for seed in seeds for key in seed):
             values[Label(at, *key)] = np.mean([seed[key] for seed in seeds], axis=0)
     values |= _truths(study, groups.index)
-    return clips_of(groups, study.left_out(SCORED)), values | _leads(values, heard_at(study))
+    return clips_of(groups, study.left_out(SCORED)), values | leads(values, heard_at(study))
 
 
 def _files(study: Study, name: str, columns: Sequence[str]) -> dict[At, list[pd.DataFrame]]:
-    """Read a file of clips of every seed of what was asked for, by class and clip; all that have clips, or none."""
+    return of_every_seed(study, study.config["evaluate"]["masking"], name, columns)
+
+
+def of_every_seed(
+    study: Study, methods: Sequence[str], name: str, columns: Sequence[str]
+) -> dict[At, list[pd.DataFrame]]:
+    """Read a file of clips of every seed of methods, by class and clip; all that have clips, or none.
+
+    Parameters
+    ----------
+    study : Study
+        Of what.
+    methods : sequence of str
+        As asked for.
+    name : str
+        Of the file in a method's folder.
+    columns : sequence of str
+        Those of it that are numbers, beside the clip.
+    """
     types = {"clip": int, **dict.fromkeys(columns, float)}
     found: dict[At, list[pd.DataFrame]] = {}
-    for at in study.masked:
-        names = study.spelled(at, study.config["evaluate"]["masking"])
+    for at in study.places(methods):
+        names = study.spelled(at, methods)
         read = [study.read_csv(study.method(at._replace(method=one)) / name, types) for one in names]
         parts = [part.set_index(["cls", "clip"]) for part in read if part is not None and len(part)]
         if parts and len(parts) == len(names):
@@ -186,7 +204,7 @@ def _area(by_share: Mapping[str, pd.DataFrame], column: str, heard: Sequence[flo
     return area((0.0, *heard), torch.from_numpy(curves)).numpy()
 
 
-def _leads(values: dict[Label, Values], heard: Sequence[float]) -> dict[Label, Values]:
+def leads(values: Mapping[Label, Values], heard: Sequence[float]) -> dict[Label, Values]:
     """Compare what methods made themselves with the loudest cells, interpolated at the same share of energy."""
     loudest = next((label.at for label in values if label.at.method == LOUDEST), None)
     native = [label.at for label in values if label.metric == "logodds_in" and label.part == place(NATIVE)]

@@ -129,6 +129,11 @@ class Study:
         """Explanations that are compared with those of other networks and classes, and of nearly equal clips."""
         return self.places(self.config["evaluate"]["sanity"])
 
+    @property
+    def contaminated(self) -> list[At]:
+        """Explanations of clips that are contaminated by another sound."""
+        return self.places(self.config["evaluate"]["outside"])
+
     def places(self, names: Sequence[str]) -> list[At]:
         """List where methods are, the seeds of one as one: those that give one part first, then the others."""
         return [

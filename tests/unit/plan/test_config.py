@@ -402,6 +402,18 @@ MISTAKES = [
         {"extends": "voices", "evaluate": {"listener": "voices"}, "train": {"epochs": 9}},
         "datasets.ears.evaluate.listener = voices has the frontend and the model of ears, whose network it would be",
     ),
+    (
+        "datasets.synthetic.evaluate.outside_speech",
+        "synthetic",
+        "datasets.synthetic.evaluate.outside_speech names synthetic itself, whose clips are mixed anyway; ",
+    ),
+    (
+        "datasets.synthetic.evaluate.outside_speech",
+        "voics",
+        "datasets.synthetic.evaluate.outside_speech names voics, which is no data set; did you mean voices?",
+    ),
+    ("datasets.synthetic.evaluate.outside", ["enrgy"], "datasets.synthetic.evaluate.outside: there is no method enrgy"),
+    ("datasets.synthetic.evaluate.outside_clips", 0, "datasets.synthetic.evaluate.outside_clips must be at least 1"),
     ("datasets.synthetic.group", "(", "datasets.synthetic.group is not a regular expression: missing )"),
     ("datasets.Two Words", {}, "datasets.Two Words is not a name for a data set: use a-z, 0-9 and -"),
     (

@@ -13,6 +13,7 @@ from earmark.plan import folder, targets
 from earmark.plan.config import fill, validate
 from earmark.plan.datasets import (
     check_listener,
+    check_outside,
     check_scaling,
     class_slugs,
     fingerprint,
@@ -241,12 +242,41 @@ def test_recordings_that_cannot_be_used_do_not_count_for_the_folds(speakers):
         "tables/stability.md",
         "main/input/standard/K~1/class1/heatmaps.png",
         "main/input/noise~3/K~1/scores.csv",
+        "main/conv5/drsa/K~4/outside.csv",
+        "main/input/energy/K~1/outside_clips.csv",
+        "tables/outside.md",
         "main/stimuli",
         "cv9/key.csv",
     ],
 )
 def test_paths_that_can_be_made(full, path):
     targets.check_path(full, f"results/synthetic/{path}")
+
+
+def test_clips_are_contaminated_with_other_sounds_that_are_there(full, tmp_path):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    raw["datasets"]["ears"] = {"extends": "synthetic", "evaluate": {"outside_speech": None}}
+    raw["datasets"]["words"] = {"source": "folder", "root": str(tmp_path / "words")}
+    raw["datasets"]["copies"] = {"source": "folder", "root": f"{tmp_path}/words/../words"}
+    for cls in ("a", "b"):
+        (tmp_path / "words" / cls).mkdir(parents=True)
+        (tmp_path / "words" / cls / "1.wav").write_bytes(b"")
+
+    def asked(name, other):
+        raw["datasets"][name]["evaluate"] = {"outside_speech": other}
+        return validate(raw)
+
+    check_outside(full, "synthetic")
+    for name, other in (("synthetic", "voices"), ("voices", "words"), ("words", "synthetic")):
+        check_outside(asked(name, other), name)
+    for name, other in (("synthetic", "ears"), ("words", "copies")):
+        with pytest.raises(
+            EarmarkError, match=f"names {other}, whose recordings are those of {name}: name a data set of"
+        ):
+            check_outside(asked(name, other), name)
+    (tmp_path / "words").rename(tmp_path / "gone")
+    with pytest.raises(EarmarkError, match="words"):
+        targets.check_path(asked("voices", "words"), "results/voices/main/input/energy/K~1/outside.csv")
 
 
 def test_who_listens_guesses_among_the_same_classes_and_to_one_network(full):
@@ -312,7 +342,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/conv3/oracle/K~4/stability.csv", "there is no stability.csv; did you mean sanity.csv?"),
         (
             "synthetic/main/input/standard/K~1/held_out.csv",
-            "there is no held_out.csv; did you mean cost.csv? Allowed: scores.csv",
+            "there is no held_out.csv; did you mean outside.csv? Allowed: scores.csv",
         ),
         ("synthetic/main/conv3/pairs/class3.safetensors", "there is no class3.safetensors; did you mean class"),
         (
