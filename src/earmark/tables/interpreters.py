@@ -167,7 +167,7 @@ def report(study: Study, found: dict[At, Trained]) -> str:
         body += [
             [
                 *(what, str(rival.clips), markdown.bounded(rival.loss), markdown.bounded(rival.difference)),
-                number(rival.errors) or markdown.MISSING,
+                markdown.MISSING if math.isnan(rival.errors) else f"{rival.errors:.1f}",
             ]
             for what, rival in trained.rivals.items()
         ]

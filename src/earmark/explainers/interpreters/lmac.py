@@ -32,6 +32,9 @@ LAYERS = 4
 
 WHERE = "explainers.lmac.layers"
 
+CERTAIN = 1e-3
+"""How near to 0 and 1 masks come at most where their logarithms are taken, so that none costs infinity."""
+
 
 class Masks(nn.Module):
     """Decodes hidden maps, from the input up, into a mask ``[B, n_bins, T]`` in (0, 1).
@@ -99,7 +102,8 @@ class Guide:
         wanted, whole = (maskloss.logarithms(frontend, sounds, clips) for sounds in (clean, clips))
         near = maskloss.likeness(wanted, masks.detach().to(whole) * whole) >= self._from
         cells = wanted >= self._level * wanted.amax(dim=(1, 2), keepdim=True)
-        entropy = nn.functional.binary_cross_entropy(masks, cells.to(masks), reduction="none").mean(dim=(1, 2))
+        shown = masks.clamp(CERTAIN, 1 - CERTAIN)
+        entropy = nn.functional.binary_cross_entropy(shown, cells.to(masks), reduction="none").mean(dim=(1, 2))
         return near, self._weight * entropy
 
 
