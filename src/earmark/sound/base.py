@@ -28,6 +28,8 @@ class Frontend(Protocol):
         Of an input, ``*I``.
     grid : tuple of int
         Of a heatmap, ``(1, F, T)``.
+    layout : {"frequency-time", "time-frequency"}
+        Of the two directions of an input.
     frequencies, times : torch.Tensor or None
         Centre frequency of every row of a heatmap in Hz, ``[F]``, and of every column in seconds, ``[T]``, ascending;
         None where nobody has said where they lie, so that nothing can be heard of them.
@@ -45,6 +47,8 @@ class Frontend(Protocol):
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def grid(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def layout(self) -> str: ...  # noqa: D102
     @property
     def frequencies(self) -> torch.Tensor | None: ...  # noqa: D102
     @property
@@ -126,6 +130,26 @@ class Frontend(Protocol):
 
     def istft(self, spectra: torch.Tensor) -> torch.Tensor:
         """Inverse of :meth:`stft`, complex ``[B, n_bins, n_frames]`` to ``[B, S]``."""
+
+
+@torch.enable_grad()
+def require_gradients(frontend: Frontend) -> None:
+    """Raise unless gradients pass through a front end, from inputs to clips.
+
+    Raises
+    ------
+    EarmarkError
+        If they do not.
+    """
+    clip = torch.zeros(1, frontend.clip_samples).requires_grad_()
+    try:
+        passes = frontend(clip).requires_grad
+    except EarmarkError:  # of a module that takes clips without gradients
+        passes = False
+    if not passes:
+        raise EarmarkError(
+            "no gradient passes the front end, which masks are found by: make its module of PyTorch's operations alone"
+        )
 
 
 def silence(frontend: Frontend) -> torch.Tensor:
