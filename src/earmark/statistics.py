@@ -133,6 +133,11 @@ def bootstrap(
     return _intervals(mean(values, clusters), _resampled_means, values, clusters, draws, seed, level)
 
 
+def standard_errors(values: ArrayLike, clusters: Clusters, draws: int = 2000, seed: int = 0) -> NDArray[np.float64]:
+    """Return the standard errors [m] of means of values [n, m] under the resampling of :func:`bootstrap`."""
+    return _resampled_means(np.asarray(values, dtype=float), clusters, draws, seed).std(axis=0)
+
+
 def median(values: ArrayLike, clusters: Clusters) -> NDArray[np.float64]:
     """Median over clips within each class, then mean over classes.
 

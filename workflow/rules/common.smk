@@ -463,6 +463,14 @@ def in_both(dataset, other, path):
     ]
 
 
+def learned(dataset, *names):
+    """List files of the trainings of a data set's methods: those of its grid, and those that the model hears."""
+    block = config["datasets"][dataset]
+    asked = dict.fromkeys([*block["grid"]["methods"], *block["evaluate"]["masking"]])
+    trained = [name for name in asked if method_of(name).is_trained]
+    return expand(f"{LEARNED}/{{name}}", dataset=dataset, split="main", method=trained, name=names) if trained else []
+
+
 def objects_beside(dataset):
     """List what tells whose concepts are the sound objects, of those other data sets whose objects are known too."""
     known = [other for other in others(dataset) if dataset in STEMS and other in STEMS]

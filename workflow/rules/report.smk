@@ -53,6 +53,9 @@ rule compare:
             f"{METHOD}/cost.csv",
             config["datasets"][wildcards.dataset]["evaluate"]["masking"],
         ),
+        learned=lambda wildcards: learned(
+            wildcards.dataset, *(name for name in targets.LEARNED_FILES if name.endswith(".csv"))
+        ),
         sanity=lambda wildcards: grid(
             wildcards.dataset,
             f"{METHOD}/sanity.csv",
@@ -122,6 +125,7 @@ rule draw:
             f"{METHOD}/cross_class.csv",
             crossed(wildcards.dataset),
         ),
+        learned=lambda wildcards: learned(wildcards.dataset, "history.csv"),
         code=code("stages.draw"),
     output:
         report(

@@ -132,6 +132,40 @@ def training_curves(histories: Sequence[Mapping[str, Sequence[float]]], title: s
     return figure
 
 
+def interpreter_curves(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], rivals: Mapping[str, Mapping[str, float]], title: str
+) -> Figure:
+    """Draw what explainers descend while they are trained, a panel each, beside what learned nothing.
+
+    Parameters
+    ----------
+    histories : mapping of method to mapping
+        The columns ``epoch``, ``train_loss``, ``validation_loss`` and ``best``.
+    rivals : mapping of method to mapping of name to float
+        Losses on validation clips.
+    title : str
+        Of the figure.
+    """
+    figure = new(4.6 * len(histories), 3.4, title)
+    axes = figure.subplots(1, len(histories), squeeze=False)[0]
+    for axis, (method, history) in zip(axes, histories.items(), strict=True):
+        epochs = np.asarray(history["epoch"])
+        for part, color in (("train", ORANGE), ("validation", BLUE)):
+            axis.plot(epochs, history[f"{part}_loss"], color=color, linewidth=1.4, label=part)
+        kept = epochs[np.flatnonzero(np.asarray(history["best"]))][-1:]
+        axis.plot(kept, np.asarray(history["validation_loss"])[epochs == kept], "o", color=BLACK, ms=4, label="kept")
+        for place, (name, loss) in enumerate(rivals.get(method, {}).items()):
+            color, style = OTHERS[place % len(OTHERS)], ("--", "-.", ":")[place % 3]
+            axis.axhline(loss, color=color, linestyle=style, linewidth=1, label=name)
+        axis.set_title(method, fontsize=MEDIUM)
+        axis.set_xlabel("epoch", fontsize=MEDIUM)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend(fontsize=SMALL, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        style_lines(axis)
+    axes[0].set_ylabel("loss", fontsize=MEDIUM)
+    return figure
+
+
 def _line(place: int, count: int) -> tuple[str, str]:
     """Colour and style of one of so many curves: the first and the last stand out."""
     if place == 0:

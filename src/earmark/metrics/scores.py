@@ -362,6 +362,32 @@ METRICS = {
             "writing. It depends on the machine, on what else ran on it and on the network, and differs between runs: "
             "compare methods of one table.",
         ),
+        Metric(
+            "training",
+            "lower",
+            "s",
+            True,
+            "time in the epochs of what was trained before it explains, validation with it; of a method that goes on "
+            "from another, its own part. It depends on the machine and on what else ran on it.",
+        ),
+        Metric("parameters", "lower", "", True, "how many numbers were learned."),
+        Metric("training_clips", "none", "clips", True, "from how many clips."),
+        Metric(
+            "interpreter_loss",
+            "lower",
+            "",
+            True,
+            "what a training descends, of validation clips: its own, and that of what learned nothing. It is a sum "
+            "that each family weighs for itself: where it is low, what was asked for is done, and it need not explain.",
+        ),
+        Metric(
+            "below_all",
+            "higher",
+            "",
+            True,
+            "1 if that loss lies below those of all that learned nothing by more than two standard errors of the "
+            "difference, else 0.",
+        ),
         Metric("sum_error", "lower", "the largest relevance", True),
         Metric("absorbed_share", "none", "own logit", True),
         Metric("bypass_share", "none", "relevance", True),
@@ -401,8 +427,8 @@ METRICS = {
         Metric("test_clips", "none", "clips", True),
         Metric("validation_accuracy", "higher", "", True),
         Metric("validation_loss", "lower", "nat", True),
-        Metric("best_epoch", "none", "epochs", True),
-        Metric("epochs", "none", "epochs", True),
+        Metric("best_epoch", "none", "epochs", True, "the one that was kept."),
+        Metric("epochs", "none", "epochs", True, "how many there were."),
     )
 }
 """By name."""

@@ -155,6 +155,7 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield "choice", "Which K and which layer", {}
     yield "masking", "Explanations that the model hears: which of them beat loudest, quietest and random cells", {}
     yield "cost", "What explanations find, and what they cost", {}
+    yield "interpreters", "History of the fits of explainers that are trained, beside what learned nothing", {}
     yield "sample_flipping", "Which samples matter: what is still answered while some are 0", {}
     yield "frequency", "Where relevance lies in frequency, and where the sound does", {}
     yield "scaling", "What the model answers to clips whose frequency axis is scaled", {}

@@ -68,6 +68,8 @@ TABLES = (
     "masking.md",
     "cost.csv",
     "cost.md",
+    "interpreters.csv",
+    "interpreters.md",
     "sanity.csv",
     "sanity.md",
     "sample_flipping.csv",

@@ -132,6 +132,25 @@ class Frontend(Protocol):
         """Inverse of :meth:`stft`, complex ``[B, n_bins, n_frames]`` to ``[B, S]``."""
 
 
+def require_gradients(frontend: Frontend) -> None:
+    """Raise unless gradients pass through a front end, from inputs to clips.
+
+    Raises
+    ------
+    EarmarkError
+        If they do not.
+    """
+    clip = torch.zeros(1, frontend.clip_samples).requires_grad_()
+    try:
+        passes = frontend(clip).requires_grad
+    except EarmarkError:  # of a module that takes clips without gradients
+        passes = False
+    if not passes:
+        raise EarmarkError(
+            "no gradient passes the front end, which masks are found by: make its module of PyTorch's operations alone"
+        )
+
+
 def silence(frontend: Frontend) -> torch.Tensor:
     """Make the input ``[*I]`` of silence, which is the same at any clip's level.
 

@@ -99,7 +99,7 @@ class Module(Celled, Sampled):
         """The user's module."""
         built = foreign.made(self.module, Path.cwd(), "front end")
         if isinstance(built, nn.Module):
-            return copy.deepcopy(built).float().cpu().eval()
+            return copy.deepcopy(built).float().cpu().eval().requires_grad_(False)
         if not callable(built) or isinstance(built, type):
             raise EarmarkError(
                 f"{self.module} must return a torch.nn.Module, or a function of waveforms, not {built!r:.80}"
@@ -130,10 +130,10 @@ class Module(Celled, Sampled):
         return tuple(first.shape[1:])
 
     def _made(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Call the user's module on copies of clips ``[B, S]``, on the CPU."""
+        """Call the user's module on copies of clips ``[B, S]``, on the CPU, and hand on gradients if these have any."""
         try:
-            with torch.no_grad():
-                made = torch.as_tensor(self._own(waveforms.detach().cpu().clone()))
+            with torch.set_grad_enabled(waveforms.requires_grad and torch.is_grad_enabled()):
+                made = torch.as_tensor(self._own(waveforms.cpu().clone()))
         except Exception as error:
             raise EarmarkError(
                 f"{self.module} cannot take waveforms {list(waveforms.shape)}: {foreign.first_line(error)}"

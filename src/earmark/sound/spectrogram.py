@@ -150,7 +150,8 @@ class Spectrogram(Celled):
                 return torch.log1p(self.gain * amounts)
             case "db":
                 factor = 10 if self.spectrum == "power" else 20
-                decibels = (factor * torch.log10(amounts)).clamp_min(self.floor_db)
+                least = torch.finfo(amounts.dtype).tiny  # of which there is a logarithm, and its gradient
+                decibels = (factor * torch.log10(amounts.clamp_min(least))).clamp_min(self.floor_db)
                 if self.top_db is None:
                     return decibels
                 return torch.maximum(decibels, decibels.amax(dim=(-2, -1), keepdim=True) - self.top_db)

@@ -19,7 +19,7 @@ from earmark.explainers.explanation import TOP
 from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.cost import against_cost
-from earmark.figures.curves import flipping_curves, learning_curves, training_curves
+from earmark.figures.curves import flipping_curves, interpreter_curves, learning_curves, training_curves
 from earmark.figures.frequency import Kind, shares
 from earmark.figures.heatmaps import explanation_grid, objects
 from earmark.figures.listening import guessed
@@ -42,6 +42,7 @@ from earmark.tables import (
     concepts,
     cost,
     frequency,
+    interpreters,
     listening,
     masking,
     recovery,
@@ -153,6 +154,7 @@ def draw(study: Study, front: Frontend) -> Drawn:
     yield "composites", _composites(study, tables)
     yield "masking", _masking(study, tables)
     yield "cost", _cost(study, tables)
+    yield "interpreters", _interpreters(study, tables)
     for name in masking.BY_CLASS:
         yield f"masking_{name}", _by_class(study, tables, name)
     yield "sample_flipping", _sample_flipping(study, tables)
@@ -198,6 +200,17 @@ def _cost(study: Study, tables: Tables) -> Figure | None:
         if seconds.keys() & panel.bars.keys():
             return against_cost(seconds, panel, _controls(study), masking.claims(tables.frame("masking")))
     return None
+
+
+def _interpreters(study: Study, tables: Tables) -> Figure | None:
+    """Draw the learning curves of explainers that are trained, beside what learned nothing."""
+    paths = {name: study.layout.trained(study.split, name) / "history.csv" for name in study.trained}
+    read = {name: artifacts.read_csv(path) for name, path in paths.items() if study.has(path)}
+    histories = {name: frame.astype(float).to_dict("list") for name, frame in read.items()}
+    if not histories:
+        return None
+    rivals = interpreters.losses(tables.frame("interpreters"))
+    return interpreter_curves(histories, rivals, "Explainers while they are trained")
 
 
 def _by_class(study: Study, tables: Tables, name: str) -> Figure | None:

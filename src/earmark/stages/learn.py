@@ -7,6 +7,7 @@ A training that was killed goes on after its last whole epoch and ends with the 
 from __future__ import annotations
 
 import logging
+import math
 
 import torch
 
@@ -61,6 +62,7 @@ def run(job: Job) -> None:
             (clip, index["path"].iloc[clip], index["group"].iloc[clip], what, value)
             for what, values in rows.items()
             for clip, value in zip(validation.clips.tolist(), values, strict=True)
+            if not math.isnan(value)
         ],
         job.made,
     )

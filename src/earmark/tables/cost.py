@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
@@ -13,7 +14,12 @@ from earmark.tables.study import Study
 from earmark.tables.summary import COLUMNS as COLUMNS
 from earmark.tables.summary import Row, number
 
-METRICS = *_, SECONDS = ("passes", "forward", "backward", "seconds")
+SPENT = *_, SECONDS = ("passes", "forward", "backward", "seconds")
+
+TRAINING = "training"
+"""Seconds that a method was trained for, before; of others there is no such row."""
+
+METRICS = (*SPENT, TRAINING)
 
 COUNTED = ("clips", "forward", "backward")
 
@@ -22,7 +28,7 @@ Spent = dict[tuple[At, str], dict[str, float]]
 
 
 def measure(study: Study) -> Spent:
-    """Read every ``cost.csv`` that explanations which the model hears cost; the seeds of a method are averaged."""
+    """Read what explanations that the model hears cost, and their trainings; the seeds of a method are averaged."""
     types = {**dict.fromkeys(COUNTED, int), SECONDS: float}
     spent: Spent = {}
     for at in study.masked:
@@ -34,6 +40,11 @@ def measure(study: Study) -> Spent:
             for cls in (ALL, *study.slugs):
                 part = whole if cls == ALL else whole[whole["cls"] == cls]
                 spent |= _per_clip(at, cls, part[[*COUNTED, SECONDS]].sum(), len(names))
+        if at.method in study.trained:
+            path = study.layout.trained(study.split, at.method) / "cost.csv"
+            training = study.read_csv(path, {SECONDS: float})
+            if training is not None and (at, ALL) in spent:
+                spent[at, ALL][TRAINING] = float(training[SECONDS].iloc[0])
     return spent
 
 
@@ -42,7 +53,7 @@ def _per_clip(at: At, cls: str, total: pd.Series, seeds: int) -> Spent:
     clips = total["clips"]
     if not clips:
         return {}
-    found = {name: float(total[name] / clips) for name in METRICS if name in total}
+    found = {name: float(total[name] / clips) for name in SPENT if name in total}
     return {(at, cls): {"clips": clips / seeds, "passes": found["forward"] + found["backward"], **found}}
 
 
@@ -51,9 +62,12 @@ def rows(study: Study, spent: Spent) -> Iterator[Row]:
     for at in study.masked:
         for cls in (ALL, *study.slugs):
             found = spent.get((at, cls), {})
-            for metric in METRICS:
+            for metric in SPENT:
                 value = number(found[metric]) if found else ""
                 yield (*at, cls, metric, value, "", "", "", int(found.get("clips", 0)), "")
+        if at.method in study.trained:
+            value = number(spent.get((at, ALL), {}).get(TRAINING, math.nan))
+            yield (*at, ALL, TRAINING, value, "", "", "", "", "")
 
 
 def report(study: Study, spent: Spent) -> str:
@@ -61,24 +75,23 @@ def report(study: Study, spent: Spent) -> str:
     lines = [f"# What explanations cost: {study.name}", ""]
     if not study.masked:
         return "\n".join([*lines, "None was asked for (key `evaluate.masking`).", ""])
-    lines += [NOTES]
+    metrics = METRICS if any(at.method in study.trained for at in study.masked) else SPENT
+    lines += [NOTES, markdown.notes(metrics), ""]
     known = sorted((at for at in study.masked if (at, ALL) in spent), key=lambda at: spent[at, ALL][SECONDS])
     body = [
         [
             *(at.layer, at.method, str(at.k), f"{found['clips']:g}"),
-            *(f"{found[metric]:.4g}" for metric in METRICS),
+            *(f"{found[metric]:.4g}" if metric in found else markdown.MISSING for metric in metrics),
         ]
         for at in known
         for found in [spent[at, ALL]]
     ]
     unknown = [at for at in study.masked if at not in known]
-    body += [[at.layer, at.method, str(at.k), "0", *(markdown.MISSING for _ in METRICS)] for at in unknown]
-    lines += markdown.table(["layer", "method", "K", "clips", *METRICS], body)
+    body += [[at.layer, at.method, str(at.k), "0", *(markdown.MISSING for _ in metrics)] for at in unknown]
+    lines += markdown.table(["layer", "method", "K", "clips", *metrics], body)
     return "\n".join(lines).rstrip() + "\n"
 
 
-NOTES = f"""Per clip, over all clips that a method explained, those of the gallery among them; of methods with seeds
+NOTES = """Per clip, over all clips that a method explained, those of the gallery among them; of methods with seeds
 the mean. What a method was fitted or trained by before is not in it.
-
-{markdown.notes(METRICS)}
 """

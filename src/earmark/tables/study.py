@@ -125,6 +125,12 @@ class Study:
         return self.places(self.config["evaluate"]["masking"])
 
     @property
+    def trained(self) -> list[str]:
+        """Methods that learned to explain, of the grid and of those that the model hears."""
+        names = dict.fromkeys([*self.config["grid"]["methods"], *self.config["evaluate"]["masking"]])
+        return [name for name in names if method_of(name).is_trained]
+
+    @property
     def tried(self) -> list[At]:
         """Explanations that are compared with those of other networks and classes, and of nearly equal clips."""
         return self.places(self.config["evaluate"]["sanity"])

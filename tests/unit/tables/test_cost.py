@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from earmark.plan.config import fill
+from earmark.plan.methods import methods
 from earmark.stages.explain import COST
 from earmark.statistics import ALL
 from earmark.store import artifacts
@@ -60,6 +61,22 @@ def test_people_see_the_cheapest_first_and_the_unknown_last(study: Study) -> Non
     assert [line.split(" | ")[1] for line in told] == ["noise", "occlusion", "standard"]
     assert told[1] == "| input | occlusion | 1 | 3 | 100 | 100 | 0 | 2 |"
     assert told[2].count("–") == 4
+
+
+def test_a_training_is_told_of_methods_that_are_trained_alone(study: Study) -> None:
+    assert cost.TRAINING not in cost.report(study, cost.measure(study))
+    trained = methods(lambda one: one.is_trained and one.family == "lmac")[0].name
+    study.config["evaluate"]["masking"].append(trained)
+    artifacts.write_csv(study.method(At(INPUT_LAYER, trained, 1)) / "cost.csv", COST, [("tone", 2, 2, 0, 1.0)], {})
+    path = study.layout.trained("main", trained) / "cost.csv"
+    artifacts.write_csv(path, ("clips", "epochs", "parameters", "seconds"), [(9, 3, 50, 12.5)], {})
+    found = cost.measure(study)
+    told = {(row[1], row[4]): row[5] for row in cost.rows(study, found) if row[3] == ALL}
+    assert told[trained, cost.TRAINING] == "12.5"
+    assert [method for method, metric in told if metric == cost.TRAINING] == [trained]
+    lines = [line.split(" | ") for line in cost.report(study, found).splitlines() if line.startswith("| input")]
+    assert {line[1]: line[-1] for line in lines}[trained] == "12.5 |"
+    assert all(line[-1] == "– |" for line in lines if line[1] != trained)
 
 
 def test_nothing_is_made_of_nothing(study: Study) -> None:

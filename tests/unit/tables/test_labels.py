@@ -13,6 +13,7 @@ from earmark.tables import (
     cost,
     flipping,
     frequency,
+    interpreters,
     listening,
     markdown,
     masking,
@@ -68,6 +69,7 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *conservation.METRICS,
         *concepts.METRICS,
         *cost.METRICS,
+        *interpreters.METRICS,
         *sample_flipping.METRICS,
         *listening.METRICS,
     }

@@ -54,7 +54,10 @@ class Interpreter(Protocol):
         """Return the losses of clips, each ``[B]``; the mean of :data:`LOSS`, a sum of others, is descended."""
 
     def compared(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the same :data:`LOSS`, ``[B]``, of what learned nothing, by name."""
+        """Return the same :data:`LOSS`, ``[B]``, of what learned nothing, by name; NaN of a clip that is left out.
+
+        A method's name stands for its explanations: one that is no control explains, and need not be beaten.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +104,20 @@ class Material:
         most : int or None
             How many of them, spread over their recordings; None: all.
         """
-        if most is not None and most < len(rows):
-            recordings = self.source.clips["recording"].to_numpy()[rows]
-            rows = np.sort(rows[spread(recordings, most, self.job.seed("interpreters", "clips"))])
+        rows = self.some(rows, most)
         waveforms = self.source.waveforms(rows)
         stems = waveforms.new_empty(len(rows), 0, 0)
         if "stems" in method_of(self.job.method).needs:
             stems = stems_of(self.source, rows)
         answers = torch.from_numpy(predictions.of(self.job).answers(rows))
         return Batch(rows, waveforms, self.source.inputs(rows), answers, stems)
+
+    def some(self, rows: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
+        """Choose clips, `most` of them spread over their recordings, or all."""
+        if most is None or most >= len(rows):
+            return rows
+        recordings = self.source.clips["recording"].to_numpy()[rows]
+        return np.sort(rows[spread(recordings, most, self.job.seed("interpreters", "clips"))])
 
 
 def material(job: Job) -> Material:
