@@ -167,7 +167,7 @@ def interpreter(method: str, material: Material) -> Explained:
 def build(method: str, model: Model, layer: str, settings: Settings, state: base.Learned, seed: int) -> Explainer:
     """Make an explainer of the family; see :func:`earmark.explainers.base.build`."""
     own = settings["explainers"][FAMILY]
-    like = next(model.network.parameters())
+    like = next(model.network.parameters(), torch.empty(0))
     with torch.random.fork_rng():  # of new weights, which those that were learned replace
         network = masker(method, model.frontend, own, state.about["shapes"])
     network.load_state_dict(state.weights)
