@@ -149,9 +149,8 @@ def interpreter(method: str, material: Material) -> Explained:
     """
     model, settings = material.model, material.settings
     require_gradients(model.frontend)
-    model.frontend.energies(
-        torch.zeros(1, model.frontend.clip_samples)
-    )  # maps are made of these: refused here or never
+    silent = torch.zeros(1, model.frontend.clip_samples)
+    model.frontend.energies(silent)  # what maps are made of: refused here, and not after training
     where = f"datasets.{material.job.dataset}.explainers.{FAMILY}.layers"
     layers = hidden_layers(model, settings["layers"], DEPTH, where) if ALPHA[method] else []
     shapes = shapes_of(model, layers) if layers else []
