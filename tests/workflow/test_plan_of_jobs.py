@@ -158,6 +158,20 @@ def test_maps_are_tried_where_it_is_asked_for_and_need_no_explanation(project):
     assert alone == {**CHOICE, "sanity": 1}
 
 
+def test_what_is_trained_is_trained_once_for_explanations_and_tables(project):
+    block = TINY["datasets"]["synthetic"]
+    grid = {**block["grid"], "methods": [*block["grid"]["methods"], "lmac-ft"]}
+    heard = {**block["evaluate"], "masking": ["lmac"]}
+    project.configure(TINY | {"datasets": {"synthetic": block | {"grid": grid, "evaluate": heard}}})
+    jobs, alone = project.plan(), project.plan("results/synthetic/main/trained/lmac-ft/history.csv")
+    assert jobs["learn"] == 2  # fine-tuning goes on from the other
+    assert alone == {**CHAIN, "learn": 2}
+    explained = project.plan("results/synthetic/main/input/lmac/K~1/masking.csv")
+    assert explained == {**CHOICE, "learn": 1, "explain_synthetic": 2, "mask": 1}
+    project.configure(TINY)
+    assert "learn" not in project.plan()
+
+
 def test_samples_are_flipped_where_it_is_asked_for_and_a_network_hears_them(project):
     waves = {"source": "voices", "model": {"architecture": "audionet-s"}, "grid": {"layers": ["conv5"]}}
     project.configure({"run": ["waves"], "datasets": {"waves": waves | {"evaluate": {"flips": [0.01, 0.1]}}}})

@@ -329,6 +329,9 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
         width = channels(f"{grid}.layers", layer, block)
         for k in block["grid"]["k"]:
             check_k(f"{grid}.k", k, layer, width)
+    for family, settings in block["explainers"].items():
+        for layer in settings.get("layers") or ():
+            channels(f"config: {where}.explainers.{family}.layers", layer, block)
     _check_adopted(where, block)
     _check_frontend(f"config: {where}.frontend", block["frontend"])
     if block["sonify"]["inverse"] == "mel-nnls" and block["frontend"]["kind"] != "logmel":

@@ -67,6 +67,20 @@ def test_only_generated_recordings_have_an_oracle(raw):
         config.validate(raw)
 
 
+def test_only_recordings_with_stems_are_fine_tuned_on(raw):
+    raw["datasets"]["spoken-digits"]["grid"]["methods"].append("lmac-ft")
+    with pytest.raises(EarmarkError, match=r"grid.methods: the method lmac-ft needs every recording's stems"):
+        config.validate(raw)
+
+
+def test_layers_that_an_explainer_looks_at_are_those_of_the_network(raw):
+    raw["datasets"]["synthetic"]["explainers"]["lmac"] = {"layers": ["conv2", "conv9"]}
+    with pytest.raises(EarmarkError, match=r"explainers.lmac.layers: the model has no layer conv9; allowed: conv1, "):
+        config.validate(raw)
+    raw["datasets"]["synthetic"]["explainers"]["lmac"] = {"layers": ["conv2"]}
+    assert config.validate(raw)["datasets"]["synthetic"]["explainers"]["lmac"]["layers"] == ["conv2"]
+
+
 def test_fill_takes_what_a_stage_gets():
     filled = config.fill({"seed": 3, "torch_threads": 1, "lrp": {"stabilizer": 1e-5}})
     assert filled["seed"] == 3
