@@ -132,6 +132,7 @@ class Frontend(Protocol):
         """Inverse of :meth:`stft`, complex ``[B, n_bins, n_frames]`` to ``[B, S]``."""
 
 
+@torch.enable_grad()
 def require_gradients(frontend: Frontend) -> None:
     """Raise unless gradients pass through a front end, from inputs to clips.
 
