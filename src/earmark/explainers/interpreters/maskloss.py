@@ -90,10 +90,11 @@ def shares(frontend: Frontend, clips: Tensor, sounds: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        ``[B, F, T]``; 0 where the clip is silent.
+        ``[B, F, T]``, at most 1, although frames that overlap may bring sound into a cell where the clip has hardly
+        any; 0 where the clip is silent.
     """
     whole = frontend.energies(clips)
-    return torch.where(whole > 0, frontend.energies(sounds) / torch.where(whole > 0, whole, 1.0), 0.0)
+    return torch.where(whole > 0, frontend.energies(sounds) / torch.where(whole > 0, whole, 1.0), 0.0).clamp_max(1)
 
 
 def heard(model: Model, clips: Tensor, targets: Tensor, masks: Tensor) -> Heard:

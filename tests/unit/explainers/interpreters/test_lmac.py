@@ -263,6 +263,7 @@ def test_the_share_of_a_sound_is_told_cell_by_cell() -> None:
     found = maskloss.shares(FRONTEND, clips, clips / 2)
     assert torch.allclose(found[0], torch.tensor(0.25), atol=1e-5)
     assert not found[1].any()
+    assert maskloss.shares(FRONTEND, clips, 2 * clips).max() == 1
 
 
 MINE = """
