@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from earmark.explainers.interpreters.dualpath import MaskNet, chunk_of, overlapped, positions, segmented
+from earmark.explainers.interpreters.dualpath import MaskNet, Path, chunk_of, overlapped, positions, segmented
 
 CHUNK = 6
 
@@ -39,12 +40,21 @@ def test_masks_are_as_long_as_the_sequence_and_between_0_and_1() -> None:
         assert (masks > 0).all() and (masks < 1).all()
 
 
-def test_a_mask_depends_on_frames_of_other_chunks() -> None:
-    frames = torch.randn(1, 5, 40, requires_grad=True)
-    # A difference of two cells of one frame: a common change of all, which the normalisation makes, counts little.
-    masks = net()(frames)
-    (masks[0, 0, 0] - masks[0, 1, 0]).backward()
-    assert frames.grad[0, :, -1].abs().max() > 0
+def reach(made: MaskNet, count: int) -> list[bool]:
+    """Say of every frame whether the mask of the first one depends on it, normalisation over all frames aside."""
+    made.enter[0] = made.along[0].norm = nn.Identity()
+    if isinstance(made.across[0], Path):
+        made.across[0].norm = nn.Identity()
+    frames = torch.randn(1, 5, count, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    made(frames)[0, :, 0].sum().backward()
+    return (frames.grad[0].abs().amax(dim=0) > 0).tolist()
+
+
+def test_attention_across_chunks_brings_together_what_chunks_hold_apart() -> None:
+    apart = net()
+    apart.across[0] = nn.Identity()
+    assert reach(apart, 20) == [True] * CHUNK + [False] * (20 - CHUNK)  # its chunks begin half before it, and at it
+    assert all(reach(net(), 20))
 
 
 def test_masks_do_not_depend_on_other_sequences() -> None:
