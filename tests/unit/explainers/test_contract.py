@@ -46,6 +46,7 @@ SETTINGS = fill(
         "explainers": {  # few of what takes long
             "lime": {"samples": 40, "segments": 4, "pieces": 2},
             "lmac": {"channels": 4, "direct_steps": 4},
+            "lmactd": {"chunk": 8, "heads": 2, "head_width": 4, "feedforward": 8, "clips": 16},
         },
     }
 ) | {"seed": 0}

@@ -160,13 +160,7 @@ class Masker:
         masks, logits = masked(self.network, self._hidden, self._model.frontend, batch)
         found, answers = self._told(batch, masks)
         whole = log_odds(logits, batch.targets, self._model.multi_label)
-        energy = batch.waveforms.square().sum(dim=1)
-        passing = answers.sounds.square().sum(dim=1)
-        return found | {
-            "fid_in": answers.kept.double(),
-            "ff": (-answers.outside).sigmoid() - (-whole).sigmoid(),
-            "energy": torch.where(energy > 0, passing / torch.where(energy > 0, energy, 1.0), 0.0),
-        }
+        return found | maskloss.measured(answers, whole, batch.waveforms)
 
     def _told(self, batch: Batch, masks: Tensor) -> tuple[dict[str, Tensor], maskloss.Heard]:
         """Let the network hear masked clips, and weigh what it answers."""

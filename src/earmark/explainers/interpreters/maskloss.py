@@ -111,11 +111,48 @@ def heard(model: Model, clips: Tensor, targets: Tensor, masks: Tensor) -> Heard:
     masks : Tensor
         ``[B, n_bins, T]``, in [0, 1].
     """
-    sounds = passed(model.frontend, clips, masks)
+    return answered(model, clips, targets, passed(model.frontend, clips, masks))
+
+
+def answered(model: Model, clips: Tensor, targets: Tensor, sounds: Tensor) -> Heard:
+    """Let a network hear sounds ``[B, S]`` of clips ``[B, S]``, and these without them; see :func:`heard`."""
     logits = model.logits(model.frontend(torch.cat([sounds, clips - sounds]), like=torch.cat([clips, clips])))
     inside, outside = (log_odds(part, targets, model.multi_label) for part in logits.chunk(2))
     kept = inside > 0 if model.multi_label else logits[: len(clips)].argmax(dim=1) == targets
     return Heard(sounds, kept, inside, outside)
+
+
+def sides(answers: Heard, bounded: bool) -> tuple[Tensor, Tensor]:
+    """Return what is lost, ``[B]`` each, by what passes and by what is held back, as :class:`Weights` tells."""
+    inside = softplus(-answers.inside)  # -log p, of a softmax as of a sigmoid
+    return inside, softplus(answers.outside) if bounded else -softplus(-answers.outside)
+
+
+def measured(answers: Heard, whole: Tensor, clips: Tensor) -> dict[str, Tensor]:
+    """Tell what else there is of explanations, ``[B]`` each.
+
+    Parameters
+    ----------
+    answers : Heard
+        What the network makes of them.
+    whole : Tensor
+        Log-odds of the class for the clips, ``[B]``.
+    clips : Tensor
+        ``[B, S]``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``fid_in`` and ``ff``, those of :func:`earmark.metrics.masking.scores`, and ``energy``, the share of the clip's
+        energy that passes.
+    """
+    energy = clips.square().sum(dim=1)
+    passing = answers.sounds.square().sum(dim=1)
+    return {
+        "fid_in": answers.kept.double(),
+        "ff": (-answers.outside).sigmoid() - (-whole).sigmoid(),
+        "energy": torch.where(energy > 0, passing / torch.where(energy > 0, energy, 1.0), 0.0),
+    }
 
 
 def terms(weights: Weights, answers: Heard, masks: Tensor) -> dict[str, Tensor]:
@@ -139,8 +176,7 @@ def terms(weights: Weights, answers: Heard, masks: Tensor) -> dict[str, Tensor]:
         ``loss`` and, before they are weighted, ``in``, ``out`` (less is better, as it stands in the sum) and
         ``mean_mask``, ``[B]`` each.
     """
-    inside = softplus(-answers.inside)  # -log p, of a softmax as of a sigmoid
-    outside = softplus(answers.outside) if weights.bounded else -softplus(-answers.outside)
+    inside, outside = sides(answers, weights.bounded)
     mean = masks.mean(dim=(1, 2))
     varied = sum(masks.diff(dim=dim).abs().mean(dim=(1, 2)) for dim in (1, 2))
     loss = weights.inside * inside + weights.outside * outside + weights.mean * mean + weights.variation * varied
