@@ -126,7 +126,18 @@ STRIPES_MISLABELLED = [32, 33]
 @pytest.fixture(scope="session")
 def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layout:
     """Write a data set of stripes in ten folds, four clips per group, and the network that knows them."""
-    layout = Layout(tmp_path_factory.mktemp("stripes"), "demo")
+    return written_stripes(tmp_path_factory.mktemp("stripes"), trained)
+
+
+@pytest.fixture(scope="session")
+def noisy(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layout:
+    """Write the same with clips that can be heard."""
+    return noisy_stripes(tmp_path_factory.mktemp("noisy"), trained)
+
+
+def written_stripes(folder: Path, trained: Trained) -> Layout:
+    """Write a data set of stripes in ten folds, four clips per group, and the network that knows them."""
+    layout = Layout(folder, "demo")
     inputs, targets = striped(STRIPES_FOLDS * STRIPES_PER_FOLD, torch.Generator().manual_seed(7))
     targets[STRIPES_MISLABELLED] = 1 - targets[STRIPES_MISLABELLED]
     columns = "clip path class group fold set offset samples recording_offset recording_samples recording".split()
@@ -146,6 +157,23 @@ def stripes(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Layou
     models.save(layout.model("main"), network, architecture, STRIPES, dataclasses.asdict(FRONTEND), {})
     predicted(layout)
     chosen(layout)
+    return layout
+
+
+def noisy_stripes(folder: Path, trained: Trained) -> Layout:
+    """Give the data set of stripes something to hear: noise of two kinds, some of it silent at the begin."""
+    layout = written_stripes(folder, trained)
+    index, size = artifacts.read_csv(layout.clip_index), FRONTEND.clip_samples
+    count = len(index)
+    noise = np.random.default_rng(0).normal(0, 0.05, (count, size))
+    noise[1::2] = np.cumsum(noise[1::2], axis=1) / 20  # lower
+    noise[::3, : size // 4] = 0
+    index["offset"] = index["recording_offset"] = [str(clip * size) for clip in range(count)]
+    index["samples"] = index["recording_samples"] = str(size)
+    artifacts.write_csv(layout.clip_index, list(index), index.to_numpy().tolist(), {})
+    np.save(layout.clips, (noise.clip(-1, 1) * 32767).astype(np.int16).reshape(-1))
+    tensors, _ = artifacts.read_tensors(layout.logmel)
+    artifacts.write_tensors(layout.logmel, tensors, {}, clip_samples=size, frontend=dataclasses.asdict(FRONTEND))
     return layout
 
 

@@ -236,13 +236,13 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
         return
     if not scaled and rest in [[name] for name in SCALING_FILES]:
         raise EarmarkError(f"{path}: clips are scaled where evaluate.scaling names their classes, each with its factor")
-    trained = spelled(methods(lambda one: one.is_trained))
+    trained = spelled(methods(lambda one: one.learns))
     if len(rest) < 2 or rest[0] in allowed:
         folders = (INPUT_LAYER, *layers_of(block), *([LEARNED] if trained else []))
         _reject(path, rest, allowed, folders)
     layer, method, *below = rest
     if layer == LEARNED:
-        check_method(path, method, block, lambda one: one.is_trained, "learns nothing of the model")
+        check_method(path, method, block, lambda one: one.learns, "learns nothing of the model itself")
         if below not in [[name] for name in LEARNED_FILES]:
             _reject(path, below, LEARNED_FILES)
         return

@@ -28,6 +28,8 @@ class Frontend(Protocol):
         Of an input, ``*I``.
     grid : tuple of int
         Of a heatmap, ``(1, F, T)``.
+    layout : str
+        Of the two directions of an input, ``frequency-time`` or ``time-frequency``.
     frequencies, times : torch.Tensor or None
         Centre frequency of every row of a heatmap in Hz, ``[F]``, and of every column in seconds, ``[T]``, ascending;
         None where nobody has said where they lie, so that nothing can be heard of them.
@@ -45,6 +47,8 @@ class Frontend(Protocol):
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def grid(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def layout(self) -> str: ...  # noqa: D102
     @property
     def frequencies(self) -> torch.Tensor | None: ...  # noqa: D102
     @property

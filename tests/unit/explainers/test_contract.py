@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,16 +16,17 @@ from torch import nn
 from earmark.data.dataset import ClassInfo
 from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
-from earmark.explainers.base import Background, Batch, Parts
+from earmark.explainers.base import Background, Batch, Learned, Parts
+from earmark.explainers.interpreters import learning
 from earmark.explainers.subspaces.affinity import affinity, matched
 from earmark.explainers.subspaces.basis import Subspaces, random_orthogonal
 from earmark.explainers.subspaces.pairs import Material
 from earmark.job import Job
 from earmark.lrp import attributor
 from earmark.plan.config import fill
-from earmark.plan.methods import Method, method_of, methods
-from earmark.store.layout import INPUT_LAYER
-from tests.unit.conftest import FRONTEND, Trained
+from earmark.plan.methods import Method, learner_of, method_of, methods
+from earmark.store.layout import INPUT_LAYER, Layout
+from tests.unit.conftest import FRONTEND, Trained, noisy_stripes
 
 LAYER, SIZE, K, SAMPLES = "conv2", 8, 2, FRONTEND.clip_samples
 
@@ -39,7 +42,10 @@ SETTINGS = fill(
                 {"layers": "dense*", "rule": "epsilon"},
             ]
         },
-        "explainers": {"lime": {"samples": 40, "segments": 4, "pieces": 2}},  # few of what takes long
+        "explainers": {  # few of what takes long
+            "lime": {"samples": 40, "segments": 4, "pieces": 2},
+            "l2i": {"components": 4, "channels": 4, "clips": 16},
+        },
     }
 ) | {"seed": 0}
 
@@ -57,14 +63,41 @@ def batch_of(trained: Trained, places: slice = slice(None)) -> Batch:
     return Batch(clips, waveforms, inputs, trained.targets[places], stems)
 
 
-def state_of(method: Method, trained: Trained) -> Subspaces | Background | None:
+@dataclass(frozen=True)
+class Subject(Trained):
+    """What is explained, and a data set of its own that interpreters of it are made on."""
+
+    layout: Layout
+
+
+@functools.cache
+def learned(layout: Layout, name: str) -> Learned:
+    """Make the state of a method that is trained: what its training begins with."""
+    job = Job("learn", layout.results, layout.dataset, SETTINGS, split="main", method=learner_of(name))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        interpreter = explainers.family(name).interpreter(job.method, learning.material(job))
+    weights = {key: tensor.clone() for key, tensor in interpreter.network.state_dict().items()}
+    return Learned(weights, dict(interpreter.about), K)
+
+
+@pytest.fixture(scope="module")
+def trained(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """Tell, beside what is explained, where interpreters of it learn."""
+    known = {one.name: getattr(trained, one.name) for one in fields(Trained)}
+    return Subject(**known, layout=noisy_stripes(tmp_path_factory.mktemp("noisy"), trained))
+
+
+def state_of(method: Method, trained: Subject) -> Subspaces | Background | Learned | None:
+    if method.is_trained:
+        return learned(trained.layout, method.name)
     if "training" in method.needs:
         waveforms = batch_of(trained).waveforms.flip(0)
         return Background(np.arange(len(waveforms)), trained.inputs.flip(0), trained.targets.flip(0), waveforms)
     return Subspaces(random_orthogonal(SIZE, torch.Generator().manual_seed(5)), K) if method.has_basis else None
 
 
-def explain(trained: Trained, name: str, *batches: Batch, seed: int = 1) -> Parts:
+def explain(trained: Subject, name: str, *batches: Batch, seed: int = 1) -> Parts:
     method = method_of(name)
     layer = LAYER if method.layered else INPUT_LAYER
     explainer = explainers.build(name, trained.model, layer, SETTINGS, state_of(method, trained), seed)
