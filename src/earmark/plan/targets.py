@@ -118,6 +118,9 @@ MASKING_FILES = ("masking.csv", "masking_concepts.csv", "truth.csv")
 
 METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, "sanity.csv", "cost.csv")
 
+OWN_FILES = ("sounds.csv", "cost.csv")
+"""Of a method that explains a network of its own, which the model's answers say nothing of."""
+
 CROSS_FILES = ("cross_class.csv", "cross_class_clips.csv")
 
 STABILITY_FILES = ("stability.csv", "held_out.csv")
@@ -248,7 +251,9 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
         return
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
-        _check_method_folder(path, below, classes, [1], scores, CLASS_FILES)
+        asked = method_of(method)
+        scores = OWN_FILES if asked.own_network else scores
+        _check_method_folder(path, below, classes, asked.counts(counted(None, below)), scores, CLASS_FILES)
         return
     width = channels(path, layer, block)
     if method == "pairs":

@@ -120,12 +120,13 @@ def draw(study: Study, front: Frontend) -> Drawn:
     for cls in study.asked:
         yield f"objects_{cls.slug}", _objects(study, front, cls)
     for k in study.ks if study.methods else ():  # else there are no concepts to draw
-        middle = study.middle
         for cls in study.classes:
             for method in study.shown:
+                middle = study.middle_of(method)
                 figure = _concepts(study, front, tables, At(middle, method, k), cls)
                 yield f"concepts_{middle}_{method}_K{k}_{cls.slug}", figure
             for method in first:
+                middle = study.middle_of(method)
                 yield f"layers_{method}_K{k}_{cls.slug}", _layers(study, front, method, k, cls)
                 figure = _cards(study, front, tables, At(middle, method, k), cls)
                 yield f"cards_{middle}_{method}_K{k}_{cls.slug}", figure
@@ -301,7 +302,7 @@ def _concepts(study: Study, front: Frontend, tables: Tables, at: At, cls: ClassI
 def _layers(study: Study, front: Frontend, method: str, k: int, cls: ClassInfo) -> Figure | None:
     """Draw concepts of one clip at every layer (Fig. C.3)."""
     standard = _gallery(study, STANDARD, cls)
-    of_layers = {layer: _gallery(study, At(layer, method, k), cls) for layer in study.layers}
+    of_layers = {layer: _gallery(study, At(layer, method, k), cls) for layer in study.layers_of(method)}
     known = {layer: maps for layer, maps in of_layers.items() if maps}
     common = [clip for clip in standard if all(clip in maps for maps in known.values())]
     if not (common and known):
@@ -401,7 +402,7 @@ def _recovery(study: Study, tables: Tables, method: str, k: int) -> Figure | Non
     """Draw which concept holds which sound object."""
     panels, names = {}, {}
     for cls in study.slugs:
-        for at in (At(layer, method, k) for layer in study.layers):
+        for at in (At(layer, method, k) for layer in study.layers_of(method)):
             rows = tables.rows("recovery", at, cls)
             if len(rows):
                 names[cls], shares = recovery.matrix(rows)

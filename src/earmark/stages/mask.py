@@ -90,7 +90,8 @@ def run(job: Job) -> None:
                 truths.append((*about, int((fallen > USED).sum()), *map(_written, known.values())))
             if standards is not None:
                 maps = standards[row], one.heatmaps[0]
-                sounds = render(model.frontend, waveform.cpu(), *maps, *options).to(device)
+                made = render(model.frontend, waveform.cpu(), *maps, *options) if one.sounds is None else one.sounds[0]
+                sounds = made.to(device)
                 whole = float(told["logodds"].iloc[0])
                 added = enumerate(greedy(model, waveform, target, sounds), start=1)
                 orders.extend((*about, count, concept, whole, *odds) for count, (concept, *odds) in added)
@@ -143,7 +144,7 @@ def masked(
         told[name] = replaced(model, repeated, targets, masks, filling).cpu().numpy()
     told["budget"] = [written(budget) for budget in budgets]
     if found.sounds is not None:
-        own = scores(model, waveform[None], target[None], found.sounds.sum(dim=1).to(waveform))
+        own = scores(model, waveform[None], target[None], explanation.heard(found).to(waveform))
         told = pd.concat([told, own.assign(budget=NATIVE)], ignore_index=True)
     return told.reindex(columns=COLUMNS[len(CLIP) :])
 
