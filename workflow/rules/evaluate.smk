@@ -42,6 +42,13 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         120,
         f"Comparing maps of {AT_METHOD} with those that must differ, and must not",
     ),
+    "imitate": (
+        {"clips": f"{DATASET}/clips.npy", "predictions": PREDICTIONS, "learned": fitted()},
+        [f"{LEARNED}/{name}" for name in targets.IMITATED_FILES],
+        {"method": pattern(methods(lambda one: one.answers))},
+        60,
+        f"Comparing the answers of {{wildcards.method}} with those of {AT_MODEL}",
+    ),
     "flip": (
         {"clips": f"{DATASET}/clips.npy", "standard": STANDARDS},
         [f"{MODEL}/{name}" for name in targets.FLIPPED_FILES],

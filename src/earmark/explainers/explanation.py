@@ -164,7 +164,7 @@ def joined(maps: Tensor) -> Tensor:
 
 
 def heard(found: Explanation) -> Tensor:
-    """Join the sounds that a method made itself: the only one, or the sum of those that speak for the class, ``[n, S]``."""
+    """Join the sounds that a method made itself: the only one, or the sum of those for the class, ``[n, S]``."""
     assert found.sounds is not None
     if found.sounds.shape[1] == 1:
         return found.sounds[:, 0]

@@ -152,6 +152,8 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield f"learning_{method}_K{k}", f"History of the fits of {method}, {of}", about
     for path in sorted(study.layout.figures.glob("beside_*.png")):
         yield path.stem, "Whether networks of other data sets find the concepts too, in the same recordings", {}
+    for path in sorted(study.layout.figures.glob("components_*.png")):
+        yield path.stem, "Components of sound that an interpreter answers by, and what each adds to the answers", {}
     yield "choice", "Which K and which layer", {}
     yield "masking", "Explanations that the model hears: which of them beat loudest, quietest and random cells", {}
     yield "cost", "What explanations find, and what they cost", {}

@@ -80,6 +80,11 @@ TABLES = (
     "beside.md",
     "listening.csv",
     "listening.md",
+    "fidelity.csv",
+    "fidelity.md",
+    "components.csv",
+    "components.md",
+    "components_spectra.csv",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -107,6 +112,9 @@ FLIPPED_FILES = ("flipped.csv",)
 SCALING_FILES = ("scaled.csv", "scaled_sounds.csv", "scaled")
 
 LEARNED_FILES = ("model.safetensors", "history.csv", "validation.csv", "cost.csv")
+
+IMITATED_FILES = ("imitated.csv", "removed.csv", "components.csv", "spectra.csv")
+"""Of a method that answers by itself, beside what it learned."""
 
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
@@ -246,8 +254,9 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     layer, method, *below = rest
     if layer == LEARNED:
         check_method(path, method, block, lambda one: one.learns, "learns nothing of the model itself")
-        if below not in [[name] for name in LEARNED_FILES]:
-            _reject(path, below, LEARNED_FILES)
+        learned = LEARNED_FILES + (IMITATED_FILES if method_of(method).answers else ())
+        if below not in [[name] for name in learned]:
+            _reject(path, below, learned)
         return
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")

@@ -16,6 +16,7 @@ from earmark.data.answered import RIGHT, WRONG
 from earmark.data.dataset import ClassInfo
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP
+from earmark.figures import components as dictionaries
 from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.cost import against_cost
@@ -38,6 +39,8 @@ from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
 from earmark.tables import (
     agreement,
+    components,
+    components_spectra,
     composites_curves,
     concepts,
     cost,
@@ -89,7 +92,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``grid``, ``evaluate`` (``cross``, ``masking``, ``beside``), ``frontend``,
+        Of its configuration: ``grid``, ``evaluate`` (``cross``, ``masking``, ``beside``, ``fidelity``), ``frontend``,
         ``cross_validation``.
     """
     study = Study.of(job)
@@ -161,6 +164,8 @@ def draw(study: Study, front: Frontend) -> Drawn:
         for k in study.ks:
             yield f"beside_{other}_K{k}", _beside(study, tables, other, k)
     yield "listening", _listening(tables)
+    for method in study.config["evaluate"]["fidelity"]:
+        yield f"components_{method}", _components(study, tables, method)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield "frequency", _frequency(study, tables)
@@ -261,6 +266,17 @@ def _listening(tables: Tables) -> Figure | None:
     }
     drawn = {key: bars for key, bars in panels.items() if bars}
     return guessed(drawn, STIMULI, CONTROLS, HEARD_BY) if drawn else None
+
+
+def _components(study: Study, tables: Tables, method: str) -> Figure | None:
+    """Draw the spectra of a method's components, and what they add to each answer."""
+    spectra = tables.frame("components_spectra")
+    own = spectra[spectra["method"] == method]
+    added = components.contributions(tables.frame("components"), method)
+    if own.empty or not added:
+        return None
+    title = f"Components of {method} in {study.layout.dataset}, and what they add to the answers"
+    return dictionaries.dictionary(*components_spectra.dictionary(own), added, title)
 
 
 def _is_bound(method: str) -> bool:

@@ -131,7 +131,9 @@ def explanation_sounds(
     settings: dict[str, Any],
     own: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Render a clip's explanation, a sound ``[S]`` each; sounds that the method made itself, `own` ``[K, S]``, as they are.
+    """Render a clip's explanation, a sound ``[S]`` each.
+
+    Sounds that the method made itself, `own` ``[K, S]``, stay as they are.
 
     Returns
     -------
@@ -145,8 +147,8 @@ def explanation_sounds(
     if frontend.frequencies is not None:
         sounds["standard"] = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]
     if own is not None:
-        concepts = {f"concept{number}": sound for number, sound in enumerate(own, start=1)}
-        return {**sounds, **concepts, "rest": waveform - own.sum(dim=0)}
+        made = {f"concept{number}": sound for number, sound in enumerate(own, start=1)}
+        return {**sounds, **made, "rest": waveform - own.sum(dim=0)}
     if frontend.frequencies is None:
         return sounds
     around = explanation.bypass(heatmaps, standard)

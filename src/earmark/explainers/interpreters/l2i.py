@@ -89,6 +89,8 @@ class Interpreter:
         What it learns from.
     training : Batch
         Its clips, on the CPU.
+    learned_from : tuple of int
+        Index of the class that each component was learned from.
     labels : Tensor [all clips] or None
         By design: what the network must answer.
     """
@@ -96,12 +98,18 @@ class Interpreter:
     criterion = LOSS
 
     def __init__(
-        self, network: Learner, look: Look, material: Material, training: Batch, labels: Tensor | None
+        self,
+        network: Learner,
+        look: Look,
+        material: Material,
+        training: Batch,
+        learned_from: tuple[int, ...],
+        labels: Tensor | None,
     ) -> None:
         self.network, self.look, self.labels = network, look, labels
         self.settings, self.device = material.settings, material.device
         self.frontend, self.multi_label = material.model.frontend, material.model.multi_label
-        self._training = training
+        self._training, self._learned_from = training, learned_from
 
     @property
     def about(self) -> dict[str, Any]:
@@ -117,6 +125,7 @@ class Interpreter:
         means = [every[self._training.targets == cls, cls] for cls in range(every.shape[1])]
         return {
             "layers": list(self.look.layers),
+            "learned_from": list(self._learned_from),
             "contributions": [
                 [float(f"{value:.{DIGITS}g}") for value in (own.mean(dim=0) if len(own) else own.sum(dim=0)).tolist()]
                 for own in means
@@ -205,7 +214,7 @@ def interpreter(method: str, material: Material) -> Interpreter:
         maps, logits = look(training.inputs[:PROBED].to(material.device))
     psi = Psi(maps, settings["channels"], settings["components"], _frames(frontend), dictionary.level)
     imitator = Imitator(psi, dictionary.columns, logits.shape[1], settings["pooling"])
-    return Interpreter(Learner(imitator, own), look, material, training, labels)
+    return Interpreter(Learner(imitator, own), look, material, training, dictionary.classes, labels)
 
 
 def _into(model: Model, network: nn.Module, layers: tuple[str, ...]) -> Look:
@@ -255,12 +264,15 @@ class Imitation:
         Into the model.
     important : Tensor [C, K]
         What every component adds to a class's logit in training clips.
+    learned_from : tuple of int [K]
+        Index of the class that each component was learned from.
     """
 
     model: Model
     imitator: Imitator
     look: Look
     important: Tensor
+    learned_from: tuple[int, ...]
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor) -> Heard:
@@ -306,12 +318,11 @@ def imitation(method: str, model: Model, settings: Mapping[str, Any], state: Lea
     imitator = Imitator(psi, dictionary, logits.shape[1], own["pooling"])
     imitator.load_state_dict(kinds["imitator"])
     important = torch.tensor(state.about["contributions"], device=like.device)
-    return Imitation(model, imitator.to(like).eval().requires_grad_(False), look, important)
+    imitator = imitator.to(like).eval().requires_grad_(False)
+    return Imitation(model, imitator, look, important, tuple(state.about["learned_from"]))
 
 
-def build(
-    method: str, model: Model, layer: str, settings: Mapping[str, Any], state: Learned, seed: int
-) -> Explainer:
+def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], state: Learned, seed: int) -> Explainer:
     """Make an explainer of the family; see :func:`earmark.explainers.base.build`.
 
     Raises

@@ -178,8 +178,8 @@ def learned(
         own = frames(frontend, waveforms[targets == cls], compression, MOST_FRAMES // len(present), derive(seed, cls))
         if own.shape[1] < count:
             raise EarmarkError(
-                f"{count} components cannot be learned from {own.shape[1]} frames of a class that are not silent: lower "
-                f"{where}.components, or give the class more clips"
+                f"{count} components cannot be learned from {own.shape[1]} frames of a class that are not silent: "
+                f"lower {where}.components, or give the class more clips"
             )
         found = factorised(own, count, sparsity, derive(seed, cls))
         columns.append(found.dictionary)

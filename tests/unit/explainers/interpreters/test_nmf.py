@@ -47,7 +47,7 @@ def test_what_was_planted_is_found():
 def test_without_sparsity_it_is_what_scikit_learn_finds():
     from sklearn.decomposition import NMF
 
-    dictionary, amounts = planted(sparse=0.85)
+    _, amounts = planted(sparse=0.85)
     ours = nmf.factorised(amounts, 5, 0.0, seed=1, iterations=2000)
     oracle = NMF(5, solver="mu", init="nndsvda", tol=0, max_iter=2000)
     columns = torch.from_numpy(oracle.fit_transform(amounts.double().numpy()))
