@@ -47,7 +47,8 @@ BATCH = 16
 def run(job: Job) -> None:
     """Write ``imitated.csv``, ``removed.csv``, ``components.csv`` and ``spectra.csv`` of the job's method.
 
-    ``cls`` is what the network that is imitated answers.
+    ``cls`` is the clip's label, without labels what the network that is imitated answers; of components always the
+    latter, since it is this answer that they add to.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def run(job: Job) -> None:
     state = explainers.state_of(job, "")
     found = explainers.family(job.method).imitation(job.method, models.of(job), job.config, state)
     clips = torch.from_numpy(source.split(job.split).test)
+    slugs = [cls.slug for cls in source.classes]
     progress = job.progress(len(clips))
     answers: list[Tensor] = []
     given: list[Tensor] = []
@@ -72,17 +74,16 @@ def run(job: Job) -> None:
         contributions = heard.of(targets)  # [B, K]
         every = torch.eye(contributions.shape[1], device=device).expand(len(rows), -1, -1)
         masks, power = found.masks(heard, every), found.model.frontend.stft(waveforms).abs().square()
-        index = source.clips.iloc[rows.numpy()]
+        index, named = source.clips.iloc[rows.numpy()], source.targets(rows) if source.labelled else targets
         for row, about in enumerate(zip(rows.tolist(), index["path"], index["group"], strict=True)):
-            clip = source.classes[int(targets[row])].slug, *about
             gram = overlaps(masks[row], power[row])  # [K, K]
             generator = torch.Generator().manual_seed(job.seed("imitate", job.method, about[0]))
             relevances = relevance(contributions[row])
             told = losses(found.model, waveforms[row], targets[row], masks[row], relevances, gram, generator)
-            removed.extend((*clip, *values) for values in told)
+            removed.extend((slugs[int(named[row])], *about, *values) for values in told)
             shares = gram.sum(dim=1)
             of_each = enumerate(zip(contributions[row].tolist(), shares.tolist(), strict=True), start=1)
-            parts.extend((*clip, number, *values) for number, values in of_each)
+            parts.extend((slugs[int(targets[row])], *about, number, *values) for number, values in of_each)
         progress(len(parts) // contributions.shape[1])
     folder = job.layout.trained(job.split, job.method)
     rows_of = compared(job, clips.numpy(), torch.cat(given), torch.cat(answers))
@@ -104,7 +105,7 @@ def compared(job: Job, clips: np.ndarray, given: Tensor, answers: Tensor) -> Ite
     model = torch.from_numpy(predictions.of(job).answers(clips))
     right = [(one == labels).int().tolist() if source.labelled else [""] * len(clips) for one in (said, targets, model)]
     columns = (
-        [slugs[target] for target in targets.tolist()],
+        [slugs[target] for target in (labels if source.labelled else targets).tolist()],
         clips.tolist(),
         index["path"],
         index["group"],

@@ -47,7 +47,7 @@ def measure(study: Study) -> Known:
             continue
         frame = frame.set_index(["cls", "clip"])
         groups = groups_of([frame["group"]])
-        clips[at] = clips_of(groups, dict.fromkeys((cls.slug for cls in study.source.classes), 0))
+        clips[at] = clips_of(groups, dict.fromkeys(study.model_classes, 0))
         values = {
             Label(at, metric, part=str(number)): part[column].reindex(groups.index).to_numpy(float)
             for number, part in frame.groupby("component")
@@ -84,7 +84,7 @@ def report(study: Study, known: Known) -> str:
     lines += [NOTES]
     for at in known.clips:
         peaks = components_spectra.peaks(known.spectra[at])
-        classes = [cls.slug for cls in study.source.classes]
+        classes = study.model_classes
         lines += [f"## {at.method}", ""]
         body = []
         for number, cls in known.learned_from(at).items():

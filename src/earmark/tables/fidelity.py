@@ -67,7 +67,7 @@ def measure(study: Study) -> Imitated:
         values = {Label(at, name): _numbers(answered[column], groups.index) for name, column in ANSWERED.items()}
         for threshold, part in removed.groupby("threshold"):
             values |= _without(at, part.set_index(["cls", "clip"]), f"{threshold:g}", groups.index)
-        clips[at] = clips_of(groups, dict.fromkeys((cls.slug for cls in study.source.classes), 0))
+        clips[at] = clips_of(groups, dict.fromkeys(study.model_classes, 0))
         medians = {label: values.pop(label) for label in list(values) if label.metric == MEDIAN}
         found |= summarise(values, clips[at], study.draws, study.seed)
         found |= summarise(medians, clips[at], study.draws, study.seed, interval=statistics.bootstrap_median)
@@ -134,7 +134,7 @@ def _cell(imitated: Imitated, label: Label) -> str:
     return markdown.cell(imitated.found, label, ALL)
 
 
-NOTES = f"""All test clips, recognised or not; a class is what the network answers. Means over clips of each class, then
+NOTES = f"""All test clips, recognised or not. Means over clips of each class, then
 over classes, with 95 % intervals (groups of clips resampled). `others`: as many components from outside, of the nearest
 energy among {DRAWS} sets that were drawn; clips where fewer are outside have no number. A dash: not known.
 

@@ -73,6 +73,11 @@ class Study:
         return [cls.slug for cls in self.classes]
 
     @property
+    def model_classes(self) -> list[str]:
+        """Slugs of all classes that the model answers with, explained or not."""
+        return [cls.slug for cls in self.source.classes]
+
+    @property
     def methods(self) -> list[str]:
         """Methods of the grid that give concepts, the seeds of one as one."""
         return methods([name for name in self.config["grid"]["methods"] if method_of(name).parts])

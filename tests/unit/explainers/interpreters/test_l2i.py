@@ -272,7 +272,7 @@ def test_maps_of_more_axes_are_refused():
 
 
 def test_more_parts_than_components_are_refused(model, state):
-    with pytest.raises(EarmarkError, match="^7 parts cannot be made of 6 components"):
+    with pytest.raises(EarmarkError, match=r"^7 parts cannot be made of 6 components"):
         explainers.build("l2i-parts", model, "input", settings(), dataclasses.replace(state, parts=7), 0)
 
 
