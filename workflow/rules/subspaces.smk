@@ -11,7 +11,7 @@ rule learn:
         predictions=PREDICTIONS,
         stems=needing("stems", f"{DATASET}/stems.npy"),
         start=lambda wildcards: [
-            LEARNED.format(**{**wildcards, "method": name}) + "/model.safetensors"
+            f"{LEARNED}/model.safetensors".format(**{**wildcards, "method": name})
             for name in filter(None, [method_of(wildcards.method).starts_from])
         ],
         code=code_of("learn"),

@@ -85,8 +85,9 @@ RIGHT = (
 )
 
 REMOVED = (
-    "probability, or log-odds, that the network's answer loses without the components above a threshold of relevance. "
-    "Less the same of `others`: what is left of it is no matter of number or energy."
+    "probability, or log-odds, that the network's answer loses without the components above a threshold of relevance, "
+    "and less what it loses without `others`. As far as these are as loud, what is left is no matter of energy; where "
+    "the relevant ones are the loudest of all, `removed_energy` says by how much they are."
 )
 
 ALIKE = (

@@ -191,6 +191,16 @@ MISTAKES = [
         "datasets.synthetic.evaluate.cross: noise~0 has no subspaces of every class; allowed: pca, prca, random~SEED",
     ),
     (
+        "datasets.synthetic.evaluate.fidelity",
+        ["l2i-parts"],
+        "datasets.synthetic.evaluate.fidelity: l2i-parts gives no answers of its own; allowed: l2i, l2i-by-design",
+    ),
+    (
+        "datasets.synthetic.grid.methods",
+        ["l2i-by-design"],
+        "l2i-by-design explains a network of its own, not the one that is explained here: name it in evaluate.fidelity",
+    ),
+    (
         "datasets.synthetic.composites.candidates",
         {"plus": [{"layers": "*", "rule": "gamma"}]},
         "datasets.synthetic.composites.candidates.plus[0] lacks gamma, which the rule gamma needs",
