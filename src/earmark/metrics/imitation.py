@@ -1,7 +1,7 @@
 """What an imitation of a network is worth: whether it answers alike, and whether its components are what matters.
 
 The components that speak for an answer are taken out of the clip and the network, not its imitation, is asked again
-(Parekh et al. 2022, section 4). Other components are taken out beside them: as many, of as much energy.
+(Parekh et al. 2024, section IV-C). Other components are taken out beside them: as many, of as much energy.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class Imitator(nn.Module):
 def relevance(contributions: Tensor) -> Tensor:
     """Divide contributions ``[..., K]`` by the largest of either sign: r in [-1, 1]; 0 where all are 0.
 
-    Parekh et al. 2022, section 3.3, where the largest is that without its sign: by the largest itself all would be
+    Parekh et al. 2024, section III-E, where the largest is that without its sign: by the largest itself all would be
     turned round where each speaks against the class.
     """
     largest = contributions.abs().amax(dim=-1, keepdim=True)

@@ -1,4 +1,5 @@
-"""Family ``l2i``: a linear imitation of the network by components of sound (Parekh et al. 2022, Listen to Interpret).
+"""Family ``l2i``: a linear imitation of the network by components of sound (Parekh et al. 2022, Listen to Interpret;
+by design: 2024, Tackling Interpretability in Audio Classification Networks with NMF).
 
 A dictionary of spectra is learned first and stays. An interpreter hears activations of its components in the network's
 hidden layers and answers by them alone, as the network does, while what it heard must make up the clip's spectrum.
@@ -75,7 +76,7 @@ class Interpreter:
     """Trains an imitator; see :class:`earmark.explainers.interpreters.learning.Interpreter`.
 
     The loss of a clip is ``CE(f, g) + reconstruction |X - W H|^2 / (F T) + sparsity |H|_1 / (K T)`` (Parekh et al.
-    2022, section 3.2), f the network's probabilities, g the imitator's, F bins and T the frames that sound: means,
+    2024, section III-B), f the network's probabilities, g the imitator's, F bins and T the frames that sound: means,
     which neither a longer silence nor a larger batch changes. Weights of sums, as they are published, are F T and K T
     times smaller. By design the cross-entropy of the labels and f is added, and all of it reaches the network.
 
