@@ -1,8 +1,9 @@
-"""Family ``l2i``: a linear imitation of the network by components of sound (Parekh et al. 2022, Listen to Interpret;
-by design: 2024, Tackling Interpretability in Audio Classification Networks with NMF).
+"""Family ``l2i``: a linear imitation of the network by components of sound (Parekh et al. 2022, Listen to Interpret).
 
 A dictionary of spectra is learned first and stays. An interpreter hears activations of its components in the network's
 hidden layers and answers by them alone, as the network does, while what it heard must make up the clip's spectrum.
+Where it and the network learn together: Parekh et al. 2024, Tackling Interpretability in Audio Classification Networks
+with NMF.
 """
 
 from __future__ import annotations
