@@ -8,6 +8,7 @@ from tests.unit.page.test_files import read, sound
 from tests.workflow.conftest import TINY
 
 ASKED = ["standard", "drsa", "gradcam", "input-x-gradient", "audiolime-stems", "energy", "cells~0", "oracle-stems"]
+ASKED += ["l2i", "l2i-parts"]
 FEW = 7
 """Clips of both classes together that audiolime explains."""
 
@@ -25,9 +26,11 @@ def compared(complete, tmp_path_factory):
         "sanity_clips": 3,
         "outside": ["energy", "oracle-stems"],
         "outside_clips": 5,
+        "fidelity": ["l2i"],
         "scaling": {"class2": 1.5},
     }
-    small = {**block["explainers"], "lime": {"samples": 64}}
+    learned = {"components": 8, "channels": 8, "clips": 40, "epochs": 2}
+    small = {**block["explainers"], "lime": {"samples": 64}, "l2i": learned}
     explain = {**block["explain"], "expensive": FEW}
     grid = {**block["grid"], "layers": ["conv4"], "k": [4]}
     changed = block | {"evaluate": asked, "explainers": small, "grid": grid, "explain": explain}
@@ -49,6 +52,7 @@ def test_nothing_but_what_was_asked_for_is_made(compared):
     assert called.jobs["explain_synthetic"] == len(ASKED) - 2  # the standard heatmap and DRSA are there
     assert called.jobs["sanity"] == called.jobs["scale"] == 1
     assert called.jobs["outside"] == 2
+    assert called.jobs["learn"] == called.jobs["imitate"] == 1  # l2i-parts explains by what l2i learned
     assert not {"train", "fit_synthetic", "objects"} & set(called.jobs)
 
 
@@ -157,6 +161,24 @@ def test_the_figure_and_the_tables_for_people_are_there(compared):
     assert "## Whom to believe" in told and "audiolime-stems" in told
     checks = {row["check"] for row in rows(results / "main/input/input-x-gradient/K~1/sanity.csv")}
     assert {"network", "class", "noise", "shift"} <= checks
+
+
+def test_an_interpreter_is_heard_whole_and_in_parts_and_compared_with_the_network(compared):
+    project, _ = compared
+    results = project.folder / "results/synthetic"
+    assert len(rows(results / "main/trained/l2i/history.csv")) == 2
+    for place in ("l2i/K~1", "l2i-parts/K~4"):
+        heard = [row for row in rows(results / f"main/input/{place}/masking.csv") if row["budget"] == "native"]
+        assert heard and all(0 <= float(row["energy"]) < 1.1 for row in heard)
+    orders = rows(results / "main/input/l2i-parts/K~4/masking_concepts.csv")
+    whole = [row for row in orders if row["count"] == "4"]
+    assert whole
+    for row in whole:  # all parts together are the clip
+        assert float(row["logodds_in"]) == pytest.approx(float(row["logodds"]), abs=1e-2)
+    told = {row["metric"] for row in rows(results / "tables/fidelity.csv")}
+    assert {"fidelity", "removed_ff", "removed_ff others", "removed_ff - others"} <= told
+    assert {row["component"] for row in rows(results / "tables/components.csv")} == set(map(str, range(1, 9)))
+    assert (results / "figures/components_l2i.png").exists()
 
 
 def test_scaled_clips_are_answered_and_heard(compared):

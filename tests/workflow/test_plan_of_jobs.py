@@ -185,6 +185,21 @@ def test_what_is_trained_is_trained_once_for_explanations_and_tables(project):
     assert "learn" not in project.plan()
 
 
+def test_an_interpreter_is_trained_once_for_all_that_rests_on_it(project):
+    block = TINY["datasets"]["synthetic"]
+    asked = {**block["evaluate"], "fidelity": ["l2i", "l2i-by-design"], "masking": ["l2i-parts"]}
+    grid = {**block["grid"], "methods": [*block["grid"]["methods"], "l2i-parts"]}
+    usual = project.plan()
+    project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked, "grid": grid}}})
+    jobs = project.plan()
+    assert (jobs["learn"], jobs["imitate"]) == (2, 2)
+    assert jobs["explain_synthetic"] == usual["explain_synthetic"] + 2  # at no layer, for both K
+    assert jobs["mask"] == 2
+    project.configure(TINY)
+    alone = project.plan("results/synthetic/main/input/l2i-parts/K~3/class1/heatmaps.png")
+    assert alone == {**CHOICE, "learn": 1, "explain_synthetic": 2, "picture_synthetic": 1}
+
+
 def test_samples_are_flipped_where_it_is_asked_for_and_a_network_hears_them(project):
     waves = {"source": "voices", "model": {"architecture": "audionet-s"}, "grid": {"layers": ["conv5"]}}
     project.configure({"run": ["waves"], "datasets": {"waves": waves | {"evaluate": {"flips": [0.01, 0.1]}}}})

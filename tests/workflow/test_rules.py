@@ -128,7 +128,7 @@ def test_an_edit_of_a_family_concerns_its_own_jobs_and_those_that_build_its_expl
     standard = {file_of(method_of(name)) for name in (STANDARD, "occlusion")}
     own |= standard if method.beside else set()
     for name, rule in rules.items():
-        expected = dict.fromkeys(("fit", "learn", "explain", "cross", "stability", "sanity", "outside"), own)
+        expected = dict.fromkeys(("fit", "learn", "imitate", "explain", "cross", "stability", "sanity", "outside"), own)
         expected |= dict.fromkeys(("objects", "listen", "blind"), own | standard)
         assert families(rule) == expected.get(stage_of(name), set()), name
 

@@ -20,7 +20,17 @@ from earmark.plan.architectures import architecture_of
 from earmark.plan.code import files
 from earmark.plan.config import validate
 from earmark.plan.generated import KINDS, has_separated, has_stems, is_generated
-from earmark.plan.methods import adopts, always, hears_samples, in_common, method_of, methods, pattern, shown
+from earmark.plan.methods import (
+    adopts,
+    always,
+    hears_samples,
+    in_common,
+    learner_of,
+    method_of,
+    methods,
+    pattern,
+    shown,
+)
 from earmark.plan.sentences import choices
 from earmark.store import artifacts
 from earmark.store.layout import AGREEMENT, INPUT_LAYER, STANDARD
@@ -339,7 +349,7 @@ def fitted(dataset=None):
         method = method_of(wildcards.method)
         known = {"cls": CLASSES[dataset or wildcards.dataset], "dataset": dataset, **wildcards}
         if method.is_trained:
-            return expand(f"{LEARNED}/model.safetensors", **known)
+            return expand(f"{LEARNED}/model.safetensors", **{**known, "method": learner_of(wildcards.method)})
         return expand(f"{METHOD}/{{cls}}/subspaces.safetensors", **known) if method.has_basis else []
 
     return filled

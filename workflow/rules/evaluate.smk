@@ -52,7 +52,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
             "clips": f"{DATASET}/clips.npy",
             "chosen": CHOSEN,
             "predictions": PREDICTIONS,
-            "fitted": fitted(f"{METHOD}/{{cls}}/subspaces.safetensors"),
+            "fitted": fitted(),
             "speech": lambda wildcards: (
                 expand([*INDEX, LOGMEL, f"{DATASET}/clips.npy"], dataset=speech(wildcards.dataset))
                 if speech(wildcards.dataset)
@@ -63,6 +63,13 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         {},
         240,
         f"Explaining contaminated clips by {AT_METHOD}",
+    ),
+    "imitate": (
+        {"clips": f"{DATASET}/clips.npy", "predictions": PREDICTIONS, "learned": fitted()},
+        [f"{LEARNED}/{name}" for name in targets.IMITATED_FILES],
+        {"method": pattern(methods(lambda one: one.answers))},
+        60,
+        f"Comparing the answers of {{wildcards.method}} with those of {AT_MODEL}",
     ),
     "flip": (
         {"clips": f"{DATASET}/clips.npy", "standard": STANDARDS},

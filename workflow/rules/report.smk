@@ -66,6 +66,13 @@ rule compare:
             [f"{METHOD}/{name}" for name in targets.OUTSIDE_FILES],
             config["datasets"][wildcards.dataset]["evaluate"]["outside"],
         ),
+        fidelity=lambda wildcards: expand(
+            f"{LEARNED}/{{name}}",
+            dataset=wildcards.dataset,
+            split="main",
+            method=config["datasets"][wildcards.dataset]["evaluate"]["fidelity"],
+            name=targets.IMITATED_FILES,
+        ),
         flips=lambda wildcards: flips_of(wildcards.dataset),
         scaling=lambda wildcards: scaled(wildcards.dataset),
         beside=lambda wildcards: related(wildcards.dataset),

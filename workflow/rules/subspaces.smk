@@ -22,7 +22,7 @@ rule learn:
     benchmark:
         record("learn", "tsv")
     wildcard_constraints:
-        method=pattern(methods(lambda one: one.is_trained)),
+        method=pattern(methods(lambda one: one.learns)),
     conda:
         "../../envs/earmark.yaml"
     threads: stages.threads(config, "learn")

@@ -23,7 +23,7 @@ from earmark.data.dataset import ClassInfo, DataSet, stems_of
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.models.base import Model
-from earmark.plan.methods import PACKAGE, method_of
+from earmark.plan.methods import PACKAGE, learner_of, method_of
 from earmark.store import artifacts
 
 BATCH = 64
@@ -188,7 +188,7 @@ def state_of(job: Job, cls: str) -> Any:
     if "training" in method.needs:
         return background_of(job)
     if method.is_trained:
-        return learned(job.layout.trained(job.split, job.method))
+        return learned(job.layout.trained(job.split, learner_of(job.method)), job.k)
     return family(job.method).load(job.of_class(cls)) if method.per_class else None
 
 
@@ -202,16 +202,19 @@ class Learned:
         By name.
     about : dict
         What these do not say of it.
+    parts : int
+        Parts that an explanation is to have, of methods that give several.
     """
 
     weights: dict[str, Tensor]
     about: dict[str, Any]
+    parts: int = 1
 
 
-def learned(folder: Path) -> Learned:
+def learned(folder: Path, parts: int = 1) -> Learned:
     """Read what a method learned, from the folder that the stage `learn` wrote."""
     weights, told = artifacts.read_tensors(folder / "model.safetensors")
-    return Learned(weights, told["about"])
+    return Learned(weights, told["about"], parts)
 
 
 @functools.lru_cache(maxsize=1)

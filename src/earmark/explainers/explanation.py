@@ -163,6 +163,14 @@ def joined(maps: Tensor) -> Tensor:
     return cells[:, 0] if cells.shape[1] == 1 else cells.clamp_min(0).sum(dim=1)
 
 
+def heard(found: Explanation) -> Tensor:
+    """Join the sounds that a method made itself: the only one, or the sum of those for the class, ``[n, S]``."""
+    assert found.sounds is not None
+    if found.sounds.shape[1] == 1:
+        return found.sounds[:, 0]
+    return (found.sounds * (found.relevance > 0).unsqueeze(2)).sum(dim=1)
+
+
 TENSORS = ("clips", "logits", "gallery", "scored", "maps", "samples", "sounds")
 
 

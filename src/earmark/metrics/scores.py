@@ -79,6 +79,17 @@ SPREAD = (
     "and says nothing of being right."
 )
 
+RIGHT = (
+    "part of the clips that the imitation, the network that it imitates, and the model are right of. The last two are "
+    "one where an interpreter leaves the network as it is; where it does not, they say what that costs."
+)
+
+REMOVED = (
+    "probability, or log-odds, that the network's answer loses without the components above a threshold of relevance, "
+    "and less what it loses without `others`. As far as these are as loud, what is left is no matter of energy; where "
+    "the relevant ones are the loudest of all, `removed_energy` says by how much they are."
+)
+
 ALIKE = (
     "cosine and rank correlation between a clip's map and another one, 1 for equal maps. With another `network` (its "
     "upper half drawn anew) or for another `class` (the next likely) a map that stays the same explains something else "
@@ -390,6 +401,52 @@ METRICS = {
             "part of the guesses of a class that are right of the model, less part of the other guesses that miss it: "
             "how far a guess can be relied on.",
             source="Powers 2011",
+        ),
+        Metric(
+            "fidelity",
+            "higher",
+            "of the clips",
+            True,
+            "part of the clips to which the imitation, the network's own or the model's, answers as what it imitates "
+            "does. It says that the imitation may stand for the network, not that it hears the same.",
+            source="Parekh et al. 2022",
+        ),
+        Metric(
+            "fidelity_top5",
+            "higher",
+            "of the clips",
+            True,
+            "part of the clips whose answer is among the imitation's five most likely, where there are more classes.",
+            source="Parekh et al. 2022",
+        ),
+        Metric(
+            "fidelity_chance",
+            "none",
+            "of the clips",
+            True,
+            "the same as `fidelity` with what the imitation answers to another clip.",
+        ),
+        Metric("imitation_accuracy", "higher", "of the clips", True, RIGHT),
+        Metric("imitated_accuracy", "higher", "of the clips", True, RIGHT),
+        Metric("model_accuracy", "higher", "of the clips", True, RIGHT),
+        Metric("removed_ff", "higher", "probability", True, REMOVED, source="Parekh et al. 2022"),
+        Metric("removed_ff_median", "higher", "probability", True, REMOVED, of="removed_ff", statistic="median"),
+        Metric("removed_logodds", "higher", "nat", True, REMOVED),
+        Metric("removed_energy", "none", "the clip's energy", True, "share that what was taken out has of the energy."),
+        Metric("removed_components", "none", "components", True, "how many were taken out."),
+        Metric(
+            "contribution",
+            "none",
+            "logit",
+            True,
+            "what a component adds to the imitation's logit of the answer: all of them sum to it.",
+        ),
+        Metric(
+            "component_share",
+            "none",
+            "the clip's energy",
+            True,
+            "a component's share of a clip's energy; those of all sum to 1 where each cell is somebody's.",
         ),
         Metric("passes", "lower", "passes per clip", True, PASSES),
         Metric("forward", "lower", "passes per clip", True, PASSES),

@@ -15,7 +15,7 @@ from earmark.data.chosen import SCORED
 from earmark.data.predictions import Predictions
 from earmark.page import files
 from earmark.page.views import Place
-from earmark.plan.methods import method_of
+from earmark.plan.methods import base_of, method_of
 from earmark.sound.base import Frontend
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER
@@ -152,6 +152,8 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield f"learning_{method}_K{k}", f"History of the fits of {method}, {of}", about
     for path in sorted(study.layout.figures.glob("beside_*.png")):
         yield path.stem, "Whether networks of other data sets find the concepts too, in the same recordings", {}
+    for path in sorted(study.layout.figures.glob("components_*.png")):
+        yield path.stem, "Components of sound that an interpreter answers by, and what each adds to the answers", {}
     yield "choice", "Which K and which layer", {}
     yield "masking", "Explanations that the model hears: which of them beat loudest, quietest and random cells", {}
     yield "cost", "What explanations find, and what they cost", {}
@@ -167,8 +169,12 @@ def _figures(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def places(study: Study, heard: Sequence[str], drawn: Sequence[str]) -> list[Place]:
     """List the views whose heatmaps exist: of methods that are heard or drawn, the middle layer first."""
-    layers = sorted(study.layers, key=lambda layer: layer != study.middle)
     parts = [name for name in dict.fromkeys([*heard, *drawn]) if method_of(name).parts]
-    wanted = [At(layer, method, k) for method in parts for k in study.ks for layer in layers] or [STANDARD]
+    wanted = [
+        At(layer, method, k)
+        for method in parts
+        for k in study.ks
+        for layer in sorted(study.layers_of(base_of(method)), key=lambda layer: layer != study.middle)
+    ] or [STANDARD]
     found = [Place(cls, at) for at in wanted for cls in study.classes]
     return [place for place in found if study.has(study.heatmaps(place.at, place.cls.slug))]

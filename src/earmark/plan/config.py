@@ -46,13 +46,20 @@ CONFIGURED, CHANCE = "configured", "random"
 """What `composites` calls the rules of ``lrp.rules`` and patches flipped in random order, beside the candidates."""
 
 
+OF_THE_MODEL = (
+    lambda method: not method.own_network,
+    "explains a network of its own, not the one that is explained here: name it in evaluate.fidelity alone",
+)
+"""Which methods are compared with all others, and why not another."""
+
 KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
-    "grid.methods": (lambda method: True, ""),
+    "grid.methods": OF_THE_MODEL,
     "sonify.methods": (lambda method: method.parts, "has no concepts"),
     "evaluate.cross": (lambda method: method.has_basis, "has no subspaces of every class"),
-    "evaluate.masking": (lambda method: True, ""),
-    "evaluate.sanity": (lambda method: True, ""),
-    "evaluate.outside": (lambda method: True, ""),
+    "evaluate.masking": OF_THE_MODEL,
+    "evaluate.sanity": OF_THE_MODEL,
+    "evaluate.outside": OF_THE_MODEL,
+    "evaluate.fidelity": (lambda method: method.answers, "gives no answers of its own"),
     "stability.methods": (lambda method: method.refits, "is not fitted to clips alone"),
 }
 """Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""

@@ -60,6 +60,9 @@ SCHEMA = {
                     "depends_on": {"type": "array", "items": {"enum": ["pairs", "seed"]}},
                     "beside": {"type": "array", "items": {"type": "string"}},
                     "starts_from": {"type": "string"},
+                    "learned_by": {"type": "string"},
+                    "answers": {"type": "boolean"},
+                    "own_network": {"type": "boolean"},
                     "control": {"type": "boolean"},
                     "orders": {"enum": ["loudest", "quietest", "lot"]},
                     "expensive": {"type": "boolean"},
@@ -105,6 +108,12 @@ class Method:
         Methods whose explainers it is made with: their code and their families' settings are its too.
     starts_from : str
         Of methods that are trained: another one, whose training this one goes on from; empty: none.
+    learned_by : str
+        Of methods that are trained: another one, which learns for this one too; empty: it learns itself.
+    answers : bool
+        Whether it answers as the model does, by parts of its own: its module has ``imitation``.
+    own_network : bool
+        Whether it explains a network of its own, which learned with it, and not the model's.
     control : bool
         Whether it explains nothing: what every explanation must beat.
     orders : str
@@ -133,6 +142,9 @@ class Method:
     depends_on: tuple[str, ...] = ("pairs", "seed")
     beside: tuple[str, ...] = ()
     starts_from: str = ""
+    learned_by: str = ""
+    answers: bool = False
+    own_network: bool = False
     control: bool = False
     orders: str = ""
     expensive: bool = False
@@ -158,6 +170,11 @@ class Method:
     def is_trained(self) -> bool:
         """Whether it is trained to explain the model, before it explains."""
         return self.fitted_to == "model"
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is a training of its own."""
+        return self.is_trained and not self.learned_by
 
     @property
     def propagates(self) -> bool:
@@ -270,6 +287,11 @@ def method_of(name: str) -> Method:
         if re.fullmatch(method.pattern, name):
             return method
     raise EarmarkError(f"there is no method {name}{choices(name, spelled(methods()))}")
+
+
+def learner_of(name: str) -> str:
+    """Name the method whose training a trained one rests on: itself, if no other one learns for it."""
+    return method_of(name).learned_by or name
 
 
 def base_of(name: str) -> str:

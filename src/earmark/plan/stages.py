@@ -123,6 +123,12 @@ STAGES = {
         threaded=True,
         explains=True,
     ),
+    "imitate": Stage(
+        "compare the answers of an interpreter with the model's, and what these lose without its components",
+        (),
+        ("split", "method", "gpu"),
+        explains=True,
+    ),
     "explain": Stage(
         "compute a heatmap per clip and part",
         ("lrp", "explain.classes"),
@@ -229,6 +235,7 @@ STAGES = {
             "evaluate.cross",
             "evaluate.masking",
             "evaluate.beside",
+            "evaluate.fidelity",
             "frontend",
             "cross_validation",
             "explain.classes",

@@ -93,6 +93,11 @@ TABLES = (
     "listening.md",
     "outside.csv",
     "outside.md",
+    "fidelity.csv",
+    "fidelity.md",
+    "components.csv",
+    "components.md",
+    "components_spectra.csv",
 )
 
 REPORT_FILES = ("index.html", "files")
@@ -121,6 +126,9 @@ SCALING_FILES = ("scaled.csv", "scaled_sounds.csv", "scaled")
 
 LEARNED_FILES = ("model.safetensors", "history.csv", "validation.csv", "cost.csv")
 
+IMITATED_FILES = ("imitated.csv", "removed.csv", "components.csv", "spectra.csv")
+"""Of a method that answers by itself, beside what it learned."""
+
 HEATMAP_FILES = ("heatmaps.safetensors", "heatmaps.png")
 
 CLASS_FILES = (*HEATMAP_FILES, "sounds")
@@ -135,6 +143,9 @@ MASKED_FILES = ("masked", "masked.csv")
 OUTSIDE_FILES = ("outside.csv", "outside_clips.csv")
 
 METHOD_FILES = ("scores.csv", "sounds.csv", *MASKING_FILES, *MASKED_FILES, "sanity.csv", *OUTSIDE_FILES, "cost.csv")
+
+OWN_FILES = ("sounds.csv", "cost.csv")
+"""Of a method that explains a network of its own, which the model's answers say nothing of."""
 
 CROSS_FILES = ("cross_class.csv", "cross_class_clips.csv")
 
@@ -255,19 +266,22 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
         return
     if not scaled and rest in [[name] for name in SCALING_FILES]:
         raise EarmarkError(f"{path}: clips are scaled where evaluate.scaling names their classes, each with its factor")
-    trained = spelled(methods(lambda one: one.is_trained))
+    trained = spelled(methods(lambda one: one.learns))
     if len(rest) < 2 or rest[0] in allowed:
         folders = (INPUT_LAYER, *layers_of(block), *([LEARNED] if trained else []))
         _reject(path, rest, allowed, folders)
     layer, method, *below = rest
     if layer == LEARNED:
-        check_method(path, method, block, lambda one: one.is_trained, "learns nothing of the model")
-        if below not in [[name] for name in LEARNED_FILES]:
-            _reject(path, below, LEARNED_FILES)
+        check_method(path, method, block, lambda one: one.learns, "learns nothing of the model itself")
+        learned = LEARNED_FILES + (IMITATED_FILES if method_of(method).answers else ())
+        if below not in [[name] for name in learned]:
+            _reject(path, below, learned)
         return
     if layer == INPUT_LAYER:
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
-        _check_method_folder(path, below, classes, [1], scores, CLASS_FILES)
+        asked = method_of(method)
+        scores = OWN_FILES if asked.own_network else scores
+        _check_method_folder(path, below, classes, asked.counts(counted(None, below)), scores, CLASS_FILES)
         return
     width = channels(path, layer, block)
     if method == "pairs":

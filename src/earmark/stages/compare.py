@@ -9,12 +9,15 @@ from earmark.store import artifacts
 from earmark.tables import (
     agreement,
     beside,
+    components,
+    components_spectra,
     composites,
     composites_curves,
     concepts,
     conservation,
     cost,
     cross_class,
+    fidelity,
     flipping,
     frequency,
     ground_truth,
@@ -55,6 +58,9 @@ TABLES: tuple[ModuleType, ...] = (
     beside,
     listening,
     outside,
+    fidelity,
+    components,
+    components_spectra,
 )
 """Each has ``COLUMNS``, ``measure(study)`` and, of what that returns, ``rows`` and, for people, ``report``. What
 `concepts` comes to stands in others too: it is written first."""

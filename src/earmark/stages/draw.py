@@ -16,6 +16,7 @@ from earmark.data.answered import RIGHT, WRONG
 from earmark.data.dataset import ClassInfo
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP
+from earmark.figures import components as dictionaries
 from earmark.figures import matrices, scores
 from earmark.figures.cards import Affinity, Card, cards, text
 from earmark.figures.cost import against_cost
@@ -38,6 +39,8 @@ from earmark.statistics import ALL, Bar, Bars
 from earmark.store import artifacts
 from earmark.tables import (
     agreement,
+    components,
+    components_spectra,
     composites_curves,
     concepts,
     cost,
@@ -90,7 +93,7 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``grid``, ``evaluate`` (``cross``, ``masking``, ``beside``), ``frontend``,
+        Of its configuration: ``grid``, ``evaluate`` (``cross``, ``masking``, ``beside``, ``fidelity``), ``frontend``,
         ``cross_validation``.
     """
     study = Study.of(job)
@@ -121,12 +124,13 @@ def draw(study: Study, front: Frontend) -> Drawn:
     for cls in study.asked:
         yield f"objects_{cls.slug}", _objects(study, front, cls)
     for k in study.ks if study.methods else ():  # else there are no concepts to draw
-        middle = study.middle
         for cls in study.classes:
             for method in study.shown:
+                middle = study.middle_of(method)
                 figure = _concepts(study, front, tables, At(middle, method, k), cls)
                 yield f"concepts_{middle}_{method}_K{k}_{cls.slug}", figure
             for method in first:
+                middle = study.middle_of(method)
                 yield f"layers_{method}_K{k}_{cls.slug}", _layers(study, front, method, k, cls)
                 figure = _cards(study, front, tables, At(middle, method, k), cls)
                 yield f"cards_{middle}_{method}_K{k}_{cls.slug}", figure
@@ -162,6 +166,8 @@ def draw(study: Study, front: Frontend) -> Drawn:
         for k in study.ks:
             yield f"beside_{other}_K{k}", _beside(study, tables, other, k)
     yield "listening", _listening(tables)
+    for method in study.config["evaluate"]["fidelity"]:
+        yield f"components_{method}", _components(study, tables, method)
     for method in study.methods[:1]:
         yield "choice", _choice(study, tables, method)
     yield "frequency", _frequency(study, tables)
@@ -275,6 +281,17 @@ def _listening(tables: Tables) -> Figure | None:
     return guessed(drawn, STIMULI, CONTROLS, HEARD_BY) if drawn else None
 
 
+def _components(study: Study, tables: Tables, method: str) -> Figure | None:
+    """Draw the spectra of a method's components, and what they add to each answer."""
+    spectra = tables.frame("components_spectra")
+    own = spectra[spectra["method"] == method]
+    added = components.contributions(tables.frame("components"), method)
+    if own.empty or not added:
+        return None
+    title = f"Components of {method} in {study.layout.dataset}, and what they add to the answers"
+    return dictionaries.dictionary(*components_spectra.dictionary(own), added, title)
+
+
 def _is_bound(method: str) -> bool:
     """Tell whether a method shows what could be had: at least, by chance, or at most, by someone who knows."""
     return named(method).control or named(method).fitted_to == "stems"
@@ -314,7 +331,7 @@ def _concepts(study: Study, front: Frontend, tables: Tables, at: At, cls: ClassI
 def _layers(study: Study, front: Frontend, method: str, k: int, cls: ClassInfo) -> Figure | None:
     """Draw concepts of one clip at every layer (Fig. C.3)."""
     standard = _gallery(study, STANDARD, cls)
-    of_layers = {layer: _gallery(study, At(layer, method, k), cls) for layer in study.layers}
+    of_layers = {layer: _gallery(study, At(layer, method, k), cls) for layer in study.layers_of(method)}
     known = {layer: maps for layer, maps in of_layers.items() if maps}
     common = [clip for clip in standard if all(clip in maps for maps in known.values())]
     if not (common and known):
@@ -414,7 +431,7 @@ def _recovery(study: Study, tables: Tables, method: str, k: int) -> Figure | Non
     """Draw which concept holds which sound object."""
     panels, names = {}, {}
     for cls in study.slugs:
-        for at in (At(layer, method, k) for layer in study.layers):
+        for at in (At(layer, method, k) for layer in study.layers_of(method)):
             rows = tables.rows("recovery", at, cls)
             if len(rows):
                 names[cls], shares = recovery.matrix(rows)

@@ -103,9 +103,9 @@ def run(job: Job) -> None:
                 truths.append((*about, int((fallen > USED).sum()), *map(_written, known.values())))
             if standards is not None:
                 maps = standards[row], one.heatmaps[0]
-                concepts = render(model.frontend, waveform.cpu(), *maps, *options).to(device)
+                made = render(model.frontend, waveform.cpu(), *maps, *options) if one.sounds is None else one.sounds[0]
                 certain = float(told["logodds"].iloc[0])
-                added = enumerate(greedy(model, waveform, target, concepts), start=1)
+                added = enumerate(greedy(model, waveform, target, made.to(device)), start=1)
                 orders.extend((*about, count, concept, certain, *odds) for count, (concept, *odds) in added)
         progress(done, cls.slug)
     artifacts.write_csv(job.folder / "masking.csv", COLUMNS, rows, job.made)
@@ -129,7 +129,7 @@ def compared(job: Job, source: DataSet, cls: ClassInfo, standard: Explanation) -
 def own_sound(frontend: Frontend, found: Explanation, waveform: Tensor, seed: int, budget: float) -> Tensor:
     """Return the sound ``[S]`` of the explanation of one clip ``[S]``: as its method made it, or at a budget."""
     if found.sounds is not None:
-        return found.sounds[0].sum(dim=0)
+        return explanation.heard(found)[0]
     cells = explanation.joined(found.heatmaps)[0].to(waveform)
     return masking.sound_of(frontend, waveform, cells, seed, budget)
 
@@ -167,7 +167,7 @@ def masked(
     cells = explanation.joined(found.heatmaps)[0].to(waveform)
     most, least = both_ends(frontend, waveform, cells, seed, budgets)  # [M, F, T] each
     sounds, others = (apply_masks(frontend, waveform, masks) for masks in (most, least))  # [M, S]
-    own = None if found.sounds is None else found.sounds[0].sum(dim=0).to(waveform)
+    own = None if found.sounds is None else explanation.heard(found)[0].to(waveform)
     told = played(model, waveform, target, sounds, budgets, own)
     repeated, targets = inputs.expand(len(budgets), *inputs.shape[1:]), target.expand(len(budgets))
     without = {

@@ -72,13 +72,15 @@ def run(job: Job) -> None:
         sounds = job.config["objects"]["sounds"] if which == TEST else 0
         told = dict(zip(clips.tolist(), logits.tolist(), strict=True))
         for batch in explainers.batches(source, clips, cls, job.method, device):
-            heatmaps = explanation.maps_of(explain(batch))  # [B, K, 1, F, T]
+            parts = explain(batch)
+            heatmaps = explanation.maps_of(parts)  # [B, K, 1, F, T]
+            own = parts.sounds if method_of(job.method).parts else None  # the sound of one part is what `mask` scores
             rendered = batch.first(sounds)
             standard = explanation.maps_of(whole(rendered))  # [R, 1, 1, F, T]
             sounds -= len(rendered.clips)
             maps = standard[:, 0], heatmaps[:, :, 0]
             measured = measure(
-                source, model.frontend, batch.clips, *maps, job.config, ranked=which == TEST, summing=summing
+                source, model.frontend, batch.clips, *maps, job.config, ranked=which == TEST, summing=summing, own=own
             )
             index = source.clips.iloc[batch.clips]
             about = zip(batch.clips.tolist(), index["path"], index["group"], measured, strict=True)
@@ -96,6 +98,7 @@ def measure(
     config: dict[str, Any],
     ranked: bool,
     summing: bool,
+    own: torch.Tensor | None = None,
 ) -> list[list[tuple[Any, ...]]]:
     """Compare concepts with objects.
 
@@ -115,6 +118,8 @@ def measure(
         Whether to compute rank accuracies.
     summing : bool
         Whether the concepts are parts of the standard heatmap, but for what passes their layer by.
+    own : torch.Tensor, optional
+        ``[B, K, S]``, where the method makes its concepts' sounds itself.
 
     Returns
     -------
@@ -138,7 +143,10 @@ def measure(
     options = config["sonify"]["percentile"], config["sonify"]["inverse"]
     for row in range(len(standard)):
         around = explanation.bypass(heatmaps[row], standard[row, 0]) if summing else None
-        sounds = render(frontend, waveforms[row], standard[row], heatmaps[row], *options, around)  # [K, S]
+        if own is not None:
+            sounds = own[row].cpu()  # [K, S]
+        else:
+            sounds = render(frontend, waveforms[row], standard[row], heatmaps[row], *options, around)
         ratios[row] = si_sdr(sounds, stems[row])
     sounding = stems.abs().amax(dim=2) > 0  # [B, O]
     return [list(_rows(*parts)) for parts in zip(relevance, accuracy, sizes, ratios, sounding, strict=True)]

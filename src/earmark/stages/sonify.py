@@ -71,7 +71,8 @@ def write_gallery(
     for row, clip in enumerate(found.clips.tolist()):
         waveform = source.waveforms([clip])[0]
         maps = found.heatmaps[row]  # [K, 1, F, T]
-        sounds = explanation_sounds(frontend, waveform, standard[row, 0], maps, settings)
+        own = None if found.sounds is None else found.sounds[row]  # [K, S]
+        sounds = explanation_sounds(frontend, waveform, standard[row, 0], maps, settings, own)
         gains = []
         if whole.samples is not None:
             told, gain = audible(waveform, whole.samples[row, 0, 0])
@@ -106,7 +107,9 @@ def write_cards(
             clip, folder = clips[place], target / f"concept{concept + 1}" / str(rank)
             waveform = source.waveforms([clip])[0]
             sounds = {"input": waveform}
-            if frontend.frequencies is not None:
+            if found.sounds is not None:
+                sounds["concept"] = found.sounds[place, concept]
+            elif frontend.frequencies is not None:
                 around = explanation.bypass(found.heatmaps[place], standard[place, 0])
                 mask = masks(standard[place, 0], found.heatmaps[place], settings["percentile"], around)[concept]
                 sounds["concept"] = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
@@ -126,25 +129,34 @@ def explanation_sounds(
     standard: torch.Tensor,
     heatmaps: torch.Tensor,
     settings: dict[str, Any],
+    own: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Render a clip's explanation, a sound ``[S]`` each.
+
+    Sounds that the method made itself, `own` ``[K, S]``, stay as they are.
 
     Returns
     -------
     dict of str to torch.Tensor
-        ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``rest``; also ``bypass``, where relevance passes the
-        layer by. ``input`` alone where the front end does not say where heatmaps lie.
+        ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``rest``, what the concepts lack of the clip; also
+        ``bypass``, where relevance passes the layer by. Without ``standard``, and without concepts that are no sounds
+        of their own, where the front end does not say where heatmaps lie.
     """
-    if frontend.frequencies is None:
-        return {"input": waveform}
     options = settings["percentile"], settings["inverse"]
-    whole = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]
+    sounds = {"input": waveform}
+    if frontend.frequencies is not None:
+        sounds["standard"] = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]
+    if own is not None:
+        made = {f"concept{number}": sound for number, sound in enumerate(own, start=1)}
+        return {**sounds, **made, "rest": waveform - own.sum(dim=0)}
+    if frontend.frequencies is None:
+        return sounds
     around = explanation.bypass(heatmaps, standard)
     concepts = render(frontend, waveform, standard, heatmaps, *options, around)
-    sounds = {f"concept{number}": sound for number, sound in enumerate(concepts, start=1)}
+    sounds |= {f"concept{number}": sound for number, sound in enumerate(concepts, start=1)}
     if around is not None:
         sounds["bypass"] = render(frontend, waveform, standard, torch.cat([around[None], heatmaps]), *options)[0]
-    return {"input": waveform, "standard": whole, **sounds, "rest": waveform - whole}
+    return {**sounds, "rest": waveform - sounds["standard"]}
 
 
 def write_sounds(folder: Path, sounds: dict[str, torch.Tensor], sample_rate: int) -> None:

@@ -73,6 +73,11 @@ class Study:
         return [cls.slug for cls in self.classes]
 
     @property
+    def model_classes(self) -> list[str]:
+        """Slugs of all classes that the model answers with, explained or not."""
+        return [cls.slug for cls in self.source.classes]
+
+    @property
     def methods(self) -> list[str]:
         """Methods of the grid that give concepts, the seeds of one as one."""
         return methods([name for name in self.config["grid"]["methods"] if method_of(name).parts])
@@ -81,8 +86,9 @@ class Study:
     def levels(self) -> list[At]:
         """Explanations in one part: those of every table, and others of the grid."""
         others = methods([name for name in self.config["grid"]["methods"] if not method_of(name).parts])
-        places = [(self.layers if named(name).layered else [INPUT_LAYER], name) for name in others]
-        return list(dict.fromkeys([*LEVELS, *(At(layer, name, 1) for layers, name in places for layer in layers)]))
+        return list(
+            dict.fromkeys([*LEVELS, *(At(layer, name, 1) for name in others for layer in self.layers_of(name))])
+        )
 
     @property
     def controls(self) -> set[str]:
@@ -93,6 +99,10 @@ class Study:
     def layers(self) -> list[str]:
         """Layers of the grid."""
         return list(self.config["grid"]["layers"])
+
+    def layers_of(self, name: str) -> list[str]:
+        """List the layers that a method, named as tables do, works at; that of methods that know none."""
+        return self.layers if named(name).layered else [INPUT_LAYER]
 
     @property
     def ks(self) -> list[int]:
@@ -147,7 +157,7 @@ class Study:
             for parts in (False, True)
             for name in methods(names)
             if named(name).parts == parts
-            for layer in (self.layers if named(name).layered else [INPUT_LAYER])
+            for layer in self.layers_of(name)
             for k in named(name).counts(self.ks)
         ]
 
@@ -166,6 +176,10 @@ class Study:
     def middle(self) -> str:
         """The layer whose concepts are drawn."""
         return self.layers[len(self.layers) // 2]
+
+    def middle_of(self, name: str) -> str:
+        """Name the layer whose concepts by a method are drawn: the only one where it knows no layer."""
+        return self.middle if named(name).layered else INPUT_LAYER
 
     @property
     def draws(self) -> int:
@@ -207,8 +221,15 @@ class Study:
         return replace(self, split=split, config={**self.config, "evaluate": evaluate})
 
     def over_grid(self, names: list[str]) -> list[At]:
-        """List methods at every layer and K, K by K and layer by layer."""
-        return [At(layer, name, k) for k in self.ks for layer in self.layers for name in names]
+        """List methods at every layer and K, K by K and layer by layer, those last that know no layer."""
+        everywhere = [*self.layers, INPUT_LAYER]
+        return [
+            At(layer, name, k)
+            for k in self.ks
+            for layer in everywhere
+            for name in names
+            if layer in self.layers_of(name)
+        ]
 
     def folders(self, at: At) -> tuple[str, ...]:
         """Name the method folders that a row of the tables stands for."""

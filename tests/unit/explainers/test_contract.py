@@ -24,7 +24,7 @@ from earmark.explainers.subspaces.pairs import Material
 from earmark.job import Job
 from earmark.lrp import attributor
 from earmark.plan.config import fill
-from earmark.plan.methods import Method, method_of, methods
+from earmark.plan.methods import Method, learner_of, method_of, methods
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, Layout
 from tests.unit.conftest import FRONTEND, Trained, noisy_stripes
@@ -45,6 +45,7 @@ SETTINGS = fill(
         },
         "explainers": {  # few of what takes long
             "lime": {"samples": 40, "segments": 4, "pieces": 2},
+            "l2i": {"components": 4, "channels": 4, "clips": 16},
             "lmac": {"channels": 4, "direct_steps": 4},
             "lmactd": {"chunk": 8, "heads": 2, "head_width": 4, "feedforward": 8, "clips": 16},
         },
@@ -75,15 +76,15 @@ class Subject(Trained):
 @functools.cache
 def learned(layout: Layout, name: str) -> Learned:
     """Make the state of a method that is trained: what its training begins with."""
-    job = Job("learn", layout.results, layout.dataset, SETTINGS, split="main", method=name)
+    job = Job("learn", layout.results, layout.dataset, SETTINGS, split="main", method=learner_of(name))
     if start := method_of(name).starts_from:
         begun, path = learned(layout, start), layout.trained("main", start) / "model.safetensors"
         artifacts.write_tensors(path, begun.weights, {}, about=begun.about)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        interpreter = explainers.family(name).interpreter(name, learning.material(job))
+        interpreter = explainers.family(name).interpreter(job.method, learning.material(job))
     weights = {key: tensor.clone() for key, tensor in interpreter.network.state_dict().items()}
-    return Learned(weights, dict(interpreter.about))
+    return Learned(weights, dict(interpreter.about), K)
 
 
 @pytest.fixture(scope="module")

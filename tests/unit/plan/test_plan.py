@@ -247,6 +247,11 @@ def test_recordings_that_cannot_be_used_do_not_count_for_the_folds(speakers):
         "tables/outside.md",
         "main/stimuli",
         "cv9/key.csv",
+        "main/trained/l2i/model.safetensors",
+        "cv2/trained/l2i-by-design/removed.csv",
+        "main/input/l2i/K~1/masking.csv",
+        "main/input/l2i-parts/K~7/class1/sounds",  # any K, at no layer
+        "main/input/l2i-by-design/K~1/class1/heatmaps.png",
     ],
 )
 def test_paths_that_can_be_made(full, path):
@@ -352,6 +357,16 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic/main/input/standard/K~2/scores.csv", "there is no K~2; allowed: K~1/"),
         ("synthetic/main/input/standard/K~1/class1/fit.json", "there is no fit.json; allowed: heatmaps.safetensors"),
         ("synthetic/main/input/standard/K~1/cross_class.csv", "there is no cross_class.csv"),
+        (
+            "synthetic/main/trained/l2i-parts/model.safetensors",
+            "l2i-parts learns nothing of the model itself",
+        ),
+        ("synthetic/main/trained/l2i/flipped.csv", "there is no flipped.csv; did you mean imitated.csv?"),
+        ("synthetic/main/input/l2i/K~4/masking.csv", "there is no K~4; allowed: K~1/"),
+        (
+            "synthetic/main/input/l2i-by-design/K~1/masking.csv",
+            "there is no masking.csv; allowed: sounds.csv, cost.csv",
+        ),
         ("synthetic/main/beside.csv", "networks of other data sets are compared for main, where evaluate.beside names"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.io import wavfile
 from scipy.ndimage import gaussian_filter
 
 from earmark.errors import EarmarkError
-from earmark.explainers.explanation import Explanation
+from earmark.explainers.explanation import Explanation, heard
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks, masks, matched, render
 from earmark.stages import sonify
@@ -195,6 +196,37 @@ def test_cards_hold_each_concepts_strongest_clips_at_their_true_level(scene, tmp
         expected = render(FRONTEND, clip_sound, maps.sum(dim=1)[row, 0], maps[row, :, 0], 0)[concept - 1]
         assert torch.allclose(sound, expected, atol=1e-7)
         assert float(sound.abs().max()) > 0
+
+
+def test_sounds_that_a_method_made_itself_are_heard_as_they_are(scene, tmp_path) -> None:
+    made = torch.stack([scene["clip"].roll(1) / 2, scene["clip"].flip(0) / 4])  # [K, S]
+    settings = {"percentile": 90, "inverse": "additive"}
+    sounds = sonify.explanation_sounds(FRONTEND, scene["clip"], scene["standard"], scene["maps"], settings, made)
+    assert list(sounds) == ["input", "standard", "concept1", "concept2", "rest"]
+    assert torch.equal(torch.stack([sounds["concept1"], sounds["concept2"]]), made)
+    assert torch.allclose(sounds["rest"] + made.sum(dim=0), scene["clip"], atol=1e-6)
+    unseen = types.SimpleNamespace(frequencies=None)
+    nowhere = sonify.explanation_sounds(unseen, scene["clip"], scene["standard"], scene["maps"], settings, made)
+    assert list(nowhere) == ["input", "concept1", "concept2", "rest"]
+    maps, all_clips = scene["maps"].unsqueeze(0), torch.tensor([True])
+    found = replace(explained(torch.tensor([0]), all_clips, maps), sounds=made.unsqueeze(0))
+    whole = explained(torch.tensor([0]), all_clips, maps.sum(dim=1, keepdim=True))
+    source = types.SimpleNamespace(
+        waveforms=lambda clips: scene["clip"].unsqueeze(0), clips=pd.DataFrame({"path": ["0.wav"]})
+    )
+    sonify.write_cards(tmp_path, found, whole, source, FRONTEND, settings)
+    for concept in (1, 2):
+        played = torch.from_numpy(wavfile.read(tmp_path / f"concept{concept}/1/concept.wav")[1])
+        assert torch.allclose(played, made[concept - 1], atol=1e-6)
+
+
+def test_parts_that_speak_against_the_class_are_no_part_of_its_sound(scene) -> None:
+    made = torch.stack([scene["clip"], scene["clip"].flip(0), scene["clip"] / 3]).unsqueeze(0)  # [1, 3, S]
+    maps = torch.stack([scene["maps"][0], -scene["maps"][1], scene["maps"][1]]).unsqueeze(0)
+    found = replace(explained(torch.tensor([0]), torch.tensor([True]), maps), sounds=made)
+    assert torch.allclose(heard(found)[0], scene["clip"] * 4 / 3, atol=1e-6)
+    alone = replace(found, maps=-maps[:, :1], sounds=made[:, :1])  # one part is the explanation, whatever its sign
+    assert torch.equal(heard(alone)[0], scene["clip"])
 
 
 def test_without_scored_clips_there_are_no_cards(scene, tmp_path) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from earmark.metrics.scores import MEDIANS, METRICS, SCORES
+from earmark.plan.config import fill
+from earmark.store.layout import INPUT_LAYER, Layout
 from earmark.tables import (
     agreement,
     beside,
+    components,
     concepts,
     conservation,
     cost,
+    fidelity,
     flipping,
     frequency,
     interpreters,
@@ -27,6 +34,7 @@ from earmark.tables import (
 from earmark.tables.cross_class import advantage
 from earmark.tables.ground_truth import chosen_by, labels
 from earmark.tables.labels import At, Label, methods, rivals
+from earmark.tables.study import Study
 
 AT = At("conv4", "drsa", 4)
 CONTROL = At("conv4", "random", 4)
@@ -60,6 +68,8 @@ def test_every_metric_of_the_tables_is_declared() -> None:
         *SCORES,
         *MEDIANS.values(),
         *masking.SCORES,
+        *fidelity.METRICS,
+        *components.METRICS,
         *masking.AREAS,
         masking.LEAD,
         *masking.TRUTHS,
@@ -101,3 +111,15 @@ def test_the_seeds_of_random_are_one_method_and_rivals_share_layer_and_k() -> No
     assert methods(["drsa"]) == ["drsa"]
     other = AT._replace(k=2)
     assert list(rivals([AT, CONTROL, other])) == [(AT, CONTROL)]
+
+
+def test_concepts_of_methods_that_know_no_layer_lie_at_none() -> None:
+    grid = {"layers": ["conv1", "conv2", "conv3"], "methods": ["drsa", "l2i-parts", "l2i", "random~0"], "k": [2, 4]}
+    config = fill({"grid": grid, "evaluate": {"masking": ["l2i-parts"]}})
+    study = Study(Layout(Path("results"), "demo"), SimpleNamespace(), config, "main")  # type: ignore[arg-type]
+    known = study.grid
+    assert len(known) == len(set(known)) == 2 * (2 * 3 + 1)
+    assert {at.layer for at in known if at.method == "l2i-parts"} == {INPUT_LAYER}
+    assert study.masked == [At(INPUT_LAYER, "l2i-parts", 2), At(INPUT_LAYER, "l2i-parts", 4)]
+    assert At(INPUT_LAYER, "l2i", 1) in study.levels
+    assert (study.middle_of("drsa"), study.middle_of("l2i-parts")) == ("conv2", INPUT_LAYER)
