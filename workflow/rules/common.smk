@@ -26,6 +26,7 @@ from earmark.plan.methods import (
     hears_samples,
     in_common,
     learner_of,
+    learners,
     method_of,
     methods,
     pattern,
@@ -475,10 +476,8 @@ def in_both(dataset, other, path):
 
 
 def learned(dataset, *names):
-    """List files of the trainings of a data set's methods: those of its grid, and those that the model hears."""
-    block = config["datasets"][dataset]
-    asked = dict.fromkeys([*block["grid"]["methods"], *block["evaluate"]["masking"]])
-    trained = [name for name in asked if method_of(name).is_trained]
+    """List files of the trainings of a data set's methods."""
+    trained = learners(config["datasets"][dataset])
     return expand(f"{LEARNED}/{{name}}", dataset=dataset, split="main", method=trained, name=names) if trained else []
 
 

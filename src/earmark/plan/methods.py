@@ -294,6 +294,13 @@ def learner_of(name: str) -> str:
     return method_of(name).learned_by or name
 
 
+def learners(block: Mapping[str, Any]) -> list[str]:
+    """List the methods that are trained for a data set's grid, and for those of its evaluations that know all methods."""
+    evaluate = block["evaluate"]
+    asked = [*block["grid"]["methods"], *(name for key in ("masking", "outside", "fidelity") for name in evaluate[key])]
+    return list(dict.fromkeys(learner_of(name) for name in asked if method_of(name).is_trained))
+
+
 def base_of(name: str) -> str:
     """Return a method's name without its variant: ``noise`` of ``noise~0``."""
     return name.partition("~")[0]

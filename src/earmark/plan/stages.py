@@ -234,6 +234,7 @@ STAGES = {
             "grid",
             "evaluate.cross",
             "evaluate.masking",
+            "evaluate.outside",
             "evaluate.beside",
             "evaluate.fidelity",
             "frontend",

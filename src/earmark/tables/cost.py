@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from earmark.plan.methods import learner_of, named
 from earmark.statistics import ALL
 from earmark.tables import markdown
 from earmark.tables.labels import At
@@ -40,8 +41,8 @@ def measure(study: Study) -> Spent:
             for cls in (ALL, *study.slugs):
                 part = whole if cls == ALL else whole[whole["cls"] == cls]
                 spent |= _per_clip(at, cls, part[[*COUNTED, SECONDS]].sum(), len(names))
-        if at.method in study.trained:
-            path = study.layout.trained(study.split, at.method) / "cost.csv"
+        if named(at.method).is_trained:
+            path = study.layout.trained(study.split, learner_of(at.method)) / "cost.csv"
             training = study.read_csv(path, {SECONDS: float})
             if training is not None and (at, ALL) in spent:
                 spent[at, ALL][TRAINING] = float(training[SECONDS].iloc[0])
@@ -65,7 +66,7 @@ def rows(study: Study, spent: Spent) -> Iterator[Row]:
             for metric in SPENT:
                 value = number(found[metric]) if found else ""
                 yield (*at, cls, metric, value, "", "", "", int(found.get("clips", 0)), "")
-        if at.method in study.trained:
+        if named(at.method).is_trained:
             value = number(spent.get((at, ALL), {}).get(TRAINING, math.nan))
             yield (*at, ALL, TRAINING, value, "", "", "", "", "")
 
@@ -75,7 +76,7 @@ def report(study: Study, spent: Spent) -> str:
     lines = [f"# What explanations cost: {study.name}", ""]
     if not study.masked:
         return "\n".join([*lines, "None was asked for (key `evaluate.masking`).", ""])
-    metrics = METRICS if any(at.method in study.trained for at in study.masked) else SPENT
+    metrics = METRICS if any(named(at.method).is_trained for at in study.masked) else SPENT
     lines += [NOTES, markdown.notes(metrics), ""]
     known = sorted((at for at in study.masked if (at, ALL) in spent), key=lambda at: spent[at, ALL][SECONDS])
     body = [

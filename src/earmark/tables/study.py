@@ -20,7 +20,7 @@ from earmark.explainers import explanation
 from earmark.job import Job
 from earmark.plan.config import CHANCE, CONFIGURED
 from earmark.plan.datasets import networks
-from earmark.plan.methods import always, base_of, method_of, named, shown
+from earmark.plan.methods import always, base_of, learners, method_of, named, shown
 from earmark.seeds import derive
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, Layout
@@ -136,9 +136,8 @@ class Study:
 
     @property
     def trained(self) -> list[str]:
-        """Methods that learned to explain, of the grid and of those that the model hears."""
-        names = dict.fromkeys([*self.config["grid"]["methods"], *self.config["evaluate"]["masking"]])
-        return [name for name in names if method_of(name).is_trained]
+        """Methods that learned to explain."""
+        return learners(self.config)
 
     @property
     def tried(self) -> list[At]:
