@@ -38,6 +38,7 @@ CONFIG = {
         "masking": [],
         "budgets": [0.5],
         "sanity": [],
+        "fidelity": [],
         "flips": [],
         "scaling": {},
         "beside": [],
