@@ -15,7 +15,7 @@ from earmark.data.chosen import SCORED
 from earmark.data.predictions import Predictions
 from earmark.page import files
 from earmark.page.views import Place
-from earmark.plan.methods import base_of, method_of
+from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER
@@ -174,7 +174,7 @@ def places(study: Study, heard: Sequence[str], drawn: Sequence[str]) -> list[Pla
         At(layer, method, k)
         for method in parts
         for k in study.ks
-        for layer in sorted(study.layers_of(base_of(method)), key=lambda layer: layer != study.middle)
+        for layer in sorted(study.layers_of(method), key=lambda layer: layer != study.middle)
     ] or [STANDARD]
     found = [Place(cls, at) for at in wanted for cls in study.classes]
     return [place for place in found if study.has(study.heatmaps(place.at, place.cls.slug))]

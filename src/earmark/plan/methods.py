@@ -295,7 +295,7 @@ def learner_of(name: str) -> str:
 
 
 def learners(block: Mapping[str, Any]) -> list[str]:
-    """List the methods that are trained for a data set's grid, and for those of its evaluations that know all methods."""
+    """List the methods that are trained for what a data set asks for."""
     evaluate = block["evaluate"]
     asked = [*block["grid"]["methods"], *(name for key in ("masking", "outside", "fidelity") for name in evaluate[key])]
     return list(dict.fromkeys(learner_of(name) for name in asked if method_of(name).is_trained))

@@ -101,8 +101,8 @@ class Study:
         return list(self.config["grid"]["layers"])
 
     def layers_of(self, name: str) -> list[str]:
-        """List the layers that a method, named as tables do, works at; that of methods that know none."""
-        return self.layers if named(name).layered else [INPUT_LAYER]
+        """List the layers that a method, with or without its seed, works at; that of methods that know none."""
+        return self.layers if named(base_of(name)).layered else [INPUT_LAYER]
 
     @property
     def ks(self) -> list[int]:
@@ -178,7 +178,7 @@ class Study:
 
     def middle_of(self, name: str) -> str:
         """Name the layer whose concepts by a method are drawn: the only one where it knows no layer."""
-        return self.middle if named(name).layered else INPUT_LAYER
+        return self.middle if named(base_of(name)).layered else INPUT_LAYER
 
     @property
     def draws(self) -> int:

@@ -39,6 +39,7 @@ CONFIG = {
         "budgets": [0.5],
         "sanity": [],
         "outside": [],
+        "fidelity": [],
         "flips": [],
         "scaling": {},
         "beside": [],
