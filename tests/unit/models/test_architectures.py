@@ -241,7 +241,7 @@ def test_an_architecture_that_a_block_names_comes_before_what_it_extends() -> No
         assert found[name]["model"]["dense"] == [7]
         assert found[name]["frontend"]["kind"] == "waveform"
         assert found[name]["lrp"]["rules"][0] == {"layers": "conv1", "rule": "epsilon"}
-    assert (found["child"]["train"]["epochs"], found["grandchild"]["train"]["epochs"]) == (40, 3)
+    assert (found["child"]["train"]["epochs"], found["grandchild"]["train"]["epochs"]) == (20, 3)
 
 
 MISTAKES = [
