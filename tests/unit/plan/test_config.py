@@ -191,7 +191,8 @@ MISTAKES = [
     (
         "datasets.synthetic.grid.methods",
         ["drsaa"],
-        f"there is no method drsaa; did you mean drsa? Allowed: {', '.join(spelled(methods(lambda method: not method.own_network)))}",
+        "there is no method drsaa; did you mean drsa? Allowed: "
+        + ", ".join(spelled(methods(lambda method: not method.own_network))),
     ),
     ("datasets.synthetic.grid.methods", ["random"], "there is no method random; did you mean random~SEED?"),
     (
