@@ -46,52 +46,20 @@ function besideClips(app, player, clips) {
 function besideCards({ data, state }, player, clip) {
   const seconds = data.times ? data.times[0] + data.times[1] : clip.picture.columns;
   const name = className(data, state.view.cls);
-  let heard = 0;
-  /** @type {Plot[]} */
-  const plots = [];
-  const status = make("p", { id: "beside-status", role: "status" });
-  const buttons = clip.sounds.map((sound, i) =>
-    make("button", { type: "button", disabled: sound.key === null, click: () => hear(i) }),
-  );
-  /** @type {PlaySet} */
-  const set = {
-    sounds: clip.sounds,
+  const { buttons, status, drawn } = makeSwitch(player, clip.sounds, {
     seconds,
     loops: true,
-    gains: () => clip.sounds.map((sound, i) => (i === heard ? sound.matched : 0)),
-    moved: (time) => moveHeads(plots, time),
-    changed: () => {
-      const here = player.set === set;
-      buttons.forEach((button, i) => {
-        const on = here && player.playing && heard === i;
-        const title = titleOf(clip.sounds[i].name);
-        button.textContent = clip.sounds[i].key === null ? "Silent" : on ? "Pause" : "Play";
-        button.setAttribute("aria-label", `${button.textContent} ${title}`);
-        button.setAttribute("aria-pressed", String(on));
-      });
-      say(status, here ? player.trouble || (player.loading ? "Loading …" : "") : "");
+    first: 0,
+    label: (sound, on) => {
+      const text = sound.key === null ? "Silent" : on ? "Pause" : "Play";
+      return { text, spoken: `${text} ${titleOf(sound.name)}` };
     },
-  };
-  const hear = (/** @type {number} */ i) => {
-    const other = heard !== i;
-    player.open(set);
-    heard = i;
-    player.adjust();
-    if (!player.playing || !other) player.toggle();
-  };
-  const drawn = (/** @type {HTMLCanvasElement} */ canvas) => {
-    const made = plot(canvas, data, seconds, (time) => {
-      player.open(set);
-      player.seek(time);
-    });
-    plots.push(made);
-    return made.figure;
-  };
+  });
   const whole = make(
     "article",
     { class: "card", "aria-labelledby": "beside-input" },
     make("h3", { id: "beside-input" }, "The clip"),
-    drawn(pictureCanvas(clip.picture, `The clip, ${data.kind}: ${strongest(clip.picture, data)}`)),
+    drawn(pictureCanvas(clip.picture, `The clip, ${data.kind}: ${strongest(clip.picture, data)}`), data),
     make("p", { class: "sum" }, topAnswer(data, clip.sounds[0].heard ?? [])),
     make("div", { class: "controls" }, buttons[0]),
   );
@@ -113,7 +81,7 @@ function besideCards({ data, state }, player, clip) {
       make("h3", { id: `beside-${i}` }, one.id),
       badges.length ? make("ul", { class: "badges" }, ...badges.map((badge) => make("li", {}, badge))) : null,
       make("p", { class: "quiet" }, one.title),
-      drawn(mapCanvas(shown.map, shown.limit, text, clip.picture)),
+      drawn(mapCanvas(shown.map, shown.limit, text, clip.picture), data),
       make(
         "p",
         { class: "sum" },
@@ -129,6 +97,5 @@ function besideCards({ data, state }, player, clip) {
       make("div", { class: "controls" }, buttons[i]),
     );
   }
-  set.changed();
   return make("div", {}, status, make("div", { class: "cards beside" }, whole, ...rows));
 }

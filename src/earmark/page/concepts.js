@@ -70,59 +70,23 @@ function conceptCard(data, player, concept) {
 function topClip(data, player, number, clip) {
   const seconds = data.times ? data.times[0] + data.times[1] : clip.picture.columns;
   const title = `clip ${clip.clip}`;
-  let heard = 1;
-  const plots = [
-    plot(pictureCanvas(clip.picture, `Input of ${title}: ${strongest(clip.picture, data)}`), data, seconds, (time) =>
-      seek(time),
-    ),
-    plot(
-      mapCanvas(
-        clip.map,
-        clip.limit,
-        `Concept ${number} in ${title}: relevance ${show(clip.relevance)}, share ${percent(clip.share)}, ${strongest(clip.map, data)}`,
-        clip.picture,
-      ),
-      data,
-      seconds,
-      (time) => seek(time),
-    ),
-  ];
-  const status = make("p", { class: "quiet", role: "status" });
-  const buttons = clip.sounds.map((sound, i) =>
-    make("button", { type: "button", disabled: sound.key === null, click: () => hear(i) }),
-  );
-  /** @type {PlaySet} */
-  const set = {
-    sounds: clip.sounds,
+  const { buttons, status, drawn } = makeSwitch(player, clip.sounds, {
     seconds,
     loops: false,
-    gains: () => clip.sounds.map((sound, i) => (i === heard ? sound.matched : 0)),
-    moved: (time) => moveHeads(plots, time),
-    changed: () => {
-      const here = player.set === set;
-      buttons.forEach((button, i) => {
-        const on = here && player.playing && heard === i;
-        button.textContent =
-          clip.sounds[i].key === null
-            ? `${titleOf(clip.sounds[i].name)}: silent`
-            : `${on ? "Pause" : "Play"} ${titleOf(clip.sounds[i].name).toLowerCase()}`;
-        button.setAttribute("aria-label", `${button.textContent}, ${title}`);
-      });
-      say(status, here ? player.trouble || (player.loading ? "Loading …" : "") : "");
+    first: 1,
+    label: (sound, on) => {
+      const name = titleOf(sound.name);
+      const text = sound.key === null ? `${name}: silent` : `${on ? "Pause" : "Play"} ${name.toLowerCase()}`;
+      return { text, spoken: `${text}, ${title}` };
     },
-  };
-  const hear = (/** @type {number} */ i) => {
-    const other = heard !== i;
-    player.open(set);
-    heard = i;
-    player.adjust();
-    if (!player.playing || !other) player.toggle();
-  };
-  const seek = (/** @type {number} */ time) => {
-    player.open(set);
-    player.seek(time);
-  };
-  set.changed();
+  });
+  const input = pictureCanvas(clip.picture, `Input of ${title}: ${strongest(clip.picture, data)}`);
+  const map = mapCanvas(
+    clip.map,
+    clip.limit,
+    `Concept ${number} in ${title}: relevance ${show(clip.relevance)}, share ${percent(clip.share)}, ${strongest(clip.map, data)}`,
+    clip.picture,
+  );
   return make(
     "li",
     {},
@@ -132,7 +96,7 @@ function topClip(data, player, number, clip) {
       make("strong", {}, `Clip ${clip.clip}`),
       make("span", { class: "quiet" }, ` ${clip.path}`),
     ),
-    make("div", { class: "pair" }, ...plots.map((one) => one.figure)),
+    make("div", { class: "pair" }, drawn(input, data), drawn(map, data)),
     make("p", { class: "sum" }, `relevance ${show(clip.relevance)}, ${percent(clip.share)} of the clip’s`),
     make("div", { class: "controls" }, ...buttons),
     status,

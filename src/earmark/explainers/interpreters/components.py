@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from earmark.errors import EarmarkError
-
 UNITS, DROPOUT = 128, 0.4
 """Of the attention: hidden units, and the part of its inputs that training leaves out."""
 
@@ -20,26 +18,6 @@ ATTENTION, MAXIMUM = "attention", "max"
 """Ways to pool activations over time."""
 
 POOLINGS = (ATTENTION, MAXIMUM)
-
-
-def upright(activations: Tensor, layout: str, layer: str) -> Tensor:
-    """Lay out what a layer gives as ``[B, D, m, n]``, frequency before time; one row where it lies in time alone.
-
-    Raises
-    ------
-    EarmarkError
-        If the layer's output is no ``[B, D]``, ``[B, D, n]`` or ``[B, D, m, n]``.
-    """
-    if activations.dim() == 4:
-        return activations if layout == "frequency-time" else activations.transpose(-2, -1)
-    if activations.dim() == 3:
-        return activations.unsqueeze(2)
-    if activations.dim() == 2:
-        return activations[:, :, None, None]
-    raise EarmarkError(
-        f"an interpreter cannot look at the layer {layer}, whose output of a clip has {activations.dim() - 1} axes: "
-        "name layers of channels, rows and columns at most"
-    )
 
 
 class Psi(nn.Module):

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from earmark.errors import EarmarkError
 from earmark.models.base import Model
-from earmark.sound.base import Frontend
 
 TWICE = (4, 2, 1)
 """Size, stride and padding of a transposed convolution whose output is twice as large in each direction."""
@@ -67,13 +67,13 @@ def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
     return nn.functional.interpolate(maps, tuple(size), mode=RESIZING[maps.dim() - 2])
 
 
-def upright(frontend: Frontend, cells: Tensor) -> Tensor:
+def upright(layout: str, cells: Tensor) -> Tensor:
     """Lay out a layer's cells by time, or by frequency and time.
 
     Parameters
     ----------
-    frontend : Frontend
-        The network's.
+    layout : str
+        Of the two directions of an input; see :class:`earmark.sound.base.Frontend`.
     cells : Tensor
         ``[B, D]``, ``[B, D, n]`` in time, or ``[B, D, m, n]`` in the two directions of an input.
 
@@ -81,14 +81,24 @@ def upright(frontend: Frontend, cells: Tensor) -> Tensor:
     -------
     Tensor
         ``[B, D, n]`` or, frequency first, ``[B, D, m, n]``; cells without a place are one in time.
+
+    Raises
+    ------
+    EarmarkError
+        If there are more axes.
     """
+    if cells.dim() > 4:
+        raise EarmarkError(
+            f"an interpreter cannot look at a layer whose output of a clip has {cells.dim() - 1} axes: name layers of "
+            "channels, rows and columns at most"
+        )
     if cells.dim() == 2:
         return cells.unsqueeze(2)
-    return cells.transpose(2, 3) if cells.dim() == 4 and frontend.layout == "time-frequency" else cells
+    return cells.transpose(2, 3) if cells.dim() == 4 and layout == "time-frequency" else cells
 
 
 def shapes_of(model: Model, layers: Sequence[str]) -> list[tuple[int, ...]]:
     """Find the shapes of a clip's maps at layers, as :func:`upright` gives them."""
     like = next(model.network.parameters(), torch.empty(0))
     silent = model.frontend(torch.zeros(1, model.frontend.clip_samples)).to(like)
-    return [tuple(upright(model.frontend, one).shape[1:]) for one in model.hidden(layers)(silent).activations]
+    return [tuple(upright(model.frontend.layout, one).shape[1:]) for one in model.hidden(layers)(silent).activations]

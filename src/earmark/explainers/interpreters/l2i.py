@@ -20,8 +20,10 @@ from earmark.data import predictions
 from earmark.errors import EarmarkError
 from earmark.explainers.base import Batch, Explainer, Learned, Parts
 from earmark.explainers.interpreters import nmf
-from earmark.explainers.interpreters.components import Imitator, Psi, mask, relevance, upright
+from earmark.explainers.interpreters.components import Imitator, Psi, mask, relevance
+from earmark.explainers.interpreters.decoder import upright
 from earmark.explainers.interpreters.learning import LOSS, Material, hidden_layers
+from earmark.explainers.interpreters.maskloss import shares
 from earmark.models.base import Model, evaluated
 from earmark.models.graph import Hidden, hidden, probed
 from earmark.plan.methods import method_of
@@ -59,10 +61,10 @@ class Look:
     layout: str
 
     def __call__(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return hidden maps ``[B, D, m, n]``, frequency before time, and the logits ``[B, C]``."""
+        """Return hidden maps ``[B, D, m, n]``, of one row where they lie in time alone, and the logits ``[B, C]``."""
         found = self.into(inputs)
-        named = zip(found.activations, self.layers, strict=True)
-        return [upright(one, self.layout, layer) for one, layer in named], found.logits
+        laid = [upright(self.layout, one) for one in found.activations]
+        return [one if one.dim() == 4 else one.unsqueeze(2) for one in laid], found.logits
 
 
 class Learner(nn.Module):
@@ -358,17 +360,7 @@ def speaking(found: Imitation, batch: Batch, heard: Heard, threshold: float) -> 
     frontend = found.model.frontend
     masks = found.masks(heard, chosen.unsqueeze(1))[:, 0]  # [B, F, T]
     sounds = frontend.istft(masks * frontend.stft(batch.waveforms))  # [B, S]
-    return Parts(shares(frontend, sounds, batch.waveforms).unsqueeze(1).unsqueeze(1), sounds=sounds.unsqueeze(1))
-
-
-def shares(frontend: Frontend, sounds: Tensor, clips: Tensor) -> Tensor:
-    """Measure which part of the energy of clips ``[B, S]`` sounds ``[B, S]`` have in every cell, ``[B, F, T]``.
-
-    It is 0 where the clip is silent.
-    """
-    power, whole = frontend.energies(sounds), frontend.energies(clips)
-    tiny = torch.finfo(whole.dtype).tiny
-    return torch.where(whole > tiny, power / whole.clamp_min(tiny), 0.0)
+    return Parts(shares(frontend, batch.waveforms, sounds).unsqueeze(1).unsqueeze(1), sounds=sounds.unsqueeze(1))
 
 
 def parted(found: Imitation, batch: Batch, heard: Heard, count: int) -> Parts:

@@ -226,7 +226,7 @@ def masked(network: Masks, hidden: Callable[[Tensor], Any], frontend: Frontend, 
     """Decode the masks of clips: ``[B, n_bins, T]``, and the logits of the clips ``[B, C]``."""
     with torch.no_grad():
         activations, logits = hidden(batch.inputs)
-    return network([upright(frontend, one) for one in activations]), logits
+    return network([upright(frontend.layout, one) for one in activations]), logits
 
 
 def searched(settings: Mapping[str, Any]) -> tuple[int, float]:

@@ -112,7 +112,7 @@ class Explained:
         if not self.about["layers"]:
             return lambda inputs: ()
         watch, frontend = self.model.hidden(self.about["layers"]), self.model.frontend
-        return lambda inputs: [upright(frontend, maps) for maps in watch(inputs).activations]
+        return lambda inputs: [upright(frontend.layout, maps) for maps in watch(inputs).activations]
 
     def sounds(self, batch: Batch) -> Tensor:
         """Make explanations ``[B, S]``."""

@@ -1,10 +1,9 @@
 """The decoder of hidden maps: any sizes, any directions, every map heard."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
+from earmark.errors import EarmarkError
 from earmark.explainers.interpreters.decoder import Decoder, shapes_of, upright
 
 SHAPES = {
@@ -41,10 +40,15 @@ def test_what_moves_in_time_moves_the_output_and_leaves_rows_alone() -> None:
 
 def test_cells_in_the_layout_of_the_input_are_turned_to_frequency_and_time() -> None:
     cells = torch.arange(24.0).view(1, 2, 3, 4)
-    turned, plain = (SimpleNamespace(layout=layout) for layout in ("time-frequency", "frequency-time"))
+    turned, plain = "time-frequency", "frequency-time"
     assert torch.equal(upright(turned, cells), cells.transpose(2, 3))
     assert upright(plain, cells) is cells
     assert upright(plain, cells[..., 0, 0]).shape == (1, 2, 1)
+
+
+def test_maps_of_more_axes_are_refused() -> None:
+    with pytest.raises(EarmarkError, match="a layer whose output of a clip has 4 axes"):
+        upright("frequency-time", torch.zeros(2, 3, 4, 5, 6))
 
 
 def test_the_shapes_of_layers_are_those_of_their_outputs(trained) -> None:

@@ -141,7 +141,7 @@ def test_above_the_threshold_is_heard_what_speaks_for_the_class(model, state, cl
     assert torch.allclose(parts.sounds[:, 0], wanted, atol=1e-6)
     power, whole = FRONTEND.energies(wanted), FRONTEND.energies(clips.waveforms)
     sounding = whole > 1e-12
-    assert torch.allclose(parts.maps[:, 0, 0][sounding], (power / whole)[sounding], rtol=1e-3, atol=1e-5)
+    assert torch.allclose(parts.maps[:, 0, 0][sounding], (power / whole)[sounding].clamp_max(1), rtol=1e-3, atol=1e-5)
 
 
 def test_psi_knows_of_a_clip_what_the_network_knows(model, state, clips):
@@ -264,11 +264,6 @@ def test_any_hidden_map_can_be_looked_at(kind, layers, shapes):
     assert [tuple(one.shape[1:]) for one in maps] == shapes
     assert torch.allclose(logits, model.logits(inputs), atol=1e-6)
     assert Psi(maps, 4, 5, 33, 1.0)(maps).shape == (2, 5, 33)
-
-
-def test_maps_of_more_axes_are_refused():
-    with pytest.raises(EarmarkError, match="cannot look at the layer odd, whose output of a clip has 4 axes"):
-        components.upright(torch.zeros(2, 3, 4, 5, 6), "frequency-time", "odd")
 
 
 def test_more_parts_than_components_are_refused(model, state):
