@@ -163,12 +163,13 @@ def joined(maps: Tensor) -> Tensor:
     return cells[:, 0] if cells.shape[1] == 1 else cells.clamp_min(0).sum(dim=1)
 
 
-def heard(found: Explanation) -> Tensor:
+def heard(found: Parts | Explanation) -> Tensor:
     """Join the sounds that a method made itself: the only one, or the sum of those for the class, ``[n, S]``."""
     assert found.sounds is not None
     if found.sounds.shape[1] == 1:
         return found.sounds[:, 0]
-    return (found.sounds * (found.relevance > 0).unsqueeze(2)).sum(dim=1)
+    speaking = maps_of(found).flatten(2).sum(dim=2) > 0  # [n, K]
+    return (found.sounds * speaking.to(found.sounds.device).unsqueeze(2)).sum(dim=1)
 
 
 TENSORS = ("clips", "logits", "gallery", "scored", "maps", "samples", "sounds")

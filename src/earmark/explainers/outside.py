@@ -86,7 +86,7 @@ class Judge:
             batch = Batch(clips, mixtures, self.model.frontend(mixtures), targets[kept], sources[kept])
             parts = self.explain(batch)
             cells = explanation.joined(explanation.maps_of(parts)).to(mixtures)  # [n, F, T]
-            own = [None] * len(places) if parts.sounds is None else parts.sounds.sum(dim=1).to(mixtures)
+            own = [None] * len(places) if parts.sounds is None else explanation.heard(parts).to(mixtures)
             seeds = ties_seeds(self.seed, index["path"].iloc[places])
             for place, *one in zip(places, cells, own, seeds, strict=True):
                 told[place] = self.scored(sources[place], fallen[place], *one)
