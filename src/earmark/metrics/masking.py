@@ -16,7 +16,6 @@ from torch import Tensor
 
 from earmark.models.base import EVALUATION_BATCH, Model, answered, batch_size
 from earmark.sound.base import Frontend
-from earmark.sound.masks import apply_masks
 
 GAIN = 1e-4
 """Nats of log-odds that count as a gain."""
@@ -162,31 +161,6 @@ def first_cells(frontend: Frontend, spectrum: Tensor, ranked: Tensor, budgets: S
 def listened_at(budgets: Sequence[float]) -> float:
     """Choose the budget at which maps are listened to."""
     return min(budgets, key=lambda budget: abs(budget - LISTENED))
-
-
-def sound_of(frontend: Frontend, clip: Tensor, cells: Tensor, seed: int, budget: float) -> Tensor:
-    """Render the most relevant cells that hold a share of a clip's energy.
-
-    Parameters
-    ----------
-    frontend : Frontend
-        The model's.
-    clip : Tensor
-        ``[S]``.
-    cells : Tensor
-        Its relevance ``[F, T]``.
-    seed : int
-        Of the order of equally relevant cells.
-    budget : float
-        The share.
-
-    Returns
-    -------
-    Tensor
-        ``[S]``.
-    """
-    spectrum = frontend.stft(clip.unsqueeze(0))[0]
-    return apply_masks(frontend, clip, first_cells(frontend, spectrum, ranks(cells, seed), [budget]))[0]
 
 
 def both_ends(

@@ -17,15 +17,17 @@ from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
-from earmark.metrics import masking
 from earmark.metrics.masking import (
     CURVES,
     SCORES,
     both_ends,
     drops,
+    first_cells,
     greedy,
+    listened_at,
     odds,
     played,
+    ranks,
     replaced,
     shares,
 )
@@ -71,7 +73,7 @@ def run(job: Job) -> None:
     parts = method_of(job.method).parts
     heard = shares(job.config["evaluate"]["budgets"])
     options = job.config["sonify"]["percentile"], job.config["sonify"]["inverse"]
-    budget = masking.listened_at(job.config["evaluate"]["budgets"])
+    budget = listened_at(job.config["evaluate"]["budgets"])
     sounds: dict[str, Tensor] = {}
     progress = job.progress(len(classes))
     rows: list[tuple[Any, ...]] = []
@@ -131,7 +133,8 @@ def own_sound(frontend: Frontend, found: Explanation, waveform: Tensor, seed: in
     if found.sounds is not None:
         return explanation.heard(found)[0]
     cells = explanation.joined(found.heatmaps)[0].to(waveform)
-    return masking.sound_of(frontend, waveform, cells, seed, budget)
+    spectrum = frontend.stft(waveform.unsqueeze(0))[0]
+    return apply_masks(frontend, waveform, first_cells(frontend, spectrum, ranks(cells, seed), [budget]))[0]
 
 
 def masked(
