@@ -47,7 +47,7 @@ def run(job: Job) -> None:
     course = Course(interpreter.network, optimizer)
     checkpoint = folder / ".checkpoint.safetensors"
     course.resume(checkpoint, _fingerprint(job))
-    training, validation = material.training(), material.validation()
+    training, validation = material.training, material.validation
     log.info("%d training clips, %d validation clips", len(training.clips), len(validation.clips))
     names = learning.learn(interpreter, training, validation, settings, seed, course, job.progress(settings["epochs"]))
     about = dict(interpreter.about)

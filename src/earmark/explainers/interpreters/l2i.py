@@ -195,7 +195,7 @@ def interpreter(method: str, material: Material) -> Interpreter:
         If there are more components than frames, or fewer than classes; or no layer to look at.
     """
     settings, model, job = material.settings, material.model, material.job
-    frontend, training = model.frontend, material.training()
+    frontend, training = model.frontend, material.training
     layers = tuple(hidden_layers(model, settings["layers"], LAYERS, f"{SECTION}.layers"))
     dictionary = nmf.learned(
         frontend,

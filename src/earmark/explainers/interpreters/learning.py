@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,13 +87,15 @@ class Material:
         """The settings of the method's family."""
         return self.job.config["explainers"][method_of(self.job.method).family]
 
+    @functools.cached_property
     def training(self) -> Batch:
-        """Gather training clips, of all recordings alike many: as many as the setting ``clips`` says, or all."""
+        """Training clips, of all recordings alike many: as many as the setting ``clips`` says, or all."""
         return self.gathered(self.source.split(self.job.split).train, self.settings["clips"])
 
-    def validation(self, most: int | None = None) -> Batch:
-        """Gather the validation clips, `most` of them or all."""
-        return self.gathered(self.source.split(self.job.split).validation, most)
+    @functools.cached_property
+    def validation(self) -> Batch:
+        """The validation clips."""
+        return self.gathered(self.source.split(self.job.split).validation)
 
     def gathered(self, rows: NDArray[np.int64], most: int | None = None) -> Batch:
         """Read clips, on the CPU; their targets are what the model answers to them.

@@ -78,7 +78,7 @@ class Masker(nn.Module):
     def forward(self, waveforms: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Make explanations ``[B, S]`` of clips ``[B, S]``, which are encoded at peak 1 (eq. 4)."""
         clips = waveforms.to(next(self.masks.parameters()))
-        peaks = peaks_of(clips)
+        peaks = maskloss.peaks_of(clips)
         encoded = self.codec.encode(clips / peaks)
         return self.codec.decode(self.mask(encoded, maps) * encoded) * peaks
 
@@ -156,9 +156,9 @@ def interpreter(method: str, material: Material) -> Explained:
     shapes = shapes_of(model, layers) if layers else []
     network = masker(method, model.frontend, settings, shapes)
     if any(weight.requires_grad for weight in network.codec.parameters()):
-        seed, clips = material.job.seed("codec"), material.training().waveforms
+        seed, clips = material.job.seed("codec"), material.training.waveforms
         codecs.pretrain(network.codec, clips, settings["encoder_epochs"], settings["batch_size"], seed, material.device)
-    found = codecs.quality(network.codec, material.validation().waveforms, settings["batch_size"])
+    found = codecs.quality(network.codec, material.validation.waveforms, settings["batch_size"])
     log.info("encoder and decoder give validation clips back with %.1f dB SI-SDR", found)
     return Explained(model, network, {"layers": layers, "shapes": shapes, "encoder": found}, settings)
 
@@ -235,16 +235,10 @@ def amount(frontend: Frontend, clips: Tensor, sounds: Tensor) -> Tensor:
     a clip is padded with makes no explanation cheaper. The paper has a sum of magnitudes (eq. 7), which grows with the
     length and is ruled by the loudest cells; the public code has this mean.
     """
-    scaled = torch.cat([sounds, clips]) / peaks_of(clips).repeat(2, 1)
+    scaled = torch.cat([sounds, clips]) / maskloss.peaks_of(clips).repeat(2, 1)
     heard, there = frontend.stft(scaled).abs().chunk(2)  # [B, n_bins, T] each
     counted = (there.amax(dim=1) > 0).to(heard)  # [B, T]
     return (heard.log1p().mean(dim=1) * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(1)
-
-
-def peaks_of(clips: Tensor) -> Tensor:
-    """Measure the largest size of a sample of clips ``[B, S]``, 1 where they are silent: ``[B, 1]``."""
-    peaks = clips.abs().amax(dim=1, keepdim=True)
-    return torch.where(peaks > 0, peaks, 1.0)
 
 
 def loudest(frontend: Frontend, clips: Tensor, sounds: Tensor) -> Tensor:

@@ -224,10 +224,15 @@ def direct(cost: Callable[[Tensor], Tensor], like: Tensor, steps: int, rate: flo
     return free.detach().sigmoid()
 
 
+def peaks_of(clips: Tensor) -> Tensor:
+    """Measure the largest size of a sample of clips ``[B, S]``, 1 where they are silent: ``[B, 1]``."""
+    peaks = clips.abs().amax(dim=1, keepdim=True)
+    return torch.where(peaks > 0, peaks, 1.0)
+
+
 def logarithms(frontend: Frontend, sounds: Tensor, clips: Tensor) -> Tensor:
     """Return ``log1p`` of the magnitudes of sounds ``[B, S]``, their clips scaled to peak 1: ``[B, n_bins, T]``."""
-    peaks = clips.abs().amax(dim=1, keepdim=True)
-    return torch.log1p(frontend.stft(sounds / torch.where(peaks > 0, peaks, 1.0)).abs())
+    return torch.log1p(frontend.stft(sounds / peaks_of(clips)).abs())
 
 
 def likeness(first: Tensor, second: Tensor) -> Tensor:

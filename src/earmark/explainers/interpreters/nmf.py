@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from earmark.errors import EarmarkError
+from earmark.explainers.interpreters.maskloss import peaks_of
 from earmark.seeds import derive
 from earmark.sound.base import Frontend
 
@@ -100,8 +101,7 @@ def _objective(amounts: Tensor, dictionary: Tensor, activations: Tensor, sparsit
 
 def magnitudes(frontend: Frontend, waveforms: Tensor) -> Tensor:
     """Measure the magnitudes of clips ``[B, S]`` at peak 1: ``[B, F, T]``."""
-    peak = waveforms.abs().amax(dim=1, keepdim=True)
-    return frontend.stft(waveforms / torch.where(peak > 0, peak, 1.0)).abs()
+    return frontend.stft(waveforms / peaks_of(waveforms)).abs()
 
 
 def sounding(magnitudes: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def state(interpreter) -> Learned:
 
 @pytest.fixture(scope="module")
 def clips(noisy) -> Batch:
-    return learning.material(job_of(noisy)).validation().first(6)
+    return learning.material(job_of(noisy)).validation.first(6)
 
 
 @pytest.fixture(scope="module")

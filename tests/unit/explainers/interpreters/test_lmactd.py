@@ -60,8 +60,8 @@ def explained(kind: str, method: str = "lmac-td", **settings) -> lmactd.Explaine
             settings=SETTINGS | settings,
             job=SimpleNamespace(dataset="demo", seed=lambda *labels: 0),
             device=torch.device("cpu"),
-            training=lambda: shown,
-            validation=lambda: shown,
+            training=shown,
+            validation=shown,
         )
         return lmactd.interpreter(method, material)
 
