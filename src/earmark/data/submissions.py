@@ -62,7 +62,7 @@ class Submission:
             "guessed twice alike, counted once": self.repeated,
             "guessed twice and not alike, not counted": self.contradicted,
         }
-        told = [f"{len(names)} {what}: {_some(names)}" for what, names in counted.items() if names]
+        told = [f"{len(names)} {what}: {some(names)}" for what, names in counted.items() if names]
         if self.alike:
             told.append(f"all guesses are alike: {next(iter(self.guesses.values()))}")
         return told
@@ -111,7 +111,8 @@ def _same(one: Submission, other: Submission) -> bool:
 def _read(path: Path, stimuli: Collection[str], classes: Sequence[str]) -> Submission:
     one = Submission(str(path))
     times = Counter[str]()
-    for name, told in _rows(path):
+    for row in table(path, COLUMNS, ANSWERS):
+        name, told = row["file"], row["guess"]
         guess = slug(told)
         if name not in stimuli:
             one.unknown.append(name)
@@ -128,25 +129,55 @@ def _read(path: Path, stimuli: Collection[str], classes: Sequence[str]) -> Submi
     return one
 
 
-def _rows(path: Path) -> list[tuple[str, str]]:
-    """Read names and guesses; programs write commas or semicolons between them.
+def table(path: Path, columns: Sequence[str], like: str) -> list[dict[str, str]]:
+    """Read a file that came back; programs write commas, semicolons or tabs between the cells.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : sequence of str
+        What it must have.
+    like : str
+        The file that has them, for the sentence that tells what is wrong.
+
+    Returns
+    -------
+    list of dict of str to str
+        A row each, by column; a cell that is not there is empty.
 
     Raises
     ------
     EarmarkError
-        As :func:`read`.
+        If it cannot be read, is no table, or lacks a column.
     """
+    text = _text(path)
+    head = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), restval="")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if not set(columns) <= set(rows.fieldnames or ()):
+            raise EarmarkError(
+                f"the answers '{path}' must have the columns {', '.join(columns[:-1])} and {columns[-1]}, as {like} "
+                "has them"
+            )
+        return [{name: (row[name] or "").strip() for name in rows.fieldnames or ()} for row in rows]
+    except csv.Error as error:
+        raise EarmarkError(f"the answers '{path}' are no table: {error}") from error
+
+
+def header(path: Path) -> str:
+    """Return the first line of a file that came back; errors as of :func:`table`."""
+    return _text(path).partition("\n")[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise EarmarkError(f"the answers '{path}' cannot be read: {why}") from error
-    between = ";" if ";" in text.partition("\n")[0] else ","
-    rows = csv.DictReader(io.StringIO(text), delimiter=between)
-    if not set(COLUMNS) <= set(rows.fieldnames or ()):
-        raise EarmarkError(f"the answers '{path}' must have the columns {' and '.join(COLUMNS)}, as {ANSWERS} has them")
-    return [((row["file"] or "").strip(), (row["guess"] or "").strip()) for row in rows]
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Name the first of many."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -25,6 +25,7 @@ from earmark.plan.methods import (
     LOADER,
     Method,
     adopts,
+    by_lot,
     channels,
     check_k,
     check_method,
@@ -37,7 +38,7 @@ from earmark.plan.methods import (
     spelled,
 )
 from earmark.plan.sentences import choices, dotted, sentence, shown
-from earmark.store.layout import NO_LAYERS, composed
+from earmark.store.layout import NO_LAYERS, STANDARD, composed
 
 SHARED = ("seed", "torch_threads")
 """Keys of the whole configuration that every stage gets beside its sections of the data set's block."""
@@ -60,6 +61,7 @@ KINDS: dict[str, tuple[Callable[[Method], bool], str]] = {
     "evaluate.sanity": OF_THE_MODEL,
     "evaluate.outside": OF_THE_MODEL,
     "evaluate.fidelity": (lambda method: method.answers, "gives no answers of its own"),
+    "listening_test.methods": OF_THE_MODEL,
     "stability.methods": (lambda method: method.refits, "is not fitted to clips alone"),
 }
 """Keys that list methods: which may stand there, the schema's ``examples`` of them, and why not another."""
@@ -70,6 +72,10 @@ AUTO = "auto"
 
 OCCLUSION = "occlusion"
 """Stands for no LRP rules: the standard explanation is by occlusion, for networks that LRP cannot look into."""
+
+RATED = 8
+"""Methods that a listening test compares at most: with the clip, the rest and two explanations to compare with, no more
+than 12 sounds (ITU-R BS.1534-3)."""
 
 CROSSED = 2
 """Methods of a grid that classes are crossed by, besides a control, where `evaluate.cross` leaves it to the grid."""
@@ -329,6 +335,19 @@ def _choose(block: dict[str, Any]) -> None:
         found = [name for name, method in bases.items() if not method.control]
         controls = [name for name, method in bases.items() if method.control]
         block["evaluate"]["cross"] = [*found[:CROSSED], *controls[:1]]
+    _choose_heard(block)
+
+
+def _choose_heard(block: dict[str, Any]) -> None:
+    """Fill in which explanations a listening test is of."""
+    asked, layers = block["listening_test"], block["grid"]["layers"]
+    if asked["methods"] is None:
+        masked = [name for name in block["evaluate"]["masking"] if not method_of(name).control and name != STANDARD]
+        asked["methods"] = (masked or block["sonify"]["methods"])[:RATED]
+    if asked["layer"] is None and layers:
+        asked["layer"] = layers[len(layers) // 2]
+    if asked["k"] is None:
+        asked["k"] = block["grid"]["k"][0]
 
 
 def _check_block(where: str, block: Mapping[str, Any]) -> None:
@@ -357,6 +376,7 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
             )
         _check_rules(f"{where}.composites.candidates.{name}", rules)
     _check_ranges(where, block["augment"])
+    _check_heard(f"config: {where}.listening_test", block)
     _check_rising(f"config: {where}.evaluate.budgets", block["evaluate"]["budgets"])
     _check_flips(f"config: {where}.evaluate.flips", block)
     _check_labels(where, block)
@@ -367,6 +387,18 @@ def _check_block(where: str, block: Mapping[str, Any]) -> None:
             re.compile(block["group"])
         except re.error as error:
             raise EarmarkError(f"config: {where}.group is not a regular expression: {error}") from error
+
+
+def _check_heard(where: str, block: Mapping[str, Any]) -> None:
+    """Check that the model has the layer that people hear explanations at, and as many concepts there."""
+    asked = block["listening_test"]
+    for name in asked["methods"]:
+        if name in (STANDARD, by_lot()):
+            raise EarmarkError(f"{where}.methods names {name}, which every test has: remove it")
+    if any(method_of(name).layered for name in asked["methods"]):
+        width = channels(f"{where}.layer", asked["layer"], block)
+        if any(method_of(name).layered and method_of(name).parts for name in asked["methods"]):
+            check_k(f"{where}.k", asked["k"], asked["layer"], width)
 
 
 def _check_beside(name: str, blocks: Mapping[str, Mapping[str, Any]]) -> None:

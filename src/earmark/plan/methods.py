@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 from earmark.errors import EarmarkError
 from earmark.plan.generated import has_separated, has_stems
 from earmark.plan.sentences import choices
-from earmark.store.layout import STANDARD
+from earmark.store.layout import INPUT_LAYER, STANDARD
 
 PACKAGE = Path(__file__).parents[1]
 FOLDER = PACKAGE / "explainers"
@@ -339,6 +339,24 @@ def shown(names: Sequence[str]) -> list[str]:
     """List the methods of a grid whose concepts are drawn: the first, and the first control to compare."""
     parts = [name for name in names if method_of(name).parts]
     return [*parts[:1], *[name for name in parts[1:] if method_of(name).control][:1]]
+
+
+def by_lot() -> str:
+    """Name the control that orders cells by lot, of the first seed."""
+    return f"{ordering('lot')}~0"
+
+
+def by_ear(block: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    """Say of every explanation in a data set's listening test at which layer, and of how many parts, it is.
+
+    The methods that are compared come first, then the two that they are compared with: the standard explanation, and
+    cells by lot.
+    """
+    asked = block["listening_test"]
+    return {
+        name: (asked["layer"] if method_of(name).layered else INPUT_LAYER, method_of(name).counts([asked["k"]])[0])
+        for name in dict.fromkeys([*asked["methods"], STANDARD, by_lot()])
+    }
 
 
 def spelled(chosen: Iterable[Method]) -> list[str]:

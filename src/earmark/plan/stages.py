@@ -248,6 +248,11 @@ STAGES = {
         ("grid", "sonify.methods", "evaluate.masking", "evaluate.budgets", "explain.classes"),
         ("split", "beside"),
     ),
+    "export": Stage(
+        "make the kit of a listening test, in which people rate explanations under names that tell nothing",
+        ("source", "licence", "listening_test", "explain.classes"),
+        ("split",),
+    ),
 }
 """In the order of the workflow. `generate` also gets the section that bears its source's name."""
 

@@ -50,6 +50,8 @@ DATASET_FILES = (
 
 GENERATED_FILES = ("generated.csv", "generated")
 
+LISTENING_FILES = ("listening-test", "listening-test.csv")
+
 STEM_FILES = ("stems.npy", "truth.json")
 
 SEPARATED_FILES = ("separated.npy", "separated.json")
@@ -232,8 +234,11 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     check_listener(config, dataset)
     check_outside(config, dataset)
     files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
+    files += LISTENING_FILES
     files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
     if rest in [[name] for name in files]:
+        if rest[0] in LISTENING_FILES:
+            _check_listening_test(path, block)
         return
     for name, made in (("tables", TABLES), ("report", REPORT_FILES)):
         if rest[:1] == [name]:
@@ -243,6 +248,12 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     if not rest or rest[0] not in folders:
         _reject(path, rest, files, ("tables", "report", *folders))
     _check_below_split(path, rest[0], rest[1:], block, explained(config, dataset))
+
+
+def _check_listening_test(path: str, block: Mapping[str, Any]) -> None:
+    """Check that people have explanations to rate, of one answer to a clip."""
+    if not block["listening_test"]["methods"]:
+        raise EarmarkError(f"{path}: listening_test.methods must name the methods whose explanations are rated")
 
 
 def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[str, Any], classes: list[str]) -> None:

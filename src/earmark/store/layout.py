@@ -181,6 +181,16 @@ class Layout:
         """Folder of what that page loads."""
         return self.root / "report" / "files"
 
+    @property
+    def listening_test(self) -> Path:
+        """Folder of a test in which people rate explanations."""
+        return self.root / "listening-test"
+
+    @property
+    def listening_key(self) -> Path:
+        """List of what its sounds are."""
+        return self.root / "listening-test.csv"
+
     def split(self, split: str) -> Path:
         """Folder of one split: its model and everything explained with it."""
         return self.root / split
