@@ -23,6 +23,7 @@ from earmark.plan.generated import KINDS, has_separated, has_stems, is_generated
 from earmark.plan.methods import (
     adopts,
     always,
+    by_ear,
     hears_samples,
     in_common,
     learner_of,
@@ -255,9 +256,10 @@ def code(*modules):
     return [os.path.relpath(path) for path in files(*modules)]
 
 
-def page():
-    """List the files that every page has."""
-    return [os.path.relpath(path) for path in sorted((SOURCE / "earmark/page").iterdir()) if path.suffix in PAGE]
+def page(*below):
+    """List the files that every page has, or those of a page of its own, in a folder below."""
+    folder = SOURCE.joinpath("earmark", "page", *below)
+    return [os.path.relpath(path) for path in sorted(folder.iterdir()) if path.suffix in PAGE]
 
 
 def code_of(stage):
@@ -491,6 +493,17 @@ def objects_beside(dataset):
 def listener(dataset):
     """Name the data set whose network listens to another one's explanations; None where none does."""
     return config["datasets"][dataset]["evaluate"]["listener"]
+
+
+def rated(dataset):
+    """List the sounds that people rate in a data set's listening test."""
+    places = by_ear(config["datasets"][dataset]).items()
+    known = {"dataset": dataset, "split": "main"}
+    return [
+        path
+        for name, (layer, k) in places
+        for path in expand(f"{METHOD}/masked.csv", layer=layer, method=name, k=k, **known)
+    ]
 
 
 def speech(dataset):

@@ -221,3 +221,33 @@ rule report:
         "Making the page of {wildcards.dataset}"
     shell:
         call("beside")
+
+
+rule export:
+    input:
+        index=INDEX,
+        clips=f"{DATASET}/clips.npy",
+        logmel=LOGMEL,
+        masked=lambda wildcards: rated(wildcards.dataset),
+        page=[*page(), *page("kit")],
+        code=code("stages.export"),
+    output:
+        kit=directory(f"{DATASET}/listening-test"),
+        key=f"{DATASET}/listening-test.csv",
+    log:
+        "logs/{dataset}/export.log",
+    benchmark:
+        "logs/{dataset}/export.tsv"
+    conda:
+        "../../envs/earmark.yaml"
+    threads: stages.threads(config, "export")
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        job=job("export", split="main"),
+        config=config_of("export"),
+    message:
+        "Making the listening test of {wildcards.dataset}"
+    shell:
+        call()

@@ -73,6 +73,11 @@ class Session:
         return told
 
 
+def trial_id(clip: str, question: str) -> str:
+    """Name the trial in which a clip's sounds are rated for one question."""
+    return f"{clip}-{question}"
+
+
 def rated(path: Path) -> bool:
     """Tell ratings from guesses by their first line; errors as of :func:`earmark.data.submissions.table`."""
     return "rating_" in header(path) or "trial_id" in header(path)

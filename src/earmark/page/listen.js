@@ -243,11 +243,6 @@ function makeTransport(app, player, set, clip, seek, setLoop) {
   };
 }
 
-/** Change a live region only where its sentence is another. @param {HTMLElement} place @param {string} sentence */
-function say(place, sentence) {
-  if (place.textContent !== sentence) place.textContent = sentence;
-}
-
 /** @param {Player} player @param {Clip} clip @param {Mix} mix */
 function statusOf(player, clip, mix) {
   if (player.trouble) return player.trouble;

@@ -337,22 +337,6 @@ class Page {
     this.player.open(desk.set);
     this.player.toggle();
   }
-
-  /** Hand out what tests measure. */
-  expose() {
-    const { player } = this;
-    earmark.render = () =>
-      player.set ? player.render(player.set) : Promise.reject(new Error("Nothing to play is shown."));
-    earmark.playing = () => ({
-      playing: player.playing,
-      position: player.position,
-      start: player.start,
-      offset: player.offset,
-      time: player.context?.currentTime ?? 0,
-      latency: player.context?.outputLatency ?? 0,
-      gains: (player.graph?.knobs ?? []).map((knob) => knob?.value ?? 0),
-    });
-  }
 }
 
 async function openPage() {
@@ -379,7 +363,7 @@ async function openPage() {
   }
   const opening = readLink(data, location.hash);
   const page = new Page(data, opening.state);
-  page.expose();
+  page.player.expose();
   fillChooser(page.app);
   byId("skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address says the view, and nothing else

@@ -144,3 +144,8 @@ function noteList(sentences) {
 function sentenceOf(error) {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Change a live region only where its sentence is another. @param {HTMLElement} place @param {string} sentence */
+function say(place, sentence) {
+  if (place.textContent !== sentence) place.textContent = sentence;
+}

@@ -278,4 +278,18 @@ class Player {
     for (const { source } of buildGraph(offline, buffers, set.gains()).tracks) source.start();
     return (await offline.startRendering()).getChannelData(0);
   }
+
+  /** Hand out what tests measure. */
+  expose() {
+    earmark.render = () => (this.set ? this.render(this.set) : Promise.reject(new Error("Nothing to play is shown.")));
+    earmark.playing = () => ({
+      playing: this.playing,
+      position: this.position,
+      start: this.start,
+      offset: this.offset,
+      time: this.context?.currentTime ?? 0,
+      latency: this.context?.outputLatency ?? 0,
+      gains: (this.graph?.knobs ?? []).map((knob) => knob?.value ?? 0),
+    });
+  }
 }

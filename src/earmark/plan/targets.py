@@ -251,7 +251,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
 
 
 def _check_listening_test(path: str, block: Mapping[str, Any]) -> None:
-    """Check that people have explanations to rate, of one answer to a clip."""
+    """Check that people have explanations to rate."""
     if not block["listening_test"]["methods"]:
         raise EarmarkError(f"{path}: listening_test.methods must name the methods whose explanations are rated")
 

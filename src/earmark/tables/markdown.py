@@ -85,7 +85,7 @@ def cell(summaries: Summaries, label: Label, cls: str, missing: str = MISSING) -
     summary = summaries.get((label, cls))
     if summary is None:
         return missing
-    p = f", p {_p(summary.p)}" if math.isfinite(summary.p) else ""
+    p = f", p {p_value(summary.p)}" if math.isfinite(summary.p) else ""
     return f"{bounded(summary.interval)}{p}"
 
 
@@ -95,5 +95,6 @@ def bounded(interval: Interval) -> str:
     return f"{interval.estimate:.3f}{bounds}"
 
 
-def _p(p: float) -> str:
+def p_value(p: float) -> str:
+    """Write what stands behind `p`."""
     return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".")

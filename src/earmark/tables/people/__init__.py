@@ -1,0 +1,1 @@
+"""Tables of what people said of explanations, written when it comes in; no run of the workflow makes them."""
