@@ -145,21 +145,30 @@ def _add_inspect(commands: Any) -> None:
 
 
 def _add_answers(commands: Any) -> None:
-    what = "say what people know of the model's answers, who guessed them by what the stage `blind` wrote"
+    what = "say what people know, who guessed by what `blind` wrote, and what they think, who rated what `export` did"
     command = commands.add_parser("answers", help=what, description=f"{what[0].upper()}{what[1:]}.")
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="answers, filled in, one per listener")
+    command.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="guesses, one file per listener, and ratings, in any number"
+    )
     command.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
     command.add_argument("--dataset", required=True, help="name of the data set")
-    command.add_argument("--split", default="main", help="main, netN or cvN")
-    command.add_argument("--draws", type=int, default=2000, help="resamples behind every interval")
+    command.add_argument("--split", default="main", help="whose answers were guessed: main, netN or cvN")
+    command.add_argument("--draws", type=int, default=2000, help="resamples behind every interval of guesses")
     command.set_defaults(call=_answers)
 
 
 def _answers(files: list[Path], results: Path, dataset: str, split: str, draws: int) -> None:
-    """Print what guesses of people come to, and what was left out of them."""
-    from earmark.tables.listening import of_people
+    """Print what guesses and ratings of people come to, and what was left out of them."""
+    from earmark.data.ratings import rated
+    from earmark.tables import listening
+    from earmark.tables.people import ratings
 
-    print(of_people(Layout(results, dataset), split, files, draws), end="")
+    layout = Layout(results, dataset)
+    points = [path for path in files if rated(path)]
+    guesses = [path for path in files if path not in points]
+    told = [listening.of_people(layout, split, guesses, draws)] if guesses else []
+    told += [ratings.of_people(layout, points)] if points else []
+    print("\n".join(told), end="")
 
 
 def _shape(text: str) -> tuple[int, ...]:

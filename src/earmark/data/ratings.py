@@ -7,7 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from earmark.data import submissions
 from earmark.data.submissions import header, some, table
+from earmark.errors import EarmarkError
 
 TEST, LISTENER, SESSION = "session_test_id", "listener", "session_uuid"
 
@@ -79,8 +81,20 @@ def trial_id(clip: str, question: str) -> str:
 
 
 def rated(path: Path) -> bool:
-    """Tell ratings from guesses by their first line; errors as of :func:`earmark.data.submissions.table`."""
-    return "rating_" in header(path) or "trial_id" in header(path)
+    """Tell ratings from guesses by their first line.
+
+    Raises
+    ------
+    EarmarkError
+        If it is of neither, or the file cannot be read.
+    """
+    first = header(path)
+    if NEEDED[-1] not in first and not all(name in first for name in submissions.COLUMNS):
+        raise EarmarkError(
+            f"the answers '{path}' have neither the columns of guesses, as {submissions.ANSWERS} has them, nor those of "
+            f"ratings, {', '.join(NEEDED)}, as {FILE} has them"
+        )
+    return NEEDED[-1] in first
 
 
 def read(paths: Sequence[Path], test: str, known: Collection[Place]) -> tuple[list[Session], list[str]]:

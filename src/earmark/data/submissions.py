@@ -172,10 +172,13 @@ def header(path: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise EarmarkError(f"the answers '{path}' cannot be read: {why}") from error
+    if not text.strip():
+        raise EarmarkError(f"the answers '{path}' cannot be read: the file is empty")
+    return text
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

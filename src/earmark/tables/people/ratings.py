@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,9 +124,10 @@ def found_by(spread: Spread | None, clips: int, methods: int) -> list[str]:
     """
     known = ASSUMED if spread is None else spread
     whence = "assumed" if spread is None else "as these ratings show"
-    lines = [POWER.format(leaning=known.leaning, single=known.single, whence=whence, clips=clips), ""]
+    said = POWER.format(leaning=known.leaning, single=known.single, whence=whence, clips=clips)
+    lines = [textwrap.fill(said, markdown.WIDTH), ""]
     body = [
-        [str(listeners), *(f"{power(known, listeners, clips, methods, size):.0%}" for size in SIZES)]
+        [str(listeners), *(f"{100 * power(known, listeners, clips, methods, size):.0f} %" for size in SIZES)]
         for listeners in PANELS
     ]
     return lines + markdown.table(["listeners", *(f"{size} points" for size in SIZES)], body)
@@ -184,16 +186,16 @@ def _says(condition: str) -> str:
 
 
 LOW = (
-    f"the hidden reference is rated below {GOOD} in more than {OFTEN:.0%} of the trials for the quality (to be "
+    f"the hidden reference is rated below {GOOD} in more than {100 * OFTEN:.0f} % of the trials for the quality (to be "
     "screened by ITU-R BS.1534-3)"
 )
 
 NOTES = """Points are means over the clips by listener, and then over listeners; brackets hold Student's 95 % intervals
-over listeners. Differences are taken clip by clip of each listener; their p-values are adjusted to all differences of
-the question (Holm). All listeners count whose ratings do; where some are doubtful, who rate all alike or the hidden
+over listeners, not corrected for their number. Differences are taken clip by clip of each listener; their p-values
+are adjusted to all differences of the question (Holm). All listeners count whose ratings do; where some are doubtful, who rate all alike or the hidden
 reference low, means without them stand in a column of their own. The model answers every clip rightly here.
 """
 
-POWER = """A listener leans to a condition by {leaning:.1f} points, a single rating strays by {single:.1f} (standard
-deviations, {whence}). So a method that is really better than all others, which are alike, is found to be better than
-the standard explanation in that share of panels that hear {clips} clips, at 5 % after Holm:"""
+POWER = """A listener leans to a condition by {leaning:.1f} points, and a single rating strays by {single:.1f} (standard
+deviations, {whence}). So one that really is better than all others, which are alike, by so many points is found to be
+better than one that it is compared with, at 5 % after Holm, in that share of panels that hear {clips} clips:"""
