@@ -91,8 +91,8 @@ def rated(path: Path) -> bool:
     first = header(path)
     if NEEDED[-1] not in first and not all(name in first for name in submissions.COLUMNS):
         raise EarmarkError(
-            f"the answers '{path}' have neither the columns of guesses, as {submissions.ANSWERS} has them, nor those of "
-            f"ratings, {', '.join(NEEDED)}, as {FILE} has them"
+            f"the answers '{path}' have neither the columns of guesses, as {submissions.ANSWERS} has them, nor those "
+            f"of ratings, {', '.join(NEEDED)}, as {FILE} has them"
         )
     return NEEDED[-1] in first
 

@@ -192,8 +192,9 @@ LOW = (
 
 NOTES = """Points are means over the clips by listener, and then over listeners; brackets hold Student's 95 % intervals
 over listeners, not corrected for their number. Differences are taken clip by clip of each listener; their p-values
-are adjusted to all differences of the question (Holm). All listeners count whose ratings do; where some are doubtful, who rate all alike or the hidden
-reference low, means without them stand in a column of their own. The model answers every clip rightly here.
+are adjusted to all differences of the question (Holm). All listeners count whose ratings do; where some are doubtful,
+who rate all alike or the hidden reference low, means without them stand in a column of their own. Of all clips the
+model's answer is right.
 """
 
 POWER = """A listener leans to a condition by {leaning:.1f} points, and a single rating strays by {single:.1f} (standard
