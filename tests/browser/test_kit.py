@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from earmark.data.ratings import COLUMNS, read, trial_id
 from earmark.metrics.ratings import QUESTIONS, REFERENCE
-from earmark.page import rating
-from earmark.page.webmushra import Trial
+from earmark.page.kit import rating
+from earmark.page.kit.webmushra import Trial
 
 RATE, SAMPLES, TEST = 16000, 9600, "tones-0a1b2c3d"
 ANSWER = '<b>"quoted" 🎺</b>'
@@ -164,8 +164,10 @@ def test_another_sound_goes_on_at_the_same_place_and_a_new_page_is_silent(page: 
 def test_listeners_get_orders_of_their_own(page: Any) -> None:
     """Of 16 sessions not all have one order: the chance is below 1e-9."""
     orders = page.evaluate(
-        """() => load("data").then((kit) =>
-            Array.from({ length: 16 }, () => new Session(kit).pages.map((page) => page.order.map((one) => one.name).join()).join()))"""
+        """() => load("data").then((kit) => {
+            const session = () => new Session(kit).pages.map(({ order }) => order.map(({ name }) => name).join());
+            return Array.from({ length: 16 }, () => session().join());
+        })"""
     )
     assert len(set(orders)) > 2
 
@@ -225,9 +227,6 @@ def test_a_file_that_is_missing_is_one_sentence(browser: Any, folder: Path, tmp_
 
 
 def test_it_loads_nothing_from_elsewhere(folder: Path) -> None:
-    parts = [
-        path for path in folder.rglob("*") if path.suffix in (".html", ".css") or path.name in ("kit.js", "load.js")
-    ]
-    for path in parts:
+    for path in (folder / "index.html", *(folder / "files" / part.name for part in rating.PARTS)):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"https?://|innerHTML|insertAdjacentHTML|document\.write|\beval\(", text), path.name

@@ -37,6 +37,8 @@ CHANGES = {
     "objects": {"clips": 7},
     "composites": {"clips": 5},
     "stability": {"draws": 6},
+    "licence": "CC0-1.0",
+    "listening_test": {"clips": 4},
     "root": "recordings",
     "group": "class",
     "groups": "artists.csv",

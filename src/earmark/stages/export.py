@@ -25,8 +25,8 @@ from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.metrics.listening import equally_loud
 from earmark.metrics.ratings import QUESTIONS, REFERENCE, REST
-from earmark.page import rating, webmushra
-from earmark.page.webmushra import RATES, Trial
+from earmark.page.kit import rating, webmushra
+from earmark.page.kit.webmushra import RATES, Trial
 from earmark.plan.generated import is_generated
 from earmark.plan.methods import by_ear
 from earmark.store import artifacts

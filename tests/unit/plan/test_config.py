@@ -35,6 +35,7 @@ def test_defaults_are_the_values_of_the_synthetic_block(raw):
     block = config.validate(raw)["datasets"]["synthetic"]
     written = raw["datasets"]["synthetic"]
     written["sonify"]["methods"], written["evaluate"]["cross"] = ["info"], ["info", "drsa", "random~0"]  # of the grid
+    written["listening_test"] |= {"methods": ["info"], "layer": "conv3", "k": 4}
     assert {key: block[key] for key in written} == written
     block["grid"]["methods"].remove("oracle")  # recordings that are not generated have none
     assert config.fill({}) == block

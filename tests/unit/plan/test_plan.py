@@ -23,11 +23,11 @@ from earmark.plan.datasets import (
     planned_folds,
     splits,
 )
-from earmark.plan.methods import families, method_of, methods, spelled
+from earmark.plan.methods import by_ear, families, method_of, methods, spelled
 from earmark.plan.stages import STAGES, compared_config, named_rules, rules_of, stage_config, threads
 from earmark.sources.band.styles import STYLES
 from earmark.store import artifacts
-from earmark.store.layout import Layout
+from earmark.store.layout import INPUT_LAYER, Layout
 
 ROOT = Path(__file__).parents[3]
 
@@ -245,6 +245,8 @@ def test_recordings_that_cannot_be_used_do_not_count_for_the_folds(speakers):
         "main/conv5/drsa/K~4/outside.csv",
         "main/input/energy/K~1/outside_clips.csv",
         "tables/outside.md",
+        "listening-test",
+        "listening-test.csv",
         "main/stimuli",
         "cv9/key.csv",
         "main/trained/l2i/model.safetensors",
@@ -306,6 +308,37 @@ def test_who_listens_guesses_among_the_same_classes_and_to_one_network(full):
         targets.check_path(validate(raw), "results/voices/manifest.csv")
 
 
+def test_people_rate_explanations_that_there_are():
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+    def asked(**changes):
+        raw["datasets"]["synthetic"] |= {"listening_test": changes}
+        return validate(raw)
+
+    assert by_ear(asked()["datasets"]["synthetic"]) == {
+        "info": ("conv3", 4),
+        "standard": (INPUT_LAYER, 1),
+        "cells~0": (INPUT_LAYER, 1),
+    }
+    heard = by_ear(asked(methods=["drsa", "gradcam", "energy"], layer="conv4", k=8)["datasets"]["synthetic"])
+    assert heard["drsa"] == ("conv4", 8) and heard["gradcam"] == ("conv4", 1) and heard["energy"] == (INPUT_LAYER, 1)
+    raw["datasets"]["synthetic"]["evaluate"]["masking"] = ["standard", "energy", "gradcam", "drsa", "cells~0"]
+    assert list(by_ear(asked()["datasets"]["synthetic"])) == ["gradcam", "drsa", "standard", "cells~0"]
+    for changes, sentence in (
+        ({"methods": ["drso"]}, "listening_test.methods: there is no method drso; did you mean drsa?"),
+        ({"methods": ["standard"]}, "listening_test.methods names standard, which every test has: remove it"),
+        ({"methods": ["cells~0"]}, "listening_test.methods names cells~0, which every test has: remove it"),
+        ({"layer": "conv9"}, "listening_test.layer: the model has no layer conv9; allowed: conv1"),
+        ({"layer": "conv3", "k": 3, "methods": ["drsa"]}, "listening_test.k: K = 3 does not divide the 16 channels"),
+        ({"clips": 0}, "listening_test.clips"),
+        ({"methods": [f"noise~{seed}" for seed in range(9)]}, "listening_test.methods"),
+    ):
+        with pytest.raises(EarmarkError, match=re.escape(sentence)):
+            asked(**changes)
+    with pytest.raises(EarmarkError, match=r"listening-test: listening_test.methods must name the methods whose"):
+        targets.check_path(asked(methods=[]), "results/synthetic/listening-test")
+
+
 @pytest.mark.parametrize("path", ["generated", "stems.npy", "cv9/metrics.json", "main/conv5/drsa/K~4/skank/sounds"])
 def test_paths_of_the_band_that_can_be_made(full, path):
     targets.check_path(full, f"results/band/{path}")
@@ -320,6 +353,7 @@ def test_paths_of_the_band_that_can_be_made(full, path):
         ("synthetic", "this is a folder of several results; name one below it: manifest.csv"),
         ("synthetic/cv10/metrics.json", "there is no cv10; did you mean"),
         ("synthetic/tables/flippin.csv", "there is no flippin.csv; did you mean flipping.csv?"),
+        ("synthetic/listening-test/index.html", "listening-test is made as a whole; ask for it"),
         ("synthetic/generated/class1", "generated is made as a whole; ask for it, without what follows"),
         ("synthetic/main/model.pt", "there is no model.pt; allowed: model.safetensors"),
         ("synthetic/main/conv3", "this is a folder of several results"),

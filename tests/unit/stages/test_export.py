@@ -30,7 +30,7 @@ from earmark.sound import wav
 from earmark.stages import export, ingest
 from earmark.store import artifacts
 from earmark.store.layout import STANDARD, Layout
-from tests.unit.page.test_webmushra import faults
+from tests.unit.page.kit.test_webmushra import faults
 from tests.unit.stages.test_ingest import tone, write
 
 RATE, SAMPLES, CLASSES, KEPT = 8000, 1920, ["deep & low", "high"], 3

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from earmark.page.webmushra import Trial, configuration
+from earmark.page.kit.webmushra import Trial, configuration
 
 SCHEMA = yaml.safe_load(Path(__file__).with_name("webmushra.schema.yaml").read_text())
 TRIALS = [Trial(f"t{n}", 'a "<b>" & c', f"s{n}0", (f"s{n}1", f"s{n}2")) for n in range(3)]

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from earmark.data.ratings import COLUMNS, HIGHEST, LOWEST
 from earmark.metrics.ratings import QUESTIONS, REFERENCE
 from earmark.page import files
-from earmark.page.webmushra import WELCOME, Trial
+from earmark.page.kit.webmushra import WELCOME, Trial
 
 HERE = Path(__file__).parent
 
-PARTS = ("page.css", "kit/kit.css", "load.js", "parts.js", "draw.js", "sound.js", "switch.js", "kit/kit.js")
+PAGE = HERE.parent
+
+PARTS = (
+    *(PAGE / name for name in ("page.css", "load.js", "parts.js", "draw.js", "sound.js", "switch.js")),
+    *(HERE / name for name in ("kit.css", "kit.js")),
+)
 """Files that the page loads, of which most are the other page's too."""
 
 FULL_SCALE = 2**15
@@ -69,8 +74,8 @@ def write(
     }
     files.put(target, "data", about)
     for part in PARTS:
-        shutil.copyfile(HERE / part, target / Path(part).name)
-    shutil.copyfile(HERE / "kit/index.html", folder / "index.html")
+        shutil.copyfile(part, target / part.name)
+    shutil.copyfile(HERE / "index.html", folder / "index.html")
 
 
 def _stored(folder: Path, name: str, samples: NDArray[np.int16], rate: int) -> dict[str, Any]:
