@@ -34,6 +34,7 @@ def compared(complete, tmp_path_factory):
     explain = {**block["explain"], "expensive": FEW}
     grid = {**block["grid"], "layers": ["conv4"], "k": [4]}
     changed = block | {"evaluate": asked, "explainers": small, "grid": grid, "explain": explain}
+    changed["listening_test"] = {"clips": 4}
     project.configure(TINY | {"datasets": {"synthetic": changed}})
     wanted = [f"results/synthetic/{name}" for name in ("tables/masking.csv", "figures", "report/index.html")]
     called = project.snakemake("--cores", "2", *wanted)
@@ -80,6 +81,22 @@ def test_explanations_stand_side_by_side_on_the_page_as_they_were_heard(compared
         assert shown[name]["logodds_in"] == pytest.approx(float(scored["logodds_in"]), rel=1e-4)
         share = (samples[name] ** 2).sum() / (samples["input"] ** 2).sum()
         assert share == pytest.approx(float(scored["energy"]), abs=0.03)
+
+
+def test_people_get_what_the_model_heard_and_nothing_else_is_made_for_them(compared):
+    project, _ = compared
+    results = project.folder / "results/synthetic"
+    called = project.snakemake("--cores", "1", "results/synthetic/listening-test.csv")
+    assert called.status == 0 and called.jobs == {"export": 1}, called.output
+    key = rows(results / "listening-test.csv")
+    explained = {"drsa", "gradcam", "input-x-gradient", "audiolime-stems", "oracle-stems", "l2i", "l2i-parts"}
+    assert {row["condition"] for row in key} == explained | {"standard", "cells~0", "rest", "reference"}
+    assert len(key) == 4 * 11 and {row["cls"] for row in key} == {"class1", "class2"}
+    assert all((results / "listening-test" / row["file"]).is_file() for row in key)
+    assert {row["licence"] for row in rows(results / "listening-test/licences.csv")} == {"CC0-1.0"}
+    assert project.plan("results/synthetic/listening-test") == {}
+    wrong = project.snakemake("--dry-run", "results/synthetic/listening-test/index.html")
+    assert "listening-test is made as a whole" in wrong.output
 
 
 def test_whoever_knows_the_sounds_beats_whoever_draws_lots(compared):
