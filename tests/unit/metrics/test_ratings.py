@@ -13,6 +13,7 @@ from earmark.metrics.ratings import (
     LEVEL,
     Spread,
     compared,
+    first_found,
     interval,
     of_listeners,
     p_values,
@@ -34,7 +35,7 @@ def test_intervals_cover_the_true_points_and_differences_at_their_rate(listeners
     """Also of five listeners, of whom a bootstrap would cover some 83 %."""
     covered = dict.fromkeys((*CLASS, "difference"), 0)
     for seed in range(PANELS):
-        table = paired(scores(listeners, 4, seed, CLASS))
+        table = paired(scores(listeners, 2, seed, CLASS))
         for name, true in CLASS.items():
             found = interval(of_listeners(table[name]))
             covered[name] += found.low <= true <= found.high
@@ -59,6 +60,12 @@ def test_the_power_that_is_told_is_that_of_panels(listeners: int, size: float) -
     assert abs(np.mean(found) - predicted) <= 3 * noise + 0.01
 
 
+def test_tables_of_p_values_are_adjusted_at_once_as_one_by_one() -> None:
+    p = np.random.default_rng(0).random((500, 5)) ** 4
+    assert first_found(p).tolist() == [bool(holm(one)[0] < LEVEL) for one in p]
+    assert 0 < first_found(p).mean() < 1
+
+
 def test_power_grows_with_listeners_clips_and_the_difference_and_is_small_where_there_is_none() -> None:
     assert power(ASSUMED, 10, 9, 3, 0.0) < LEVEL / 2
     grown = [power(ASSUMED, 5, 9, 3, 10), power(ASSUMED, 10, 9, 3, 10), power(ASSUMED, 20, 9, 3, 10)]
@@ -73,9 +80,9 @@ def test_one_error_in_twenty_panels_is_the_most_where_nothing_differs() -> None:
     asked = list(pairs(["a", "b"], "standard", "cells~0"))
     same = dict.fromkeys(("a", "b", "standard", "cells~0"), 50.0)
     wrong = [
-        min(p for _, p in compared(paired(scores(8, 3, seed, same)), asked).values()) < LEVEL for seed in range(PANELS)
+        min(p for _, p in compared(paired(scores(8, 2, seed, same)), asked).values()) < LEVEL for seed in range(100)
     ]
-    assert np.mean(wrong) <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / PANELS)
+    assert np.mean(wrong) <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / 100)
 
 
 def test_the_spread_of_ratings_is_found_again() -> None:
