@@ -1,5 +1,6 @@
 # make run    results of every data set that config.yaml names under `run`
 # make slurm  the same on a SLURM cluster; first fit profiles/slurm to yours (docs/how-to/cluster.md)
+# make track  a recording of any length through a data set's model, to a page: make track DATASET=band FILE="~/my song.mp3"
 # make report  report.zip of what make run made: its tables, figures and pages, and how each was made
 # make test   the tests          make lint   formatting, types, workflow
 # make test-second  the unit tests by another Python, and the same results from both (SECOND=/path/to/python3.12: by that one)
@@ -12,7 +13,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run slurm report test test-gpu test-second show-second soak lint lock bench clean
+.PHONY: run track slurm report test test-gpu test-second show-second soak lint lock bench clean
 
 BIN := .venv/bin
 KILLS := 20
@@ -47,6 +48,11 @@ define install
 endef
 
 run: .venv/.installed
+	$(call start,--resources gpu=$(GPU) --cores all)
+
+# Told through the environment, as it stands: names of files hold quotes and dollars.
+$(foreach name,DATASET FILE LAYER METHOD K,$(eval track: export EARMARK_TRACK_$(name) = $$(value $(name))))
+track: .venv/.installed
 	$(call start,--resources gpu=$(GPU) --cores all)
 
 slurm: .venv/.installed

@@ -27,10 +27,10 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        [wanted(dataset) for dataset in config["run"]],
+        TRACK or [wanted(dataset) for dataset in config["run"]],
 
 
 onsuccess:
-    for dataset in config["run"]:
-        if os.path.exists(made := f"results/{dataset}/report/index.html"):
+    for folder in [TRACK] if TRACK else [f"results/{dataset}/report" for dataset in config["run"]]:
+        if os.path.exists(made := f"{folder}/index.html"):
             print(f"To see and hear it, open {os.path.abspath(made)}", file=sys.stderr)

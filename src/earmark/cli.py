@@ -27,6 +27,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "layer": {"help": f"a module of the network by its name; {INPUT_LAYER} for methods that know no layer"},
     "method": {"help": ", ".join(spelled(methods()))},
     "k": {"type": int, "help": "number of concepts"},
+    "track": {"metavar": "NAME", "help": "a recording of `tracks`, by its name in paths"},
     "starts": {
         "nargs": "*",
         "metavar": "METHOD",

@@ -38,6 +38,8 @@ class Job:
         Data sets whose pages a page leads to.
     processes : int
         How many work side by side.
+    track : str
+        Name of a recording that is explained as a whole.
     """
 
     stage: str
@@ -53,6 +55,7 @@ class Job:
     folds: int = 0
     beside: Sequence[str] = ()
     processes: int = 1
+    track: str = ""
 
     @property
     def layout(self) -> Layout:

@@ -208,6 +208,65 @@ def beside_of(files: Path, clip: int) -> dict[str, Any]:
     }
 
 
+TRACK, TRACK_SECONDS, PIECE = "my-song", 25, 10
+"""A recording of three pieces, the last shorter than the others."""
+
+
+def song() -> Waves:
+    """Its sounds by their names: the concepts sum to the standard explanation, with the rest to the input."""
+    t = np.arange(TRACK_SECONDS * RATE) / RATE
+    rest = 0.02 * np.random.default_rng(7).standard_normal(len(t))
+    early = 0.4 * np.sin(2 * np.pi * 220 * t) * (t < 12)
+    late = 0.2 * np.sin(2 * np.pi * 880 * t) * (t > 6)
+    concepts = {"concept1": early, "concept2": late, "concept3": np.zeros_like(t), "concept4": 0.1 * late}
+    standard = sum(concepts.values(), np.zeros_like(t))
+    return {"input": standard + rest, "standard": standard, **concepts, "rest": rest}
+
+
+def track(files: Path) -> list[dict[str, Any]]:
+    """A recording that is explained as a whole, its sounds written piece by piece; how it is listed."""
+    cls, layer, method, k = VIEWS[0]
+    entry = {
+        "id": f"{TRACK}.{cls}.{layer}.{method}.K{k}",
+        "track": TRACK,
+        "file": 'my "song" <i>🎵</i>.mp3',
+        "seconds": TRACK_SECONDS,
+        "cls": cls,
+        "layer": layer,
+        "method": method,
+        "k": k,
+    }
+    waves, sounds = song(), []
+    for name, wave in waves.items():
+        pieces = []
+        for number, start in enumerate(range(0, len(wave), PIECE * RATE)):
+            part = wave[start : start + PIECE * RATE]
+            key = f"tracks/{entry['id']}/{name}/{number:04d}" if part.any() else None
+            pieces.append({"key": key, "gain": put_sound(files, key, part, RATE) if key else 0.0})
+        matched = loudness(waves["input"]) / loudness(wave) if wave.any() else 0.0
+        first = next((piece["key"] for piece in pieces if piece["key"]), None)
+        sounds.append({"name": name, "key": first, "gain": 1.0, "matched": matched, "heard": [1.0, -0.5, -0.2]})
+        sounds[-1]["pieces"] = pieces
+    outline = waves["input"].reshape(-1, RATE // 100)
+    scores = np.stack([np.abs(waves[f"concept{n + 1}"]).reshape(-1, RATE // 10).mean(axis=1) for n in range(4)])
+    answers = np.stack([np.linspace(-1, 2, 40), np.linspace(1, -1, 40), np.full(40, -0.5)])
+    about = {
+        "piece": PIECE,
+        "wave": cells(np.stack([outline.min(axis=1), outline.max(axis=1)]), -1, 1),
+        "wave_step": 0.01,
+        "scores": cells(scores, -scores.max(), scores.max()),
+        "score_times": [0.05, TRACK_SECONDS - 0.05],
+        "shares": [0.6, 0.3, 0.0, 0.1],
+        "answers": cells(answers, -1, 2),
+        "answer_times": np.linspace(0.5, TRACK_SECONDS - 0.5, 40).tolist(),
+        "mean": answers.mean(axis=1).tolist(),
+        "sounds": sounds,
+        "remarks": ["cut short: its end is missing"],
+    }
+    put(files, f"tracks/{entry['id']}", {**entry, **about})
+    return [entry]
+
+
 def flipping() -> dict[str, Any]:
     """A long table that tells views apart."""
     rows = [
@@ -256,7 +315,7 @@ def write(report: Path, **changes: Any) -> Path:
     for cls, _ in CLASSES[:2]:
         put(files, f"beside/{cls}", beside(files))
     curve(files / "figures/learning.png")
-    put(files, "data", data_of(views, tables) | changes)
+    put(files, "data", data_of(views, tables) | {"tracks": track(files)} | changes)
     return report / "index.html"
 
 
@@ -286,6 +345,7 @@ def data_of(views: list[dict[str, Any]], tables: dict[str, Any]) -> dict[str, An
             }
         ],
         "explanations": explanations(),
+        "sections": ["listen", "concepts", "beside", "tracks", "tables", "figures", "notes"],
         "answers": [name for _, name in CLASSES],
         "multi_label": False,
         "split": "main",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tests.browser import sample
 
 FIRST = "class1.conv4.info.K4"
+TRACKS = "#section=tracks"
 Open = Callable[..., Any]
 
 
@@ -363,8 +364,83 @@ def test_explanations_side_by_side_are_heard_as_loud_as_the_clip_and_switched_wh
 
 
 def test_nothing_stands_side_by_side_where_nothing_was_compared(show: Open, tmp_path: Path) -> None:
-    page = show(url=sample.write(tmp_path / "report", explanations=[]).as_uri())
-    assert not page.query_selector("#to-beside")
+    page = show(url=sample.write(tmp_path / "report", sections=["listen", "tables"]).as_uri())
+    assert page.query_selector("#to-tables") and not page.query_selector("#to-beside")
+
+
+def test_a_track_is_heard_across_its_pieces_as_its_sounds_are(show: Open) -> None:
+    page = show(TRACKS, ready="#zoom-in")
+    waves = sample.song()
+    assert page.evaluate("earmark.asked()")[-1] == f"tracks/{sample.TRACK}.{FIRST}"  # and no sound
+    assert_same(rendered(page), waves["standard"])
+    page.click("#mute-rest")
+    assert_same(rendered(page), waves["input"])
+    page.click("#solo-concept2")
+    at_level(page, "concept2", -6)
+    assert_same(rendered(page), waves["concept2"] * 10 ** (-6 / 20))
+    choose(page, "hear", "input")
+    choose(page, "loudness", "matched")
+    assert_same(rendered(page), waves["input"])
+    assert "Silent" in page.inner_text("[data-name=concept3]")
+    assert "cut short" in page.inner_text("#desk")
+    again = show(page.evaluate("location.hash"), ready="#zoom-in")
+    assert again.inner_text("[data-name=concept2] output") == "−6.0 dB"
+    assert "the input, loudness matched" in again.inner_text("#status")
+
+
+def test_a_track_plays_on_over_the_end_of_a_piece_and_from_where_it_is_clicked(show: Open) -> None:
+    page = show(TRACKS, ready="#zoom-in")
+    stage = page.locator(".lanes .stage").bounding_box()
+    place = 0.388  # 9.7 of 25 s
+    page.mouse.click(stage["x"] + place * stage["width"], stage["y"] + 20)
+    wait(page, "earmark.playing().playing && earmark.playing().position > 10.1")
+    told = page.evaluate("earmark.playing()")
+    assert abs(told["offset"] - place * sample.TRACK_SECONDS) < 0.1  # a pixel is .03 s
+    assert abs(told["position"] - (told["time"] - told["latency"] - told["start"] + told["offset"])) < 0.03
+    page.click("#solo-concept1")
+    wait(page, "earmark.playing().gains.map(Math.round).join() === '0,0,1,0,0,0,0'")
+    page.click("#play")
+    assert not page.evaluate("earmark.playing().playing")
+    page.locator("#position").fill("24.8")
+    page.click("#play")
+    wait(page, "!earmark.playing().playing && earmark.playing().position === 0")
+
+
+def test_the_time_line_of_a_track_is_zoomed_and_moved_by_keys(show: Open) -> None:
+    page = show(TRACKS, ready="#zoom-in")
+    ticks = ".lanes .times span:not([hidden])"
+    assert page.locator(ticks).first.inner_text() == "0:00"
+    assert page.is_disabled("#zoom-out") and page.is_disabled("#later")
+    page.focus(".lanes .stage")
+    page.keyboard.press("ArrowRight")
+    wait(page, "earmark.playing().position > 0.4 || earmark.playing().offset > 0.4")
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert page.is_enabled("#later") and page.is_enabled("#zoom-out")
+    page.click("#later")
+    wait(page, "document.querySelector('.lanes .times span').textContent !== '0:00'")
+    page.click("#zoom-whole")
+    assert page.locator(ticks).first.inner_text() == "0:00" and page.is_disabled("#zoom-whole")
+    labels = page.locator(".lanes canvas").evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
+    assert labels[0] == "Waveform, 0:25.0 long"
+    assert labels[1].startswith("Relevance of concept 1 over time: 60 % of all, most at 0:")
+    assert sum(label.startswith("Logit of ") for label in labels) == 3
+
+
+def test_a_track_that_was_not_explained_so_leads_to_where_it_was(show: Open) -> None:
+    page = show(f"{TRACKS}&class=quoted", ready="#desk button")
+    assert f"not explained as info at conv4 with K = 4 for {sample.QUOTED}" in page.inner_text("#desk")
+    page.click("#desk button")
+    page.wait_for_selector("#zoom-in")
+    assert "class=class1" in page.url
+    assert page.inner_text("main h2") == 'my "song" <i>🎵</i>.mp3' and page.locator("main i").count() == 0
+
+
+def test_a_page_of_a_track_alone_opens_with_it(show: Open, tmp_path: Path) -> None:
+    where = sample.write(tmp_path / "report", sections=["tracks", "notes"], tables=[], figures=[], accuracy=None)
+    page = show(url=where.as_uri(), ready="#zoom-in")
+    assert page.locator("#sections a").all_inner_texts() == ["Tracks", "Notes"]
+    assert_same(rendered(page), sample.song()["standard"])
 
 
 def test_tables_show_the_rows_of_the_view(show: Open) -> None:
@@ -429,9 +505,9 @@ def test_accessible(show: Open, look: str) -> None:
         viewport={"width": 360 if look == "phone" else 1280, "height": 800},
         color_scheme="dark" if look == "dark" else "light",
     )
-    for section in ("listen", "concepts", "tables", "figures", "notes"):
+    for section in ("listen", "concepts", "tracks", "tables", "figures", "notes"):
         page.click(f"#to-{section}")
-        page.wait_for_selector(f"#{section}-title")
+        page.wait_for_selector("#zoom-in" if section == "tracks" else f"#{section}-title")
         if section == "tables":
             page.click("summary >> nth=0")
             page.wait_for_selector("tbody tr")

@@ -15,7 +15,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 
 from earmark.errors import EarmarkError
-from earmark.plan import datasets, foreign, machine, stages, stems, targets
+from earmark.plan import datasets, foreign, machine, stages, stems, targets, tracks
 from earmark.plan.architectures import architecture_of
 from earmark.plan.code import files
 from earmark.plan.config import validate
@@ -53,6 +53,9 @@ def checked(function, *arguments):
 for path in workflow.configfiles:
     checked(targets.check_configuration_file, str(path), os.getcwd())
 config = checked(validate, config)
+TRACK = checked(tracks.asked, os.environ, config)
+if TRACK:
+    checked(targets.check_target, config, TRACK, os.getcwd())
 for dataset in config["run"]:
     checked(datasets.fold_count, config["datasets"][dataset])
     checked(stems.check, config["datasets"][dataset])
@@ -61,6 +64,7 @@ for dataset in config["run"]:
     checked(datasets.check_beside, config, dataset)
     checked(datasets.check_listener, config, dataset)
     checked(datasets.check_outside, config, dataset)
+    checked(tracks.check, config, dataset)
 
 
 def per_rule(option, settings):
@@ -191,6 +195,7 @@ CHOSEN = f"{MODEL}/chosen.csv"
 PAGE = (".html", ".css", ".js")
 METHOD = "results/{dataset}/{split}/{layer}/{method}/K~{k}"
 LEARNED = f"{MODEL}/trained/{{method}}"
+TRACKED = f"{METHOD}/tracks/{{track}}"
 STANDARD_MAPS = f"{MODEL}/{INPUT_LAYER}/{STANDARD}/K~1/{{cls}}/heatmaps.safetensors"
 INDEX = [f"{DATASET}/{name}" for name in ("manifest.csv", "classes.csv", "clips.csv")]
 LOGMEL = f"{DATASET}/logmel.safetensors"
@@ -220,6 +225,14 @@ def of_frontend(wildcards):
     return checked(foreign.sources, made, "frontend.module") if made else []
 
 
+def recording_of(dataset):
+    """Return a params function: a digest of a track, since names of recordings hold what no input of a rule may."""
+    block = config["datasets"][dataset]
+    return lambda wildcards: checked(
+        tracks.digest_of, block, wildcards.track, DIGESTS / f"{dataset}.track.{wildcards.track}.json"
+    )
+
+
 def history(dataset):
     """Name the learning curve of a model, which an adopted one has not."""
     return [] if dataset in ADOPTED else ["history.csv"]
@@ -236,6 +249,7 @@ wildcard_constraints:
     layer=r"[A-Za-z0-9_.]+",
     method=pattern(methods()),
     k=r"\d+",
+    track=r"[a-z0-9][a-z0-9-]*",
 
 
 # Jobs run the package beside this file, by the Python that runs Snakemake or by that of the conda environment or the
@@ -274,7 +288,13 @@ def code_of(stage):
 
 def config_of(stage, dataset=None):
     """Return a params function: the sections of the configuration that a stage, and its method, use, as JSON."""
-    return lambda wildcards: stages.stage_config(config, dataset or wildcards.dataset, stage, wildcards.get("method"))
+
+    def sections(wildcards):
+        name = dataset or wildcards.dataset
+        track = tracks.named(config["datasets"][name])[wildcards.track] if "track" in wildcards.keys() else None
+        return stages.stage_config(config, name, stage, wildcards.get("method"), track)
+
+    return sections
 
 
 GIVEN = {
@@ -305,7 +325,7 @@ def call(*options):
 
 def record(stage, ending, dataset="{dataset}"):
     """Return where a rule's log, or what it cost, lies: under the names of its results."""
-    places = {"split": "{split}", "layer": "{layer}", "method": "{method}", "k": "K~{k}"}
+    places = {"split": "{split}", "layer": "{layer}", "method": "{method}", "k": "K~{k}", "track": "tracks/{track}"}
     taken = [place for name, place in places.items() if name in stages.STAGES[stage].coordinates]
     return os.path.join("logs", dataset, *taken, f"{stage}.{ending}")
 
@@ -516,6 +536,12 @@ def sonified(dataset):
     block = config["datasets"][dataset]
     parts = any(method_of(name).parts for name in block["grid"]["methods"])
     return block["sonify"]["methods"] if parts else [STANDARD]
+
+
+def of_tracks(dataset):
+    """List the results of a data set's tracks, by the methods that are heard."""
+    block = config["datasets"][dataset]
+    return grid(dataset, of(TRACKED, track=list(tracks.named(block))), tracks.heard(block)) if block["tracks"] else []
 
 
 def wanted(dataset):

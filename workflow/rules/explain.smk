@@ -1,4 +1,4 @@
-# Heatmaps of concepts, pictures and sounds of them. One rule per data set, as in subspaces.smk.
+# Heatmaps of concepts, pictures and sounds of them, of clips and of whole recordings. One rule per data set, as in subspaces.smk.
 
 
 for dataset, classes in CLASSES.items():
@@ -86,3 +86,37 @@ for dataset, classes in CLASSES.items():
                 f"{doing} {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
             shell:
                 call()
+
+    rule:
+        name:
+            f"track_{dataset}"
+        input:
+            index=of(INDEX, dataset=dataset),
+            logmel=of(LOGMEL, dataset=dataset),
+            clips=f"results/{dataset}/clips.npy",
+            model=of(f"{MODEL}/model.safetensors", dataset=dataset),
+            predictions=of(PREDICTIONS, dataset=dataset),
+            fitted=fitted(dataset),
+            page=page(),
+            code=code_of("track"),
+        output:
+            directory(of(TRACKED, dataset=dataset)),
+        log:
+            record("track", "log", dataset=dataset),
+        benchmark:
+            record("track", "tsv", dataset=dataset)
+        conda:
+            "../../envs/earmark.yaml"
+        threads: stages.threads(config, "track")
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(120),
+            gpu=1,
+        params:
+            job=job("track", dataset=dataset),
+            recording=recording_of(dataset),
+            config=config_of("track", dataset),
+        message:
+            f"Explaining the track {{wildcards.track}} by {dataset}/{{wildcards.split}}/{{wildcards.layer}}/{{wildcards.method}}/K~{{wildcards.k}}"
+        shell:
+            call("gpu")

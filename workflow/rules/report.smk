@@ -190,6 +190,7 @@ rule report:
             config["datasets"][wildcards.dataset]["evaluate"]["masking"],
         ),
         figures=f"{DATASET}/figures.csv",
+        tracks=lambda wildcards: of_tracks(wildcards.dataset),
         tables=of(f"{DATASET}/tables/{{name}}", name=[name for name in targets.TABLES if name.endswith(".csv")]),
         page=page(),
         code=code("stages.report"),

@@ -131,6 +131,37 @@ interface BesideClip {
   shown: BesideShown[];
   sounds: Sound[];
 }
+/** A recording that is explained as a whole: for a class, by a method at a layer. */
+interface TrackEntry extends ViewEntry {
+  track: string;
+  file: string;
+  seconds: number;
+}
+/** Seconds of sound that lie in a file; `key` is null for silence. */
+interface Piece {
+  key: string | null;
+  gain: number;
+}
+interface TrackSound extends Sound {
+  pieces: Piece[];
+}
+interface Track extends TrackEntry {
+  /** Seconds of a piece. */
+  piece: number;
+  /** Two rows: the lowest and the highest samples. */
+  wave: Cells;
+  wave_step: number;
+  /** A row per concept. */
+  scores: Cells;
+  score_times: [number, number];
+  shares: number[];
+  /** A row per class. */
+  answers: Cells;
+  answer_times: number[];
+  mean: number[];
+  sounds: TrackSound[];
+  remarks: string[];
+}
 interface MethodEntry {
   name: string;
   title: string;
@@ -155,6 +186,9 @@ interface Data {
   methods: MethodEntry[];
   ks: number[];
   views: ViewEntry[];
+  /** Names of the sections, the one first that the page opens with. */
+  sections: string[];
+  tracks: TrackEntry[];
   explanations: ExplanationEntry[];
   tables: TableEntry[];
   figures: FigureEntry[];
@@ -179,6 +213,7 @@ interface State extends Mix {
   table: string;
   /** The clip whose explanations stand side by side. */
   compare: string;
+  track: string;
 }
 
 /** Sounds of one clip that start together, and who is told. */
@@ -189,6 +224,19 @@ interface PlaySet {
   gains: () => number[];
   moved: (seconds: number) => void;
   changed: () => void;
+}
+/** Sounds of a recording, in pieces of so many seconds. */
+interface TrackSet extends PlaySet {
+  piece: number;
+}
+/** What a lane of a time line is drawn with. */
+interface Pen {
+  context: CanvasRenderingContext2D;
+  columns: number;
+  rows: number;
+  /** Where a column begins, in seconds. */
+  time: (column: number) => number;
+  palette: { ink: number; veil: number; positive: number[]; negative: number[] };
 }
 /** A drawn map: where it stands, and its playhead. */
 interface Plot {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,14 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import ArrayLike
+
+import earmark.page
+
+PAGE = Path(earmark.page.__file__).parent
+"""Where the files lie that every page has."""
+
+PARTS = (".css", ".js")
+"""What those end in that the page loads."""
 
 PEAK = 0.99
 """Of every stored sound; the gain to its true level stands beside it."""
@@ -42,6 +51,21 @@ SMALLEST = 1.0
 """How hard FLAC tries, from 0 to 1: it takes a little longer to write, and as long to read."""
 
 
+TRACKS, ENTRIES = "tracks", "entries.json"
+"""Folder of a page's files that holds recordings explained as a whole, and what lists them there."""
+
+
+def start() -> str:
+    """Return what a page opens with, in HTML; what it loads lies in ``files`` beside it."""
+    return (PAGE / "index.html").read_text(encoding="utf-8")
+
+
+def furnish(folder: Path) -> None:
+    """Copy what every page loads to its ``files``."""
+    for path in (path for path in sorted(PAGE.iterdir()) if path.suffix in PARTS):
+        shutil.copyfile(path, folder / path.name)
+
+
 def put(folder: Path, key: str, value: Any) -> None:
     """Write ``{key}.js`` below a folder, which hands `value` to the page under its key.
 
@@ -59,6 +83,21 @@ def put(folder: Path, key: str, value: Any) -> None:
     said = json.dumps([key, value], ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     script = f"earmark.put(...{said});\n".replace("<", "\\u003c")
     path.write_bytes(min((script.encode(name, "surrogatepass") for name in ENCODINGS), key=len))
+
+
+def copied(folder: Path, track: Path) -> list[dict[str, Any]]:
+    """Copy what a recording's own page holds of it to another page's ``files``; the entries that list it.
+
+    Parameters
+    ----------
+    folder : Path
+        The other page's ``files``.
+    track : Path
+        Where the stage `track` wrote.
+    """
+    own = track / "files" / TRACKS
+    shutil.copytree(own, folder / TRACKS, dirs_exist_ok=True, ignore=shutil.ignore_patterns(ENTRIES))
+    return list(json.loads((own / ENTRIES).read_text(encoding="utf-8"))["entries"])
 
 
 def stored(key: str) -> dict[str, str]:

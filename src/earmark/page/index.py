@@ -14,6 +14,7 @@ from earmark.data import chosen
 from earmark.data.chosen import SCORED
 from earmark.data.predictions import Predictions
 from earmark.page import files
+from earmark.page.about import described, method_entry
 from earmark.page.views import Place
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
@@ -45,22 +46,14 @@ def index(
     heard : sequence of str
         Methods whose concepts were rendered as sound.
     """
-    frequencies, times = frontend.frequencies, frontend.times
     metrics = study.read_json(study.layout.split(study.split) / "metrics.json")
     return {
-        "dataset": study.layout.dataset,
-        "kind": frontend.title,
-        "unit": frontend.unit,
-        "rate": frontend.sample_rate,
-        "hertz": None if frequencies is None else [round(hertz, 2) for hertz in frequencies.tolist()],
-        "times": None if times is None else [float(times[0]), float(times[-1])],
+        **described(study.layout.dataset, frontend, study.source, predictions.multi_label),
         "classes": list(_classes(study)),
-        "answers": [cls.name for cls in study.source.classes],
-        "multi_label": predictions.multi_label,
         "split": study.split,
         "accuracy": metrics.get("test_accuracy"),
         "layers": sorted({place.at.layer for place in places}, key=[*study.layers, INPUT_LAYER].index),
-        "methods": [_method(name, heard) for name in dict.fromkeys(place.at.method for place in places)],
+        "methods": [method_entry(name, heard) for name in dict.fromkeys(place.at.method for place in places)],
         "ks": sorted({place.at.k for place in places}),
         "views": [place.key for place in places],
         "notes": list(_notes(study, predictions)),
@@ -91,17 +84,6 @@ def _classes(study: Study) -> Iterator[dict[str, Any]]:
             "left_out": choice.left_out(cls.slug, SCORED),
             "reason": choice.reason(cls.slug),
         }
-
-
-def _method(name: str, heard: Sequence[str]) -> dict[str, Any]:
-    method = method_of(name)
-    return {
-        "name": name,
-        "title": method.says,
-        "layered": method.layered,
-        "control": method.control,
-        "heard": name in heard,
-    }
 
 
 def tables(study: Study, folder: Path) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ const SECTIONS = [
   { name: "listen", title: "Listen" },
   { name: "concepts", title: "Concepts" },
   { name: "beside", title: "Compare" },
+  { name: "tracks", title: "Tracks" },
   { name: "tables", title: "Tables" },
   { name: "figures", title: "Figures" },
   { name: "notes", title: "Notes" },
@@ -112,8 +113,8 @@ function readLink(data, hash) {
     clip: said.get("clip") ?? "",
     section: known(
       "section",
-      SECTIONS.map((section) => section.name),
-      "listen",
+      data.sections,
+      data.sections[0],
     ),
     table: known(
       "table",
@@ -121,6 +122,11 @@ function readLink(data, hash) {
       "",
     ),
     compare: said.get("compare") ?? "",
+    track: known(
+      "track",
+      data.tracks.map((entry) => entry.track),
+      "",
+    ),
     ...readMix(said, known),
   };
   const remarks = unknown.length
@@ -169,7 +175,8 @@ function readMix(said, known) {
  */
 function holdAgainst(state, view) {
   const clip = view.clips.find((one) => one.folder === state.clip) ?? view.clips[0];
-  const names = clip ? mixed(clip.sounds).map((sound) => sound.name) : [];
+  if (!clip) return { state: { ...state, clip: "" }, remarks: [] };
+  const names = mixed(clip.sounds).map((sound) => sound.name);
   const has = (/** @type {string} */ name) => names.includes(name);
   const strange = [...state.solo, ...state.mute.filter((name) => name !== "rest"), ...Object.keys(state.db)].filter(
     (name) => !has(name),
@@ -177,13 +184,13 @@ function holdAgainst(state, view) {
   const remarks = strange.length
     ? [`Here is no sound called ${listed([...new Set(strange)].map((name) => `“${name}”`))}.`]
     : [];
-  if (state.clip && clip?.folder !== state.clip)
+  if (state.clip && clip.folder !== state.clip)
     remarks.push(`Clip “${state.clip}” is not among the clips shown; you see the first one.`);
   return {
     state: {
       ...state,
-      clip: clip?.folder ?? "",
-      hear: hearable(clip?.sounds ?? [], state.hear),
+      clip: clip.folder,
+      hear: hearable(clip.sounds, state.hear),
       solo: state.solo.filter(has),
       mute: state.mute.filter((name) => has(name) || name === "rest"),
       db: Object.fromEntries(Object.entries(state.db).filter(([name]) => has(name))),
@@ -219,6 +226,7 @@ function linkTo(state) {
   };
   if (state.table) said.table = state.table;
   if (state.compare) said.compare = state.compare;
+  if (state.track) said.track = state.track;
   if (state.hear !== first.hear) said.hear = state.hear;
   if (state.level !== first.level) said.level = state.level;
   if (state.solo.length) said.solo = state.solo.join(",");

@@ -35,6 +35,25 @@ function answersTable({ data, state }, clip) {
     { title: "The whole clip", logits: clip.answers },
     ...alone.map((sound) => ({ title: `${titleOf(sound.name)} alone`, logits: sound.heard ?? [] })),
   ];
+  const lead = alone.length
+    ? "Logits of all classes: above 0 speaks for a class. Each sound was also given to the model alone, at its true level."
+    : "Logits of all classes: above 0 speaks for a class.";
+  return make(
+    "section",
+    { class: "says", "aria-labelledby": "says-title" },
+    make("h3", { id: "says-title" }, "What the model says"),
+    make("p", { class: "quiet" }, lead),
+    logitTable("Logits of the clip and of its sounds", data, rows, name),
+  );
+}
+
+/**
+ * @param {string} label
+ * @param {Data} data
+ * @param {{title: string, logits: number[]}[]} rows
+ * @param {string} name of the explained class
+ */
+function logitTable(label, data, rows, name) {
   const most = Math.max(...rows.flatMap((row) => row.logits.map(Math.abs)));
   const head = make(
     "tr",
@@ -54,19 +73,7 @@ function answersTable({ data, state }, clip) {
       ...logits.map((logit) => make("td", { class: "number" }, logitText(logit), bar(logit, most))),
     ),
   );
-  const lead = alone.length
-    ? "Logits of all classes: above 0 speaks for a class. Each sound was also given to the model alone, at its true level."
-    : "Logits of all classes: above 0 speaks for a class.";
-  return make(
-    "section",
-    { class: "says", "aria-labelledby": "says-title" },
-    make("h3", { id: "says-title" }, "What the model says"),
-    make("p", { class: "quiet" }, lead),
-    scrolled(
-      "Logits of the clip and of its sounds",
-      make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)),
-    ),
-  );
+  return scrolled(label, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
 /** A table that scrolls by itself on a narrow screen, also by keys. @param {string} label @param {HTMLElement} content */
@@ -106,7 +113,7 @@ function makeDesk(app, player, clip) {
     app.loop = loop;
     player.setLoop(loop);
   };
-  const sources = sourceChoices(app, clip, () => changed());
+  const sources = sourceChoices(app, clip, () => changed(), CLIP_KEYS);
 
   /** @type {PlaySet} */
   const set = {
@@ -186,9 +193,9 @@ function verdict({ data, state }, logits) {
  * @param {App} app
  * @param {Player} player
  * @param {PlaySet} set
- * @param {Clip} clip
+ * @param {Clip | Track} clip
  * @param {(seconds: number) => void} seek
- * @param {(loop: boolean) => void} setLoop
+ * @param {((loop: boolean) => void) | null} setLoop null where nothing is played over and over
  */
 function makeTransport(app, player, set, clip, seek, setLoop) {
   const play = make(
@@ -214,7 +221,7 @@ function makeTransport(app, player, set, clip, seek, setLoop) {
     input: () => seek(Number(position.value)),
   });
   const clock = make("span", { class: "clock", "aria-hidden": "true" });
-  const loop = make("input", { type: "checkbox", id: "loop", checked: set.loops, change: () => setLoop(loop.checked) });
+  const loop = make("input", { type: "checkbox", id: "loop", checked: set.loops, change: () => setLoop?.(loop.checked) });
   const status = make("p", { id: "status", role: "status" });
   const warning = make("p", { id: "warning", role: "status" });
   const moved = (/** @type {number} */ seconds) => {
@@ -234,7 +241,7 @@ function makeTransport(app, player, set, clip, seek, setLoop) {
       play,
       position,
       clock,
-      make("label", { class: "loop" }, loop, "Loop"),
+      setLoop ? make("label", { class: "loop" }, loop, "Loop") : null,
       status,
       warning,
     ),
@@ -243,10 +250,10 @@ function makeTransport(app, player, set, clip, seek, setLoop) {
   };
 }
 
-/** @param {Player} player @param {Clip} clip @param {Mix} mix */
+/** @param {Player} player @param {Clip | Track} clip @param {Mix} mix */
 function statusOf(player, clip, mix) {
   if (player.trouble) return player.trouble;
-  if (player.loading) return "Loading the clip's sounds …";
+  if (player.loading) return "Loading the sounds …";
   const words = mixInWords(clip.sounds, mix);
   return player.playing ? `Playing ${words}.` : `Ready: ${words}.`;
 }

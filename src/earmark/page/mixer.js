@@ -189,10 +189,11 @@ function levelControl(app, sound, title, changed) {
 /**
  * Which of the clip's sounds, and at which of their two gains.
  * @param {App} app
- * @param {Clip} clip
+ * @param {Clip | Track} clip
  * @param {() => void} changed
+ * @param {string[][]} keys that do something here
  */
-function sourceChoices(app, clip, changed) {
+function sourceChoices(app, clip, changed, keys) {
   const has = (/** @type {string} */ name) => clip.sounds.some((sound) => sound.name === name && sound.key !== null);
   const hear = choice(
     "hear",
@@ -228,7 +229,7 @@ function sourceChoices(app, clip, changed) {
     "At true level the parts sum to what the model was given. Matched, each is as loud as the input: faint parts are heard well, and do not sum.",
   );
   return {
-    element: make("div", { class: "sources" }, hear, level, hint, keyHelp()),
+    element: make("div", { class: "sources" }, hear, level, hint, keyHelp(keys)),
     update: () => {
       for (const [list, value] of /** @type {const} */ ([
         [hear, app.state.hear],
@@ -239,14 +240,16 @@ function sourceChoices(app, clip, changed) {
   };
 }
 
-function keyHelp() {
-  const keys = [
-    ["Space", "play or pause"],
-    ["1–9", "concept alone"],
-    ["m", "all but that concept"],
-    ["0", "no solo"],
-    ["← →", "other clip"],
-    ["↑ ↓", "other concept, in the player"],
-  ];
+const CLIP_KEYS = [
+  ["Space", "play or pause"],
+  ["1–9", "concept alone"],
+  ["m", "all but that concept"],
+  ["0", "no solo"],
+  ["← →", "other clip"],
+  ["↑ ↓", "other concept, in the player"],
+];
+
+/** @param {string[][]} keys */
+function keyHelp(keys) {
   return make("p", { class: "keys" }, ...keys.map(([key, does]) => make("span", {}, make("kbd", {}, key), ` ${does}`)));
 }

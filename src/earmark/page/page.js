@@ -7,7 +7,7 @@ function headLine(data) {
   const accuracy = data.accuracy === null ? "" : ` · accuracy ${show(100 * data.accuracy)} %`;
   return [
     make("strong", {}, data.dataset),
-    ` · ${data.classes.length} classes${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`,
+    ` · ${data.classes.length} ${data.classes.length === 1 ? "class" : "classes"}${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`,
   ];
 }
 
@@ -108,7 +108,7 @@ function fillChooser(app) {
 /** @param {App} app */
 function fillSections({ data, state }) {
   byId("sections").replaceChildren(
-    ...SECTIONS.filter(({ name }) => name !== "beside" || data.explanations.length).map(({ name, title }) =>
+    ...SECTIONS.filter(({ name }) => data.sections.includes(name)).map(({ name, title }) =>
       make(
         "a",
         {
@@ -172,7 +172,8 @@ function fillRemarks(remarks) {
 class Page {
   /** @param {Data} data @param {State} state */
   constructor(data, state) {
-    this.player = new Player(data.rate);
+    this.clips = new Player(data.rate);
+    this.reel = new Reel(data.rate);
     /** @type {App} */
     this.app = {
       data,
@@ -182,9 +183,14 @@ class Page {
       go: (change, pinned) => this.go(change, pinned),
       note: () => this.note(),
     };
-    /** @type {ReturnType<typeof listenSection> | null} */
+    /** @type {ReturnType<typeof listenSection> | ReturnType<typeof tracksSection> | null} */
     this.listening = null;
     this.shows = "";
+  }
+
+  /** What plays the sounds of the section that is shown. @returns {Player} */
+  get player() {
+    return this.app.state.section === "tracks" ? this.reel : this.clips;
   }
 
   /** Follow a choice of the reader. @param {Partial<State>} change @param {keyof Coordinates} [pinned] */
@@ -205,7 +211,8 @@ class Page {
    * @param {boolean} step that the browser's way back takes
    */
   async visit(wanted, remarks, step) {
-    const { app, player } = this;
+    const { app } = this;
+    const goesOn = this.player.playing;
     app.state = wanted;
     try {
       const view = await load(`views/${wanted.view.id}`);
@@ -223,21 +230,22 @@ class Page {
     }
     this.note(step);
     for (const axis of AXES) mark(axis, String(wanted.view[axis]));
-    const goesOn = player.playing;
     this.fill();
-    if (goesOn && this.listening) void player.play();
+    if (goesOn && this.listening) void this.player.play();
   }
 
   fill() {
-    const { app, player } = this;
+    const { app } = this;
     const { state, data } = app;
-    const shows = `${state.section} ${state.view.id}`;
+    const shows = `${state.section} ${state.view.id} ${state.section === "tracks" ? state.track : ""}`;
     if (shows === this.shows && this.listening) {
       mark("clip", state.clip);
       this.listening.showClip();
     } else {
-      player.pause();
-      this.listening = state.section === "listen" ? listenSection(app, player) : null;
+      this.clips.pause();
+      this.reel.pause();
+      this.player.expose();
+      this.listening = this.playable(state.section);
       refill(byId("main"), this.listening?.section ?? this.section(state.section));
     }
     this.shows = shows;
@@ -245,9 +253,15 @@ class Page {
   }
 
   /** @param {string} name */
+  playable(name) {
+    if (name === "listen") return listenSection(this.app, this.clips);
+    return name === "tracks" ? tracksSection(this.app, this.reel) : null;
+  }
+
+  /** @param {string} name */
   section(name) {
     if (name === "concepts") return conceptsSection(this.app, this.player);
-    if (name === "beside" && this.app.data.explanations.length) return besideSection(this.app, this.player);
+    if (name === "beside") return besideSection(this.app, this.player);
     if (name === "tables") return tablesSection(this.app);
     if (name === "figures") return figuresSection(this.app);
     return notesSection(this.app);
@@ -363,7 +377,6 @@ async function openPage() {
   }
   const opening = readLink(data, location.hash);
   const page = new Page(data, opening.state);
-  page.player.expose();
   fillChooser(page.app);
   byId("skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address says the view, and nothing else

@@ -183,8 +183,7 @@ class Player {
   launch(context, set) {
     const graph = buildGraph(context, this.buffers, set.gains());
     this.start = Math.ceil((context.currentTime + LEAD) * this.rate) / this.rate;
-    this.offset = Math.round(this.offset * this.rate) / this.rate;
-    if (this.offset >= this.seconds) this.offset = 0;
+    this.settle();
     graph.output.setValueAtTime(0, this.start);
     graph.output.linearRampToValueAtTime(1, this.start + SMOOTHING);
     for (const { source } of graph.tracks) {
@@ -197,6 +196,12 @@ class Player {
       };
     this.graph = graph;
     this.follow(graph);
+  }
+
+  /** Begin on a sample, and anew where the end was reached. */
+  settle() {
+    this.offset = Math.round(this.offset * this.rate) / this.rate;
+    if (this.offset >= this.seconds) this.offset = 0;
   }
 
   /** Tell where the sound is with every frame that is drawn. @param {NonNullable<Player["graph"]>} graph */

@@ -19,7 +19,7 @@ WITHOUT_EFFECT = frozenset(
     for name in (
         *("errors", "progress", "models.gpu"),
         *("plan.architectures", "plan.code", "plan.config", "plan.contents", "plan.datasets", "plan.generated"),
-        *("plan.methods", "plan.sentences", "plan.stages"),
+        *("plan.methods", "plan.sentences", "plan.stages", "plan.tracks"),
     )
 )
 """What these decide is in the rules' params and paths, or on the terminal: an edit of them changes no result."""

@@ -140,6 +140,13 @@ STAGES = {
     "sonify": Stage(
         "render the concepts of the gallery's clips as sound", ("sonify", "frontend", "explain.classes"), CONCEPTS
     ),
+    "track": Stage(
+        "explain a recording of any length, and make its page",
+        ("lrp", "sonify.percentile", "tracks", "explain.classes"),
+        (*CONCEPTS, "track", "gpu"),
+        explains=True,
+        beside=(STANDARD,),
+    ),
     "score": Stage("score heatmaps by patch flipping", ("evaluate.patch", "explain.classes"), (*CONCEPTS, "gpu")),
     "mask": Stage(
         "score explanations by what the model says when it hears them alone, and the clips without them",
@@ -245,7 +252,7 @@ STAGES = {
     ),
     "report": Stage(
         "make the page to listen to",
-        ("grid", "sonify.methods", "evaluate.masking", "evaluate.budgets", "explain.classes"),
+        ("grid", "sonify.methods", "tracks", "evaluate.masking", "evaluate.budgets", "explain.classes"),
         ("split", "beside"),
     ),
     "export": Stage(
@@ -261,13 +268,20 @@ PLACES = ("root", "groups", "stems", "separated")
 """Keys that say where something lies, as `folds` may: what is there counts, by
 :func:`earmark.plan.datasets.fingerprint` and that of :mod:`earmark.plan.stems`."""
 
-PER_DATASET = ("collect", "fit", "explain", "picture", "sonify")
+PER_DATASET = ("collect", "fit", "explain", "picture", "sonify", "track")
 """Stages with a rule per data set, which bears both names: ``fit_synthetic``."""
 
 
-def stage_config(config: Mapping[str, Any], dataset: str, stage: str, method: str | None = None) -> str:
-    """Return what a stage, and the method that it runs, get of a validated configuration, as JSON."""
-    return json.dumps(_stage_sections(config, dataset, stage, method))
+def stage_config(
+    config: Mapping[str, Any],
+    dataset: str,
+    stage: str,
+    method: str | None = None,
+    track: Mapping[str, Any] | None = None,
+) -> str:
+    """Return what a stage, and the method that it runs, get of a validated configuration, as JSON; of tracks one."""
+    found = _stage_sections(config, dataset, stage, method)
+    return json.dumps(found if track is None else {**found, "tracks": [track]})
 
 
 def compared_config(config: Mapping[str, Any], dataset: str, stage: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from earmark.errors import EarmarkError
-from earmark.plan import stems
+from earmark.plan import stems, tracks
 from earmark.plan.config import require_root
 from earmark.plan.datasets import (
     check_beside,
@@ -36,7 +36,7 @@ from earmark.plan.methods import (
 )
 from earmark.plan.sentences import choices
 from earmark.plan.stages import STAGES
-from earmark.store.layout import AGREEMENT, INPUT_LAYER, LEARNED
+from earmark.store.layout import AGREEMENT, INPUT_LAYER, LEARNED, TRACKS
 
 DATASET_FILES = (
     "manifest.csv",
@@ -233,6 +233,7 @@ def check_path(config: Mapping[str, Any], path: str) -> None:
     check_scaling(config, dataset)
     check_listener(config, dataset)
     check_outside(config, dataset)
+    tracks.check(config, dataset)
     files = DATASET_FILES + (GENERATED_FILES if is_generated(block) else ())
     files += LISTENING_FILES
     files += (STEM_FILES if has_stems(block) else ()) + (SEPARATED_FILES if has_separated(block) else ())
@@ -292,7 +293,8 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
         check_method(path, method, block, lambda one: not one.layered, "works at a hidden layer")
         asked = method_of(method)
         scores = OWN_FILES if asked.own_network else scores
-        _check_method_folder(path, below, classes, asked.counts(counted(None, below)), scores, CLASS_FILES)
+        counts = asked.counts(counted(None, below))
+        _check_method_folder(path, below, classes, counts, scores, CLASS_FILES, _tracks(path, split, method, block))
         return
     width = channels(path, layer, block)
     if method == "pairs":
@@ -316,7 +318,27 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     crossed, refitted = CROSS_FILES if asked.has_basis else (), STABILITY_FILES if asked.refits else ()
     of_class = FITTED_FILES if asked.has_basis else CLASS_FILES
     counts = asked.counts(counted(width, below))
-    _check_method_folder(path, below, classes, counts, scores + crossed + refitted, of_class)
+    explained = _tracks(path, split, method, block)
+    _check_method_folder(path, below, classes, counts, scores + crossed + refitted, of_class, explained)
+
+
+def _tracks(path: str, split: str, method: str, block: Mapping[str, Any]) -> list[str]:
+    """List the tracks that a method explains.
+
+    Raises
+    ------
+    EarmarkError
+        If the path leads below ``tracks`` and there are none.
+    """
+    known = list(tracks.named(block))
+    explains = split == "main" and tracks.explains(method_of(method))
+    if f"/{TRACKS}/" in path or path.endswith(f"/{TRACKS}"):
+        if not explains:
+            why = f"{method} {tracks.WHY_NOT}" if split == "main" else "tracks are explained for main"
+            raise EarmarkError(f"{path}: {why}")
+        if not known:
+            raise EarmarkError(f"{path}: the data set has no tracks: list recordings in `tracks`, or use make track")
+    return known if explains else []
 
 
 def counted(width: int | None, below: list[str]) -> list[int]:
@@ -334,15 +356,20 @@ def _check_method_folder(
     counts: list[int],
     method_files: tuple[str, ...],
     concept_files: tuple[str, ...],
+    tracks: list[str],
 ) -> None:
-    """Check what follows the method: ``K~k/file`` or ``K~k/class/file``."""
+    """Check what follows the method: ``K~k/file``, ``K~k/class/file`` or ``K~k/tracks/track``."""
     folders = [f"K~{count}" for count in counts]
     if not rest or rest[0] not in folders:
         _reject(path, rest, (), folders)
     if rest[1:] in [[name] for name in method_files]:
         return
+    if tracks and rest[1:2] == [TRACKS]:
+        if rest[2:] not in [[name] for name in tracks]:
+            _reject(path, rest[2:], tracks)
+        return
     if not rest[1:] or rest[1] not in classes:
-        _reject(path, rest[1:], method_files, classes)
+        _reject(path, rest[1:], method_files, [*classes, *([TRACKS] if tracks else [])])
     if rest[2:] not in [[name] for name in concept_files]:
         _reject(path, rest[2:], concept_files)
 

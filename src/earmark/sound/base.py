@@ -24,6 +24,8 @@ class Frontend(Protocol):
         Of every waveform, in Hz.
     clip_samples : int
         Samples ``S`` of a clip.
+    hop, n_fft : int
+        Samples between two frames of the spectrum, and of its window.
     shape : tuple of int
         Of an input, ``*I``.
     grid : tuple of int
@@ -43,6 +45,10 @@ class Frontend(Protocol):
     def sample_rate(self) -> int: ...  # noqa: D102
     @property
     def clip_samples(self) -> int: ...  # noqa: D102
+    @property
+    def hop(self) -> int: ...  # noqa: D102
+    @property
+    def n_fft(self) -> int: ...  # noqa: D102
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
@@ -115,6 +121,18 @@ class Frontend(Protocol):
 
     def energies(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Measure the power in every cell of the grid at the waveforms' own level: ``[B, S]`` to ``[B, F, T]``."""
+
+    def framed(self, maps: torch.Tensor) -> torch.Tensor:
+        """Lay out maps ``[K, F, T]`` on the grid over the frames of the spectrum, ``[K, F, n_frames]``.
+
+        Raises
+        ------
+        EarmarkError
+            If nobody has said where the grid's cells lie.
+        """
+
+    def filtered(self, stretch: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Filter sound of any length ``[L]`` by masks on rows and frames, ``[K, F, 1 + L / hop]``: ``[K, L]``."""
 
     def lift(self, masks: torch.Tensor) -> torch.Tensor:
         """Lift masks ``[K, F, T]`` on the grid to the cells of the spectrum, ``[K, n_bins, n_frames]``.

@@ -131,14 +131,49 @@ class Framed(abc.ABC):
 
     def istft(self, spectra: torch.Tensor) -> torch.Tensor:
         """Overlap-add inverse (eq. 3.17): complex ``[B, n_bins, T]`` to ``[B, clip_samples]``."""
+        return self.overlapped(spectra, self.clip_samples)
+
+    def overlapped(self, spectra: torch.Tensor, samples: int) -> torch.Tensor:
+        """Overlap-add inverse of :meth:`transformed`: complex ``[B, n_bins, T]`` to ``[B, samples]``."""
         return torch.istft(
             spectra,
             self.n_fft,
             self.hop,
             window=self.taper.to(spectra.device, spectra.real.dtype),
             center=True,
-            length=self.clip_samples,
+            length=samples,
         )
+
+    def framed(self, maps: torch.Tensor) -> torch.Tensor:
+        """Lay out maps ``[K, F, T]`` on the grid over frames, ``[K, F, n_frames]``: a column is a frame."""
+        return maps
+
+    @abc.abstractmethod
+    def binned(self, masks: torch.Tensor) -> torch.Tensor:
+        """Lift masks on rows and frames, ``[K, F, n]`` of any number, to bins, ``[K, n_bins, n]``."""
+
+    def lift(self, masks: torch.Tensor) -> torch.Tensor:
+        """Lift masks ``[K, F, T]`` on the grid to the cells of the spectrum, ``[K, n_bins, n_frames]``."""
+        return self.binned(self.framed(masks))
+
+    def filtered(self, stretch: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Filter a stretch of sound of any length by masks, silence beyond its ends.
+
+        Parameters
+        ----------
+        stretch : torch.Tensor
+            ``[L]``.
+        masks : torch.Tensor
+            On rows and frames, ``[K, F, n]``, the first frame at the first sample; n = 1 + L / hop, L being a multiple
+            of the hop.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[K, L]``.
+        """
+        spectra = self.binned(masks) * self.transformed(stretch.unsqueeze(0), "constant")
+        return self.overlapped(spectra, len(stretch))
 
     def sample_relevance(self, inputs: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor | None:
         """Return None: inputs are no samples, unless a front end says so."""

@@ -116,8 +116,8 @@ class LogMel(Spectrogram):
         """Mel spectrogram before compression, at the waveforms' own level: ``[B, S]`` to ``[B, F, T]``."""
         return self.amounts(self.stft(waveforms).abs())
 
-    def lift(self, masks: torch.Tensor) -> torch.Tensor:
-        """Lift masks ``[K, F, T]`` to the bins of the spectrum, ``[K, n_bins, T]``.
+    def binned(self, masks: torch.Tensor) -> torch.Tensor:
+        """Lift masks ``[K, F, n]`` to the bins of the spectrum, ``[K, n_bins, n]``.
 
         A bin takes the mean of the bands that cover it, weighted by their filters; a bin that no filter covers
         (0 Hz, the Nyquist frequency, and what lies beyond `f_min` and `f_max`) takes its neighbour's.

@@ -61,18 +61,28 @@ def masks(
         If the heatmaps have other dimensions, or are not of one size.
     """
     standard, heatmaps = _cells(standard, 2), _cells(heatmaps, 3)
-    positive = standard.clamp_min(0)
     if heatmaps.shape[1:] != standard.shape:
         raise EarmarkError(f"heatmaps of {list(heatmaps.shape[1:])} cells are no parts of {list(standard.shape)} cells")
-    if not (positive > 0).any():
+    positive = standard[standard > 0]
+    if not len(positive):
         return torch.zeros_like(heatmaps)
-    threshold = torch.quantile(positive[positive > 0], percentile / 100)
-    shape = blurred((positive * (positive >= threshold)).unsqueeze(0))  # [1, F, T]
+    shape = outline(standard, torch.quantile(positive, percentile / 100))  # [F, T]
+    return shape / shape.max() * portions(heatmaps, None if bypass is None else _cells(bypass, 2))
+
+
+def outline(standard: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
+    """Blur what of a standard heatmap ``[F, T]`` is positive and no less than a threshold: ``[F, T]``, of any scale."""
+    positive = standard.clamp_min(0)
+    return blurred((positive * (positive >= threshold)).unsqueeze(0))[0]
+
+
+def portions(heatmaps: torch.Tensor, bypass: torch.Tensor | None = None) -> torch.Tensor:
+    """Share cells out among parts ``[K, F, T]``, and `bypass` ``[F, T]``, by what is positive in each, blurred."""
     shares = blurred(heatmaps.clamp_min(0))  # [K, F, T]
     total = shares.sum(dim=0)
     if bypass is not None:
-        total = total + blurred(_cells(bypass, 2).clamp_min(0).unsqueeze(0))[0]
-    return shape / shape.max() * torch.where(total > 0, shares / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
+        total = total + blurred(bypass.clamp_min(0).unsqueeze(0))[0]
+    return torch.where(total > 0, shares / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
 
 
 def _cells(maps: torch.Tensor, n_dims: int) -> torch.Tensor:

@@ -223,15 +223,19 @@ class Module(Celled, Sampled):
         """
         return self._to_bins.to(waveforms).T @ self.stft(waveforms).abs().square() @ self._to_frames.to(waveforms)
 
-    def lift(self, masks: torch.Tensor) -> torch.Tensor:
-        """Interpolate masks ``[K, F, T]`` to the bins and frames of the spectrum, ``[K, n_bins, n_frames]``.
+    def framed(self, maps: torch.Tensor) -> torch.Tensor:
+        """Interpolate maps ``[K, F, T]`` from columns to frames, ``[K, F, n_frames]``.
 
         Raises
         ------
         EarmarkError
             If the module does not say where the cells of its inputs lie.
         """
-        return self._to_bins.to(masks) @ masks @ self._to_frames.to(masks).T
+        return maps @ self._to_frames.to(maps).T
+
+    def binned(self, masks: torch.Tensor) -> torch.Tensor:
+        """Interpolate masks ``[K, F, n]`` from rows to bins, ``[K, n_bins, n]``; errors as :meth:`framed`."""
+        return self._to_bins.to(masks) @ masks
 
 
 def _is_ascending(centres: torch.Tensor, count: int) -> bool:

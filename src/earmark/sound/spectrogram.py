@@ -95,10 +95,6 @@ class Spectrogram(Celled):
     def rows(self, bins: torch.Tensor) -> torch.Tensor:
         """Sum or choose bins ``[..., n_bins, T]`` to the rows of the spectrogram, ``[..., F, T]``."""
 
-    @abc.abstractmethod
-    def lift(self, masks: torch.Tensor) -> torch.Tensor:
-        """Lift masks ``[K, F, T]`` to the bins of the spectrum, ``[K, n_bins, T]``."""
-
     @property
     def clip_samples(self) -> int:
         """Samples of a clip: exactly what its `n_frames` centred frames cover."""

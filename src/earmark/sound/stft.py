@@ -42,7 +42,7 @@ class Stft(Spectrogram):
         """Keep the lowest of the bins ``[..., n_bins, T]``: ``[..., F, T]``."""
         return bins[..., : self.n_rows, :]
 
-    def lift(self, masks: torch.Tensor) -> torch.Tensor:
-        """Lift masks ``[K, F, T]`` to all bins, ``[K, n_bins, T]``: those not kept take the last kept one's."""
+    def binned(self, masks: torch.Tensor) -> torch.Tensor:
+        """Lift masks ``[K, F, n]`` to all bins, ``[K, n_bins, n]``: those not kept take the last kept one's."""
         bins = torch.arange(self.spectrum_bins, device=masks.device)
         return masks[:, bins.clamp_max(self.n_rows - 1)]

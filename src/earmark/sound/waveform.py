@@ -172,6 +172,6 @@ class Waveform(Sampled):
         logarithms = torch.log10(magnitudes + OFFSET).clamp_min(FLOOR)
         return logarithms.view(*inputs.shape[:-2], *logarithms.shape[1:])
 
-    def lift(self, masks: torch.Tensor) -> torch.Tensor:
-        """Return masks ``[K, n_bins, T]``, which lie on the bins of the spectrum already."""
+    def binned(self, masks: torch.Tensor) -> torch.Tensor:
+        """Return masks ``[K, n_bins, n]``, which lie on the bins of the spectrum already."""
         return masks

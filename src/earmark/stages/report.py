@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import shutil
 from pathlib import Path
 
-import earmark.page
 from earmark.data import predictions
 from earmark.job import Job
 from earmark.models import base as models
@@ -15,6 +14,7 @@ from earmark.page.beside import Beside
 from earmark.page.pictures import Pictures
 from earmark.page.sounds import Library
 from earmark.page.views import Views
+from earmark.plan import tracks
 from earmark.plan.methods import shown
 from earmark.store import artifacts
 from earmark.tables.study import Study
@@ -22,11 +22,12 @@ from earmark.tables.written import Tables
 
 log = logging.getLogger(__name__)
 
-PAGE = Path(earmark.page.__file__).parent
-"""Where the files lie that every page has."""
 
-PARTS = (".css", ".js")
-"""What those end in that the page loads."""
+SECTIONS = ("listen", "concepts", "beside", "tracks", "tables", "figures", "notes")
+"""Of a page, in their order."""
+
+NEEDS = {"beside": "explanations", "tracks": "tracks"}
+"""What there must be something of, for a section to be there."""
 
 
 def run(job: Job) -> None:
@@ -35,12 +36,11 @@ def run(job: Job) -> None:
     Parameters
     ----------
     job : Job
-        Of its configuration: ``grid``, ``sonify.methods``, ``evaluate.masking``, ``evaluate.budgets``.
+        Of its configuration: ``grid``, ``sonify.methods``, ``tracks``, ``evaluate.masking``, ``evaluate.budgets``.
     """
     study, model, answered = Study.of(job), models.load(job.layout.model(job.split)), predictions.of(job)
     heard = job.config["sonify"]["methods"]
     found = index.places(study, heard, shown(job.config["grid"]["methods"]))
-    start = (PAGE / "index.html").read_text(encoding="utf-8")
     progress = job.progress(len(found))
     with artifacts.replacing_directory(job.layout.report_files) as folder:
         library, pictures = Library(folder, model), Pictures(folder, study.source, model.frontend)
@@ -53,15 +53,23 @@ def run(job: Job) -> None:
         about["explanations"] = beside.explanations() if study.masked else []
         for cls in study.classes if study.masked else ():
             files.put(folder, f"beside/{cls.slug}", beside.of_class(cls))
+        about["tracks"] = [entry for path in tracks_of(job) for entry in files.copied(folder, path)]
+        about["sections"] = [name for name in SECTIONS if about.get(NEEDS.get(name, ""), True)]
         about["others"] = [name for name in job.beside if name != job.dataset]
         about["tables"] = list(index.tables(study, folder))
         about["figures"] = list(index.figures(study, folder))
         files.put(folder, "data", about)
         artifacts.write_json(folder / "made.json", {"views": len(found)}, job.made)
-        for path in (path for path in sorted(PAGE.iterdir()) if path.suffix in PARTS):
-            shutil.copyfile(path, folder / path.name)
+        files.furnish(folder)
         log.info("%d views, %.1f MB", len(found), sum(path.stat().st_size for path in folder.rglob("*.*")) / 1e6)
         # A report of Snakemake takes the folder alone.
-        (folder / "index.html").write_text(start.replace(f"{folder.name}/", ""), encoding="utf-8")
+        (folder / "index.html").write_text(files.start().replace(f"{folder.name}/", ""), encoding="utf-8")
     with artifacts.replacing(job.layout.report) as page:
-        page.write_text(start, encoding="utf-8")
+        page.write_text(files.start(), encoding="utf-8")
+
+
+def tracks_of(job: Job) -> list[Path]:
+    """List the folders of the recordings that were explained as a whole."""
+    grid, names = job.config["grid"], map(tracks.name_of, job.config["tracks"])
+    wanted = itertools.product(names, tracks.heard(job.config), grid["k"], grid["layers"])
+    return [job.layout.track(job.split, layer, method, k, name) for name, method, k, layer in wanted]

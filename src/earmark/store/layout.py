@@ -21,7 +21,10 @@ AGREEMENT = "agreement"
 LEARNED = "trained"
 """Folder of a split that holds what methods learned of its network."""
 
-RESERVED = frozenset({"all", "pairs", "tracks", LEARNED})
+TRACKS = "tracks"
+"""Folder of a method, layer and K that holds recordings explained as a whole."""
+
+RESERVED = frozenset({"all", "pairs", TRACKS, LEARNED})
 """Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
 
 NO_LAYERS = frozenset({INPUT_LAYER, "scaled", "stimuli", "trained"})
@@ -246,6 +249,10 @@ class Layout:
     def method(self, split: str, layer: str, method: str, k: int) -> Path:
         """Folder of one (layer, method, K)."""
         return self.split(split) / layer / method / f"K~{k}"
+
+    def track(self, split: str, layer: str, method: str, k: int, track: str) -> Path:
+        """Folder of one recording that is explained as a whole."""
+        return self.method(split, layer, method, k) / TRACKS / track
 
     def agreement(self, split: str, layer: str, k: int) -> Path:
         """How far further networks find the K concepts of a layer too, for every method of the grid."""

@@ -528,12 +528,15 @@ def every_key():
     yield from keys_of(schema["$defs"]["dataset"], ("datasets", "*"))
 
 
+REQUIRED = {("datasets",), ("datasets", "*", "extends"), ("datasets", "*", "tracks", "file")}
+
+
 def test_every_key_is_described_and_closed_and_has_a_default():
     for path, key in every_key():
         assert key["description"], path
         if "properties" in key or "properties" in key.get("items", {}):
             assert key.get("items", key)["additionalProperties"] is False, path
-        elif path not in {("datasets",), ("datasets", "*", "extends")} and "rules" not in path[:-1]:
+        elif path not in REQUIRED and "rules" not in path[:-1]:
             assert "default" in key, path
 
 
