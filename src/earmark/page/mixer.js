@@ -88,7 +88,7 @@ function missingMap(name) {
     positive: "Each sample times its relevance, where that speaks for the class. It is no part of the input.",
     negative: "Each sample times its relevance, where that speaks against the class. It is no part of the input.",
   };
-  return texts[/** @type {keyof texts} */ (name)] ?? "No map of it was drawn.";
+  return texts[/** @type {keyof typeof texts} */ (name)] ?? "No map of it was drawn.";
 }
 
 /**

@@ -70,7 +70,7 @@ function titleOf(name) {
     positive: "Samples for the class",
     negative: "Samples against it",
   };
-  return titles[/** @type {keyof titles} */ (name)] ?? name;
+  return titles[/** @type {keyof typeof titles} */ (name)] ?? name;
 }
 
 /**
