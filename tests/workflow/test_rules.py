@@ -129,7 +129,7 @@ def test_an_edit_of_a_family_concerns_its_own_jobs_and_those_that_build_its_expl
     own |= standard if method.beside else set()
     for name, rule in rules.items():
         expected = dict.fromkeys(("fit", "learn", "imitate", "explain", "cross", "stability", "sanity", "outside"), own)
-        expected |= dict.fromkeys(("objects", "listen", "blind"), own | standard)
+        expected |= dict.fromkeys(("objects", "listen", "blind", "track"), own | standard)
         assert families(rule) == expected.get(stage_of(name), set()), name
 
 
