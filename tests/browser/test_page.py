@@ -423,7 +423,7 @@ def test_the_time_line_of_a_track_is_zoomed_and_moved_by_keys(show: Open) -> Non
     assert page.locator(ticks).first.inner_text() == "0:00" and page.is_disabled("#zoom-whole")
     labels = page.locator(".lanes canvas").evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
     assert labels[0] == "Waveform, 0:25.0 long"
-    assert labels[1].startswith("Relevance of concept 1 over time: 60 % of all, most at 0:")
+    assert labels[1].startswith("Relevance of concept 1 over time: 60 % of what speaks for the class, most at 0:")
     assert sum(label.startswith("Logit of ") for label in labels) == 3
 
 

@@ -181,7 +181,7 @@ EMPTY: dict[str, list[Any]] = {name: [] for name in ("summary", "clips", "concep
 NOTES = [
     "The recording is heard by the model in clips that overlap by half. Their maps are cross-faded to one, and one set "
     "of masks is made of that for the whole recording: a part that is quiet here is quiet beside the rest of it.",
-    "The score of a concept is the relevance of its cells in a tenth of a second.",
+    "The score of a concept is the relevance of its cells in a tenth of a second; its share is that of scores above 0.",
 ]
 
 
@@ -210,6 +210,6 @@ def _outline(path: Path, step: int) -> dict[str, Any]:
 
 
 def _shares(relevance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of each concept ``[K, n]`` in the sum of all."""
-    sums = relevance.sum(axis=1)
+    """Share of each concept ``[K, n]`` in what speaks for the class, tenth by tenth."""
+    sums = relevance.clip(0).sum(axis=1)
     return sums / (sums.sum() or 1.0)

@@ -6,6 +6,10 @@ const NARROWEST = 2;
 const ZOOM = 2;
 const STILL = 4;
 
+/** Seconds between two labels, of which there are at most so many. */
+const STEPS = [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 3600];
+const TICKS = 9;
+
 /** The top and the bottom of a lane where values are drawn, of its height. */
 const MARGIN = 0.08;
 
@@ -138,7 +142,7 @@ function hearPointer(stage, view, { seek, show, zoom }) {
 
 /** @param {{from: number, to: number}} view */
 function clockTicks({ from, to }) {
-  const step = niceStep(to - from, 8);
+  const step = STEPS.find((one) => (to - from) / one <= TICKS) ?? STEPS[STEPS.length - 1];
   const first = Math.ceil(from / step);
   return Array.from({ length: Math.floor(to / step) - first + 1 }, (_, i) => {
     const time = (first + i) * step;

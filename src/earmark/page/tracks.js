@@ -172,7 +172,7 @@ function lanesOf(app, track) {
   const concepts = track.shares.map((share, row) => ({
     label: `Concept ${row + 1}`,
     note: [percent(share), calledOf(app, row + 1)].filter(Boolean).join(" · "),
-    text: `Relevance of concept ${row + 1} over time: ${percent(share)} of all, most at ${listed(momentsOf(track, row).map(clockText))}`,
+    text: `Relevance of concept ${row + 1} over time: ${percent(share)} of what speaks for the class, most at ${listed(momentsOf(track, row).map(clockText))}`,
     tall: false,
     draw: (/** @type {Pen} */ pen) => drawValues(pen, track.scores, row, scored),
   }));
@@ -239,7 +239,7 @@ function trackStrip(app, track, sound, hear, changed) {
     { class: "strip-card", "aria-label": title, "data-name": sound.name },
     make("h4", {}, title, calledOf(app, number) ? make("span", { class: "called" }, calledOf(app, number)) : null),
     number
-      ? make("p", { class: "sum" }, `${percent(track.shares[number - 1])} of the relevance`, bar(track.shares[number - 1], 1))
+      ? make("p", { class: "sum" }, `${percent(track.shares[number - 1])} of what speaks for the class`, bar(track.shares[number - 1], 1))
       : null,
     make("p", { class: "quiet" }, `Given this alone, the model ${topAnswer(app.data, sound.heard ?? [])}.`),
     moments.length
