@@ -25,7 +25,7 @@ from earmark.store import artifacts
 PIECE = 10
 """Seconds of sound in a file."""
 
-BATCH = 64
+BATCH = 16
 """Clips that are answered at a time."""
 
 OUTLINE = 100
