@@ -37,6 +37,7 @@ CHANGES = {
     "objects": {"clips": 7},
     "composites": {"clips": 5},
     "stability": {"draws": 6},
+    "tracks": [{"file": "config.yaml"}],
     "licence": "CC0-1.0",
     "listening_test": {"clips": 4},
     "root": "recordings",

@@ -67,11 +67,14 @@ def test_nothing_filled_in_is_all_missing(tmp_path: Path) -> None:
     assert (one.guesses, one.missing) == ({}, SOUNDS)
 
 
-@pytest.mark.parametrize("content", ["name,guess\n1.wav,one\n", ""])
-def test_what_is_no_such_file_is_one_sentence(tmp_path: Path, content: str) -> None:
+NO_SUCH_FILE = [("name,guess\n1.wav,one\n", "must have the columns file and guess"), ("", "the file is empty")]
+
+
+@pytest.mark.parametrize(("content", "sentence"), NO_SUCH_FILE)
+def test_what_is_no_such_file_is_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
     path = tmp_path / "odd.csv"
     path.write_text(content)
-    with pytest.raises(EarmarkError, match="must have the columns file and guess"):
+    with pytest.raises(EarmarkError, match=sentence):
         read([path], SOUNDS, CLASSES)
     with pytest.raises(EarmarkError, match=r"cannot be read: No such file"):
         read([tmp_path / "missing.csv"], SOUNDS, CLASSES)
