@@ -294,7 +294,8 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
         asked = method_of(method)
         scores = OWN_FILES if asked.own_network else scores
         counts = asked.counts(counted(None, below))
-        _check_method_folder(path, below, classes, counts, scores, CLASS_FILES, _tracks(path, split, method, block))
+        explained = _tracks(path, split, method, below, block)
+        _check_method_folder(path, below, classes, counts, scores, CLASS_FILES, explained)
         return
     width = channels(path, layer, block)
     if method == "pairs":
@@ -318,12 +319,12 @@ def _check_below_split(path: str, split: str, rest: list[str], block: Mapping[st
     crossed, refitted = CROSS_FILES if asked.has_basis else (), STABILITY_FILES if asked.refits else ()
     of_class = FITTED_FILES if asked.has_basis else CLASS_FILES
     counts = asked.counts(counted(width, below))
-    explained = _tracks(path, split, method, block)
+    explained = _tracks(path, split, method, below, block)
     _check_method_folder(path, below, classes, counts, scores + crossed + refitted, of_class, explained)
 
 
-def _tracks(path: str, split: str, method: str, block: Mapping[str, Any]) -> list[str]:
-    """List the tracks that a method explains.
+def _tracks(path: str, split: str, method: str, below: list[str], block: Mapping[str, Any]) -> list[str]:
+    """List the tracks that a method explains; `below` is what follows it in the path.
 
     Raises
     ------
@@ -332,7 +333,7 @@ def _tracks(path: str, split: str, method: str, block: Mapping[str, Any]) -> lis
     """
     known = list(tracks.named(block))
     explains = split == "main" and tracks.explains(method_of(method))
-    if f"/{TRACKS}/" in path or path.endswith(f"/{TRACKS}"):
+    if below[1:2] == [TRACKS]:
         if not explains:
             why = f"{method} {tracks.WHY_NOT}" if split == "main" else "tracks are explained for main"
             raise EarmarkError(f"{path}: {why}")

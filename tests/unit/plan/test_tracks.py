@@ -110,6 +110,11 @@ def test_a_path_that_cannot_be_is_a_sentence(path, sentence):
         targets.check_path(configured("song.wav"), f"results/synthetic/{path}")
 
 
+def test_a_data_set_may_be_called_tracks():
+    config = validate({"datasets": {"tracks": CONFIG["datasets"]["synthetic"]}, "run": ["tracks"]})
+    targets.check_path(config, "results/tracks/main/conv4/info/K~4/class1/heatmaps.safetensors")
+
+
 def test_a_data_set_without_tracks_says_how_to_have_some():
     with pytest.raises(EarmarkError, match="list recordings in `tracks`, or use make track"):
         targets.check_path(configured(), "results/synthetic/main/conv4/info/K~4/tracks/song")
