@@ -18,16 +18,11 @@ from earmark.page.kit.webmushra import WELCOME, Trial
 
 HERE = Path(__file__).parent
 
-PAGE = HERE.parent
-
 PARTS = (
-    *(PAGE / name for name in ("page.css", "load.js", "parts.js", "draw.js", "sound.js", "switch.js")),
+    *(files.PAGE / name for name in ("page.css", "load.js", "parts.js", "draw.js", "sound.js", "switch.js")),
     *(HERE / name for name in ("kit.css", "kit.js")),
 )
 """Files that the page loads, of which most are the other page's too."""
-
-FULL_SCALE = 2**15
-"""Of 16 bits."""
 
 
 def write(
@@ -80,6 +75,6 @@ def write(
 
 def _stored(folder: Path, name: str, samples: NDArray[np.int16], rate: int) -> dict[str, Any]:
     """Store a sound, and describe it as the page's player knows sounds: one that is silent has no file."""
-    gain = files.put_sound(folder, f"sounds/{name}", samples / FULL_SCALE, rate) if samples.any() else 0.0
+    gain = files.put_sound(folder, f"sounds/{name}", samples / files.FULL_SCALE, rate) if samples.any() else 0.0
     key = f"sounds/{name}" if gain else None
     return {"name": name, "key": key, "gain": gain, "matched": gain, "heard": None}
