@@ -1,9 +1,7 @@
-"""A GPU answers as the CPU does, and the workflow runs on it: `make test-gpu`, on a machine that has one.
+"""A GPU computes what the CPU does: `make test-gpu`, on a machine that has one.
 
 These fail where there is none; `make test` does not collect them.
 """
-
-import csv
 
 import pytest
 import torch
@@ -13,7 +11,6 @@ from earmark.explainers.subspaces.decompose import decomposed
 from earmark.lrp import attributor
 from earmark.metrics.flipping import patch_flipping
 from earmark.models.gpu import fault
-from tests.workflow.conftest import new_project
 
 LAYER = "conv2"
 
@@ -61,14 +58,3 @@ def test_flipping(both):
         curves.append(patch_flipping(model, inputs, targets, standard.unsqueeze(1), 8))
     for one, other in zip((curves[0].thesis, curves[0].fair), (curves[1].thesis, curves[1].fair), strict=True):
         assert torch.allclose(one, other.cpu(), atol=1e-9)
-
-
-def test_the_workflow_on_a_gpu(both, tmp_path):
-    project = new_project(tmp_path / "project")
-    called = project.snakemake("--cores", "2", "--resources", "gpu=1")
-    assert called.status == 0, called.output
-    assert "--gpu 1" in called.output
-    with (project.folder / "results/synthetic/tables/model.csv").open() as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    assert rows
-    assert float(rows[0]["test_accuracy"]) > 0.9

@@ -61,7 +61,7 @@ def batch_of(trained: Trained, places: slice = slice(None)) -> Batch:
     inputs = trained.inputs[places]
     generator = torch.Generator().manual_seed(2)
     noise = torch.randn(len(trained.inputs), SAMPLES, generator=generator, dtype=inputs.dtype)
-    waveforms = noise[places] / 4
+    waveforms = noise[places].to(inputs.device) / 4
     stems = torch.stack([waveforms / 2, waveforms / 4], dim=1)  # [B, O, S]
     return Batch(clips, waveforms, inputs, trained.targets[places], stems)
 
