@@ -17,11 +17,11 @@ SMALL = {
     "torch_threads": 1,
     "datasets": {
         "band": {
-            "band": {"tracks_per_style": 40, "artists": 10, "seconds": 4},
+            "band": {"tracks_per_style": 30, "artists": 10, "seconds": 4},
             "clips_per_recording": 3,
             "frontend": {"n_fft": 800, "hop": 400, "n_mels": 32, "n_frames": 64},
             "model": {"filters": [8, 16, 16, 16, 16], "dense": [32], "dropout": 0.0},
-            "train": {"epochs": 100, "learning_rate": 3e-3, "time_mask": 8, "mel_mask": 4},
+            "train": {"epochs": 40, "learning_rate": 6e-3, "batch_norm": True, "time_mask": 8, "mel_mask": 4},
             "pairs": {"clips": 6, "positions": 8},
             "explainers": {
                 "info": {"clips": 6, "restarts": 0, "max_iterations": 20},
@@ -54,7 +54,7 @@ def test_every_style_has_subspaces(finished):
         subspaces, _ = read_tensors(root / f"main/conv3/drsa/K~2/{style}/subspaces.safetensors")
         assert subspaces["basis"].shape == (16, 16)
     assert list(pd.read_csv(root / "classes.csv")["slug"]) == list(STYLES)
-    assert len(json.loads((root / "truth.json").read_text())["clips"]) == 400
+    assert len(json.loads((root / "truth.json").read_text())["clips"]) == 300
 
 
 def test_artists_unheard_are_recognised_above_chance(finished):
