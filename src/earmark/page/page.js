@@ -7,7 +7,7 @@ function headLine(data) {
   const accuracy = data.accuracy === null ? "" : ` · accuracy ${show(100 * data.accuracy)} %`;
   return [
     make("strong", {}, data.dataset),
-    ` · ${data.classes.length} ${data.classes.length === 1 ? "class" : "classes"}${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`,
+    ` · ${data.answers.length} ${data.answers.length === 1 ? "class" : "classes"}${accuracy} · ${data.kind} · ${data.rate / 1000} kHz${data.split === "main" ? "" : ` · network ${data.split}`}`,
   ];
 }
 
