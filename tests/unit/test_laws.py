@@ -18,8 +18,8 @@ PACKAGE = code.ROOT
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 ROOMS = """
-    errors seeds progress statistics sources store job plan sound data figures models lrp metrics explainers tables page
-    stages cli __main__
+    errors seeds progress statistics sources store job plan sound data figures models lrp metrics explainers tables
+    drawings page stages cli __main__
 """.split()
 """From the ground up: a room uses only rooms that stand before it."""
 

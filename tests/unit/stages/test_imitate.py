@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from earmark.drawings import explainers as drawings
 from earmark.figures.style import save
 from earmark.job import Job
 from earmark.plan.config import fill
-from earmark.stages import draw, imitate, learn
+from earmark.stages import imitate, learn
 from earmark.store import artifacts
 from earmark.tables import components, components_spectra, fidelity
 from earmark.tables.study import Study
@@ -106,10 +107,10 @@ def test_components_have_a_table_a_spectrum_and_a_figure(study, imitated, tmp_pa
     for name, (table, made) in tables.items():
         content = made or list(table.rows(study, spectra))
         artifacts.write_csv(tmp_path / f"{name}.csv", table.COLUMNS, content, {})
-    figure = draw._components(study, Tables(tmp_path), METHOD)
+    figure = drawings._components(study, Tables(tmp_path), METHOD)
     save(figure, tmp_path / "figure.png")
     assert figure.axes[0].get_images()[0].get_array().shape[1] == COUNT
-    assert draw._components(study, Tables(tmp_path), "another") is None
+    assert drawings._components(study, Tables(tmp_path), "another") is None
 
 
 def test_nothing_is_asked_for(noisy):

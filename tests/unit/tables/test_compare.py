@@ -13,6 +13,7 @@ from earmark import statistics
 from earmark.data.chosen import COLUMNS as CHOSEN_COLUMNS
 from earmark.data.chosen import RULES, SCORED
 from earmark.data.dataset import open_dataset
+from earmark.drawings import scores as drawings
 from earmark.job import Job
 from earmark.metrics.scores import METRICS, SCORES
 from earmark.plan.stages import STAGES
@@ -489,7 +490,7 @@ def test_classes_may_bear_the_names_of_columns(tree, tmp_path):
     assert wanted == after
     assert any(line[3] == "group" and line[5] for line in wanted)
     write_csv(copied.tables / "cross_class.csv", summary.COLUMNS, after)
-    figure = draw._cross_class(studies[1], Tables(copied.tables).bars("cross_class"), 2)
+    figure = drawings._cross_class(studies[1], Tables(copied.tables).bars("cross_class"), 2)
     matrix = read_csv(tree.method("main", "conv1", "drsa", 2) / "cross_class.csv")
     wanted = [[float(line[cls]) for cls in CLASSES] for line in matrix]
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), wanted)

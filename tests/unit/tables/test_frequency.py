@@ -13,13 +13,13 @@ import torch
 from earmark.data import chosen
 from earmark.data.chosen import SCORED
 from earmark.data.dataset import open_dataset
+from earmark.drawings.answers import SPREAD
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.figures.frequency import shares
 from earmark.job import Job
 from earmark.plan.config import fill
 from earmark.stages import ingest
-from earmark.stages.draw import SPREAD
 from earmark.statistics import ALL
 from earmark.store import artifacts
 from earmark.store.layout import Layout

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from earmark.drawings import answers as drawings
 from earmark.errors import EarmarkError
 from earmark.metrics.listening import CELLS, MASKED, SIGNAL, SILENCE
 from earmark.plan.config import fill
-from earmark.stages import draw
 from earmark.stages.blind import KEY
 from earmark.stages.listen import COLUMNS
 from earmark.statistics import ALL, Interval
@@ -123,9 +123,9 @@ def test_what_is_not_defined_is_empty_and_counted(study: Study) -> None:
 def test_the_figure_is_drawn_from_the_table_alone(study: Study) -> None:
     path = study.layout.tables / "listening.csv"
     artifacts.write_csv(path, listening.COLUMNS, [], {})
-    assert draw._listening(Tables(path.parent)) is None
+    assert drawings._listening(Tables(path.parent)) is None
     artifacts.write_csv(path, listening.COLUMNS, listening.rows(study, listening.measure(study)), {})
-    figure = draw._listening(Tables(path.parent))
+    figure = drawings._listening(Tables(path.parent))
     assert [axis.get_title() for axis in figure.axes] == [
         f"{metric}, {part} answers" for part in ("right", "wrong") for metric in ("informedness", "markedness")
     ]
