@@ -12,20 +12,19 @@ import numpy as np
 import pandas as pd
 import soxr
 import torch
-import yaml
 from numpy.typing import NDArray
 from scipy.io import wavfile
 from torch import Tensor
 
 from earmark.data import dataset
 from earmark.data.dataset import ClassInfo, DataSet
-from earmark.data.ratings import FILE
 from earmark.data.selection import evenly
 from earmark.errors import EarmarkError
 from earmark.job import Job
 from earmark.metrics.listening import equally_loud
-from earmark.metrics.ratings import QUESTIONS, REFERENCE, REST
-from earmark.page.kit import rating, webmushra
+from earmark.metrics.ratings import REFERENCE, REST
+from earmark.page.kit import folder as kit
+from earmark.page.kit import webmushra
 from earmark.page.kit.webmushra import RATES, Trial
 from earmark.plan.generated import is_generated
 from earmark.plan.methods import by_ear
@@ -47,24 +46,6 @@ FULL_SCALE = 32767
 
 DIGITS = 8
 """Of the sounds' checksum, by which the results of one test are told from those of another."""
-
-TITLE = "Which of these sounds tells it?"
-
-README = """A listening test: {trials} clips and what was made of them, {sounds} sounds, {questions} questions.
-
-Without a server: give this folder to a listener, who opens index.html in a browser, and gives you the file that it
-saves in the end.
-
-With webMUSHRA (https://github.com/audiolabs/webMUSHRA): copy the folders configs and stimuli into its own folder, and
-open it with ?config={test}.yaml; the ratings of all come to results/{test}/{file}.
-
-What came back, from either, is judged by
-
-  earmark answers --dataset {dataset} FILE ...
-
-power.md says how many listeners find what. licences.csv says under which terms the recordings may be passed on.
-What each sound is stands in a file beside this folder: keep it to yourself.
-"""
 
 
 class Stimulus(NamedTuple):
@@ -92,27 +73,20 @@ def run(job: Job) -> None:
     names = [f"s{number + 1:0{len(str(len(waves)))}d}" for number in lot]
     test = f"{job.dataset}-{hashlib.sha256(b''.join(wave.tobytes() for wave in waves)).hexdigest()[:DIGITS]}"
     asked = trials(stimuli, names)
+    power = found_by(None, len(asked), len(job.config["listening_test"]["methods"]))
     with artifacts.replacing_directory(job.layout.listening_test) as folder:
-        key = []
-        (folder / webmushra.path(test, "")).parent.mkdir(parents=True)
-        for name, wave, one in sorted(zip(names, waves, stimuli, strict=True), key=lambda row: row[0]):
-            path = webmushra.path(test, name)
-            wavfile.write(folder / path, rate, wave)
-            about = source.clips.iloc[one.clip]
-            where = one.clip, about["path"], about["group"], about["class"], one.cls.slug
-            known = REFERENCE if one.condition == REFERENCE else name
-            digest = hashlib.sha256((folder / path).read_bytes()).hexdigest()
-            key.append((test, one.trial, known, one.condition, path, digest, *where))
-        config = webmushra.configuration(test, TITLE, asked, len(waves[0]) / rate)
-        write(folder / "configs" / f"{test}.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        rating.write(folder, test, TITLE, asked, dict(zip(names, waves, strict=True)), rate)
-        methods = len(job.config["listening_test"]["methods"])
-        write(folder / "power.md", "\n".join(["# What a panel finds", "", *found_by(None, len(asked), methods)]))
-        about = {"trials": len(asked), "sounds": len(waves), "questions": len(QUESTIONS)}
-        write(folder / "README.txt", README.format(test=test, file=FILE, dataset=job.dataset, **about))
+        kit.write(folder, job.dataset, test, asked, dict(zip(names, waves, strict=True)), rate, power)
         # Provenance would name what is heard: it stands beside the key.
         table = pd.DataFrame(licences(job, source, stimuli), columns=LICENCES)
         table.to_csv(folder / "licences.csv", index=False, lineterminator="\n")
+        key = []
+        for name, one in sorted(zip(names, stimuli, strict=True), key=lambda row: row[0]):
+            about = source.clips.iloc[one.clip]
+            where = one.clip, about["path"], about["group"], about["class"], one.cls.slug
+            known = REFERENCE if one.condition == REFERENCE else name
+            path = webmushra.path(test, name)
+            digest = hashlib.sha256((folder / path).read_bytes()).hexdigest()
+            key.append((test, one.trial, known, one.condition, path, digest, *where))
     artifacts.write_csv(job.layout.listening_key, KEY, key, job.made)
     log.info("%d trials, %d sounds", len(asked), len(waves))
 
@@ -193,9 +167,3 @@ def licences(job: Job, source: DataSet, stimuli: Sequence[Stimulus]) -> list[tup
         )
     clips = {one.trial: source.clips["path"].iloc[one.clip] for one in stimuli}
     return [(trial, path, known) for trial, path in clips.items()]
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text of the kit, in a folder of its own."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
