@@ -28,7 +28,7 @@ def name_of(track: Mapping[str, Any]) -> str:
     """Name a track in paths: as it says, or after its file; of a name without a Latin letter by a digest of it."""
     stem = composed(PurePath(track["file"]).stem)
     digest = hashlib.sha256(stem.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return track["name"] or slug(stem)[:100].strip("-") or f"track-{digest}"
+    return track["name"] or slug(stem) or f"track-{digest}"
 
 
 def named(block: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -30,6 +30,9 @@ RESERVED = frozenset({"all", "pairs", TRACKS, LEARNED})
 NO_LAYERS = frozenset({INPUT_LAYER, "scaled", "stimuli", "trained"})
 """Names that no layer has: folders of other things beside those of the layers."""
 
+LONGEST = 100
+"""Letters of a slug, behind which names of files go on: file systems allow 255 bytes in all."""
+
 LETTERS = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ŋ": "ng", "ı": "i"}
 )
@@ -42,10 +45,13 @@ def composed(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Turn a name into the ``[a-z0-9-]*`` form that paths use; letters lose their marks, other scripts leave none."""
+    """Turn a name into the ``[a-z0-9-]*`` form that paths use, at most `LONGEST` letters of it.
+
+    Letters lose their marks, other scripts leave none.
+    """
     parts = unicodedata.normalize("NFKD", name.casefold().translate(LETTERS))
     plain = "".join(part for part in parts if not unicodedata.combining(part))
-    return re.sub(r"[^a-z0-9]+", "-", plain.casefold()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", plain.casefold()).strip("-")[:LONGEST].rstrip("-")
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:

@@ -168,13 +168,14 @@ def written(found: Judged, over: str) -> list[str]:
         lines += [f"## {PARTS[name].capitalize()}", ""]
         lines += markdown.table(["stimulus", "n", over, *METRICS, f"without {MARKEDNESS}"], _body(found, name, over))
         lines += _differences(found, name)
-    lines += [f"## {INFORMEDNESS.capitalize()}, class by class", ""]
-    for name in found.clusters:
-        body = [
-            [stimulus, *(markdown.cell(known(found), _label(name, stimulus), cls) for cls in found.classes)]
-            for stimulus in _names(found)
-        ]
-        lines += markdown.table([PARTS[name], *found.classes], body)
+    for metric in METRICS:
+        lines += [f"## {metric.capitalize()}, class by class", ""]
+        for name in found.clusters:
+            body = [
+                [stimulus, *(markdown.cell(known(found), _label(name, stimulus, metric), cls) for cls in found.classes)]
+                for stimulus in _names(found)
+            ]
+            lines += markdown.table([PARTS[name], *found.classes], body)
     return lines
 
 
@@ -244,7 +245,7 @@ def _names(found: Judged) -> list[str]:
 
 def _body(found: Judged, name: str, over: str) -> Iterator[list[str]]:
     for stimulus in _names(found):
-        labels = [Label(STANDARD, metric, part=stimulus, clips=PARTS[name]) for metric in METRICS]
+        labels = [_label(name, stimulus, metric) for metric in METRICS]
         if (labels[0], ALL) in found.found:
             values = [markdown.cell(known(found), label, ALL) for label in labels]
             never = str(found.undefined[labels[1], ALL])
@@ -263,8 +264,8 @@ def _differences(found: Judged, name: str) -> list[str]:
     return markdown.table(["stimulus", *(f"{INFORMEDNESS} less `{rival}`" for rival in rivals)], told) if told else []
 
 
-def _label(name: str, stimulus: str) -> Label:
-    return Label(STANDARD, INFORMEDNESS, part=stimulus, clips=PARTS[name])
+def _label(name: str, stimulus: str, metric: str = INFORMEDNESS) -> Label:
+    return Label(STANDARD, metric, part=stimulus, clips=PARTS[name])
 
 
 PROXY = """**A proxy, no people.** The listener is the network of `{listener}`, `{split}`, which learned from
