@@ -76,13 +76,13 @@ def finished(tmp_path_factory):
     project = new_project(tmp_path_factory.mktemp("gpu") / "project")
     project.configure(EVERYTHING)
     options = ["--resources", "gpu=6", "--cores", "all"]
-    called = [project.snakemake(*options), project.snakemake(*options, "results/wave/main/stimuli")]
+    called = [project.snakemake(*options, *target, cold=True) for target in ([], ["results/wave/main/stimuli"])]
     song = np.random.default_rng(0).standard_normal(3 * 16000) / 8
     soundfile.write(project.folder / "song.wav", song, 16000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EARMARK_TRACK_DATASET", "synthetic")
         patch.setenv("EARMARK_TRACK_FILE", "song.wav")
-        called += [project.snakemake(*options)]
+        called += [project.snakemake(*options, cold=True)]
     for one in called:
         assert one.status == 0, one.output
     return project, "".join(one.output for one in called)

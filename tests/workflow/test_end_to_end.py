@@ -220,7 +220,7 @@ def test_a_second_network_is_trained_explained_and_compared(complete, tmp_path):
 def test_from_scratch_on_one_core_the_scores_are_the_same(finished, tmp_path):
     again = new_project(tmp_path / "again")
     target = "results/synthetic/main/conv4/drsa/K~4/scores.csv"
-    called = again.snakemake("--cores", "1", target)
+    called = again.snakemake("--cores", "1", target, cold=True)
     assert called.status == 0, called.output
     assert (again.folder / target).read_bytes() == (finished.folder / target).read_bytes()
     maps = "results/synthetic/main/conv4/drsa/K~4/class1/subspaces.safetensors"
