@@ -116,8 +116,16 @@ def drop(project, *stages):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def compute_seconds(project, stage):
-    return float(pd.read_csv(project.folder / f"logs/synthetic/{JOBS[stage][0]}.tsv", sep="\t")["cpu_time"][0])
+@pytest.fixture(scope="module")
+def seconds(complete, tmp_path_factory):
+    """CPU seconds of the jobs that take part, by stage: each is a process of its own here, as where it is killed."""
+    project, found = complete.copy(tmp_path_factory.mktemp("seconds") / "project"), {}
+    for stage, (log, _) in JOBS.items():
+        drop(project, stage)
+        called = start(project, stage).wait()
+        assert called.status == 0, called.output
+        found[stage] = float(pd.read_csv(project.folder / f"logs/synthetic/{log}.tsv", sep="\t")["cpu_time"][0])
+    return found
 
 
 def contents(project):
@@ -148,24 +156,24 @@ def kill(project, target, stage, moment, snakemake=False):
 
 
 @pytest.mark.parametrize("stage", ["train", "fit", "sonify"])
-def test_a_killed_job_is_made_by_the_same_command(complete, disturbed, moments, stage):
-    seconds, killed = compute_seconds(complete, stage), 0
+def test_a_killed_job_is_made_by_the_same_command(complete, disturbed, moments, seconds, stage):
+    killed = 0
     while killed < KILLS:
         drop(disturbed, stage)
         for _ in range(2):
-            killed += kill(disturbed, stage, stage, moments.uniform(0, seconds))
+            killed += kill(disturbed, stage, stage, moments.uniform(0, seconds[stage]))
         assert start(disturbed, stage).wait().status == 0
         assert_same(disturbed, complete)
 
 
-def test_a_killed_snakemake_needs_one_more_command(complete, disturbed, moments):
+def test_a_killed_snakemake_needs_one_more_command(complete, disturbed, moments, seconds):
     """Its jobs run on, beside those of the next call."""
     chain, killed = ("train", "predict", "collect", "fit"), 0
     while killed < KILLS:
         drop(disturbed, *chain)
         for _ in range(2):
             stage = moments.choice(chain)
-            hit = kill(disturbed, "fit", stage, moments.uniform(0, compute_seconds(complete, stage)), snakemake=True)
+            hit = kill(disturbed, "fit", stage, moments.uniform(0, seconds[stage]), snakemake=True)
             if hit:
                 assert "--unlock" in start(disturbed, "fit").wait().output
                 assert disturbed.snakemake("--unlock").status == 0

@@ -155,7 +155,7 @@ def test_what_a_job_read_is_read_once_for_its_record(complete, tmp_path, monkeyp
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("READ", str(tmp_path / "read"))
     called = complete.copy(tmp_path / "project").snakemake(
-        "--cores", "2", "--forcerun", "compare", "--until", "compare"
+        "--cores", "2", "--forcerun", "compare", "--until", "compare", cold=True
     )
     assert called.jobs == {"compare": 1}
     read = (tmp_path / "read").read_text().splitlines()
