@@ -118,6 +118,8 @@ def test_what_is_not_defined_is_empty_and_counted(study: Study) -> None:
     assert silent[5] == "" and silent[-1] == 3
     assert rows[label(MASKED, "all", "markedness").text, ALL][-1] == 0
     assert "| silence | 240 | 40 | 0.000 [0.000, 0.000] | – | 3 |" in listening.report(study, measured)
+    of_classes = listening.report(study, measured).split("## Markedness, class by class")[1]
+    assert "| silence | – | – | – |" in of_classes
 
 
 def test_the_figure_is_drawn_from_the_table_alone(study: Study) -> None:

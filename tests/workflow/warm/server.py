@@ -12,6 +12,7 @@ import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -61,7 +62,7 @@ def be(descriptors: list[int], arguments: list[str], folder: str, environment: d
 
 
 def serve(path: str) -> None:
-    """Answer calls until nobody is left to call."""
+    """Answer calls until nobody is left to call; the socket's folder goes then, too."""
     load()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening, selectors.DefaultSelector() as waiting:
@@ -75,6 +76,7 @@ def serve(path: str) -> None:
             if os.fork() == 0:
                 answer(call)
             call.close()
+    shutil.rmtree(os.path.dirname(path))
 
 
 if __name__ == "__main__":
