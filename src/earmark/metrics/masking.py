@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -127,7 +128,7 @@ def ranks(cells: Tensor, seed: int) -> Tensor:
 
 
 def first_cells(frontend: Frontend, spectrum: Tensor, ranked: Tensor, budgets: Sequence[float]) -> Tensor:
-    """Take the fewest cells, in their order, whose sound holds a share of a clip's energy.
+    """Take the fewest cells, in their order, whose sound holds a share of a clip's energy; all of it is all cells.
 
     Parameters
     ----------
@@ -145,17 +146,11 @@ def first_cells(frontend: Frontend, spectrum: Tensor, ranked: Tensor, budgets: S
     Tensor
         Masks ``[M, F, T]`` of 0 and 1, in the spectrum's precision.
     """
-    power = spectrum.abs().square()
-    power = power / power.sum().clamp_min(torch.finfo(power.dtype).tiny)  # [n_bins, T]
-    wanted = torch.tensor(budgets, dtype=power.dtype, device=power.device)  # [M]
-    low = torch.zeros(len(budgets), dtype=torch.long, device=power.device)
-    high = torch.full_like(low, ranked.numel())
-    while bool((low < high).any()):  # a cell more never takes energy away
-        middle = (low + high) // 2
-        masks = (ranked < middle.view(-1, 1, 1)).to(power)  # [M, F, T]
-        enough = (frontend.lift(masks).square() * power).sum(dim=(1, 2)) >= wanted
-        low, high = torch.where(enough, low, middle + 1).minimum(high), torch.where(enough, middle, high)
-    return (ranked < high.view(-1, 1, 1)).to(power)
+    held = frontend.held(spectrum.abs().square(), ranked)  # [F T + 1]
+    wanted = torch.tensor(budgets, dtype=held.dtype, device=held.device) * held[-1]
+    counts = torch.searchsorted(held, wanted)  # [M]
+    counts[wanted >= held[-1]] = ranked.numel()  # those that hold nothing too: there the two ends of a map meet
+    return (ranked < counts.view(-1, 1, 1)).to(spectrum.real)
 
 
 def listened_at(budgets: Sequence[float]) -> float:
@@ -192,8 +187,8 @@ def both_ends(
     return most, least
 
 
-def scores(model: Model, waveforms: Tensor, targets: Tensor, sounds: Tensor) -> pd.DataFrame:
-    """Score explanations by what the model answers to them, and to the clips without them.
+def scores(model: Model, clip: Tensor, target: Tensor, sounds: Tensor) -> pd.DataFrame:
+    """Score explanations of a clip by what the model answers to them, and to the clip without them.
 
     With ``p``, ``q`` and ``r`` the probability of the class for the clip, for ``x_in`` and for ``x_out``, as the L-MAC
     papers define them, in float64 and from log-odds.
@@ -202,29 +197,31 @@ def scores(model: Model, waveforms: Tensor, targets: Tensor, sounds: Tensor) -> 
     ----------
     model : Model
         What is explained.
-    waveforms : Tensor
-        Clips ``[B, S]``.
-    targets : Tensor
-        Explained classes ``[B]``.
+    clip : Tensor
+        ``[S]``.
+    target : Tensor
+        The explained class, a scalar.
     sounds : Tensor
-        ``x_in``, ``[B, S]``, at the clips' level.
+        ``x_in``, ``[N, S]``, at the clip's level.
 
     Returns
     -------
     pandas.DataFrame
-        A row per clip: ``ai`` (average increase: 100 if the log-odds grow), ``ad`` (average drop, ``100 relu(p - q) /
+        A row per sound: ``ai`` (average increase: 100 if the log-odds grow), ``ad`` (average drop, ``100 relu(p - q) /
         p``), ``ag`` (average gain, ``100 relu(q - p) / (1 - p)``), ``ff`` (faithfulness, ``p - r``), ``fid_in`` (1 if
         the answer stays), ``sps`` and ``comp`` (Gini coefficient, and entropy over that of equal cells, of ``x_in``'s
         energies; NaN for silence), ``logodds``, ``logodds_in``, ``logodds_out`` in nats, and ``energy``, the share of
         the clip's that ``x_in`` has.
     """
-    answers = [heard(model, part, waveforms) for part in (waveforms, sounds, waveforms - sounds)]
-    whole, inside, outside = (log_odds(logits, targets, model.multi_label) for logits in answers)  # each [B]
+    targets = target.expand(len(sounds))
+    answers = [heard(model, part, clip.expand_as(part)) for part in (clip[None], sounds, clip - sounds)]
+    answers[0] = answers[0].expand_as(answers[1])
+    whole, inside, outside = (log_odds(logits, targets, model.multi_label) for logits in answers)  # each [N]
     not_p, not_q, not_r = ((-odds).sigmoid() for odds in (whole, inside, outside))  # exact where p is nearly 1
     lost = not_q - not_p  # p - q
     stays = (inside > 0) == (whole > 0) if model.multi_label else answers[1].argmax(dim=1) == targets
-    power = model.frontend.stft(sounds).abs().double().square().flatten(1)  # [B, n_bins T]
-    total = model.frontend.stft(waveforms).abs().double().square().flatten(1).sum(dim=1)
+    power = model.frontend.stft(sounds).abs().double().square().flatten(1)  # [N, n_bins T]
+    total = model.frontend.stft(clip[None]).abs().double().square().sum()
     found = {
         "ai": 100.0 * (inside > whole + GAIN),
         "ad": 100 * lost.clamp_min(0) / whole.sigmoid(),
@@ -266,17 +263,15 @@ def played(
     pandas.DataFrame
         The columns of :func:`scores`, and ``budget``, a share or `NATIVE`; a row per sound, the method's own last.
     """
-    told = scores(model, clip.expand_as(sounds), target.expand(len(sounds)), sounds)
-    told["budget"] = [written(budget) for budget in budgets]
-    if own is None:
-        return told
-    alone = scores(model, clip[None], target[None], own[None])
-    return pd.concat([told, alone.assign(budget=NATIVE)], ignore_index=True)
+    labels = [written(budget) for budget in budgets]
+    if own is not None:
+        sounds, labels = torch.cat([sounds, own[None]]), [*labels, NATIVE]
+    return scores(model, clip, target, sounds).assign(budget=labels)
 
 
 def gini(amounts: Tensor) -> Tensor:
     """Gini coefficient of amounts ``[B, N]``: 0 if all are equal, 1 - 1 / N if one has everything; NaN of nothing."""
-    ascending = amounts.sort(dim=1).values
+    ascending = torch.from_numpy(np.sort(amounts.cpu().numpy())).to(amounts.device)  # faster than PyTorch's
     count = ascending.shape[1]
     weights = 2 * torch.arange(1, count + 1, dtype=amounts.dtype, device=amounts.device) - count - 1
     return (ascending * weights).sum(dim=1) / (count * ascending.sum(dim=1))

@@ -143,6 +143,17 @@ class Frontend(Protocol):
             If nobody has said where the grid's cells lie.
         """
 
+    def held(self, power: torch.Tensor, ranked: torch.Tensor) -> torch.Tensor:
+        """Tell what energy is heard of the first n cells of an order, for every n, float64 ``[F T + 1]``.
+
+        Of a spectrum's power ``[n_bins, n_frames]`` and the place of every cell in the order, int64 ``[F, T]``.
+
+        Raises
+        ------
+        EarmarkError
+            If nobody has said where the grid's cells lie.
+        """
+
     def stft(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Short-time Fourier transform, ``[B, S]`` to complex ``[B, n_bins, n_frames]``."""
 

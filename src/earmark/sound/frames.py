@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -26,6 +27,17 @@ def percentile(waveforms: torch.Tensor, share: float) -> torch.Tensor:
     place = share / 100 * (waveforms.shape[-1] - 1)
     below = math.floor(place)
     return torch.lerp(rising[..., below : below + 1], rising[..., below + 1 :][..., :1], place - below)
+
+
+Sources = tuple[torch.Tensor, torch.Tensor]
+"""Weights, float64 ``[n, k]``, and places, int64 ``[n, k]``, of what each of n things is a sum of."""
+
+
+def _sources_of(weights: torch.Tensor) -> Sources:
+    """List what is not 0 in the rows of weights ``[n, m]``, as many as the fullest row has."""
+    count = int((weights != 0).sum(dim=1).max())
+    largest = weights.double().topk(count, dim=1)
+    return largest.values, largest.indices
 
 
 class Framed(abc.ABC):
@@ -155,6 +167,43 @@ class Framed(abc.ABC):
     def lift(self, masks: torch.Tensor) -> torch.Tensor:
         """Lift masks ``[K, F, T]`` on the grid to the cells of the spectrum, ``[K, n_bins, n_frames]``."""
         return self.binned(self.framed(masks))
+
+    @functools.cached_property
+    def _sources(self) -> tuple[Sources, Sources]:
+        """Which rows every bin takes its mask from, and which columns every frame."""
+        _, rows, columns = self.grid
+        to_bins = self.binned(torch.eye(rows).unsqueeze(2))[..., 0].T  # [n_bins, F]
+        to_frames = self.framed(torch.eye(columns).unsqueeze(1))[:, 0].T  # [n_frames, T]
+        return _sources_of(to_bins), _sources_of(to_frames)
+
+    def held(self, power: torch.Tensor, ranked: torch.Tensor) -> torch.Tensor:
+        """Tell what energy is heard of the first n cells of an order, for every n.
+
+        Lifted, a mask of 0 and 1 is at each cell of the spectrum a sum of a few weights, of those of its sources that
+        are among the first. Its square is a sum over pairs of sources, each of which counts from its later member on.
+
+        Parameters
+        ----------
+        power : torch.Tensor
+            Of the spectrum, ``[n_bins, n_frames]``.
+        ranked : torch.Tensor
+            Place of every cell of the grid in the order, int64 ``[F, T]``, from 0.
+
+        Returns
+        -------
+        torch.Tensor
+            float64 ``[F T + 1]``, ascending from 0.
+        """
+        rows, columns = ((one.to(power.device) for one in sources) for sources in self._sources)
+        (row_weights, row_places), (column_weights, column_places) = rows, columns
+        places = ranked[row_places[:, None, :, None], column_places[None, :, None, :]].flatten(2)
+        weights = (row_weights[:, None, :, None] * column_weights[None, :, None, :]).flatten(2)
+        added = torch.zeros(ranked.numel() + 1, dtype=torch.float64, device=power.device)
+        for first, second in itertools.combinations_with_replacement(range(places.shape[2]), 2):
+            later = torch.maximum(places[..., first], places[..., second])  # [n_bins, n_frames]
+            amounts = (1 if first == second else 2) * weights[..., first] * weights[..., second] * power
+            added += torch.bincount(later.flatten() + 1, amounts.flatten(), minlength=len(added))
+        return added.cumsum(dim=0)
 
     def filtered(self, stretch: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Filter a stretch of sound of any length by masks, silence beyond its ends.

@@ -116,19 +116,23 @@ class LogMel(Spectrogram):
         """Mel spectrogram before compression, at the waveforms' own level: ``[B, S]`` to ``[B, F, T]``."""
         return self.amounts(self.stft(waveforms).abs())
 
+    @functools.cached_property
+    def _to_bins(self) -> torch.Tensor:
+        """Share of every band in every bin, float64 ``[n_bins, n_mels]``; rows sum to 1."""
+        bank = self.filter_bank.double()  # [F, n_bins]
+        cover = bank.sum(dim=0)
+        covered = torch.nonzero(cover > 0).squeeze(1)
+        bins = torch.arange(len(cover))
+        nearest = covered[(bins[:, None] - covered).abs().argmin(dim=1)]
+        return (bank / torch.where(cover > 0, cover, 1.0))[:, nearest].T
+
     def binned(self, masks: torch.Tensor) -> torch.Tensor:
         """Lift masks ``[K, F, n]`` to the bins of the spectrum, ``[K, n_bins, n]``.
 
         A bin takes the mean of the bands that cover it, weighted by their filters; a bin that no filter covers
         (0 Hz, the Nyquist frequency, and what lies beyond `f_min` and `f_max`) takes its neighbour's.
         """
-        bank = self.filter_bank.to(masks)  # [F, n_bins]
-        cover = bank.sum(dim=0)
-        covered = torch.nonzero(cover > 0).squeeze(1)
-        bins = torch.arange(len(cover), device=cover.device)
-        nearest = covered[(bins[:, None] - covered).abs().argmin(dim=1)]
-        weights = (bank / torch.where(cover > 0, cover, 1.0))[:, nearest]  # [F, n_bins]
-        return weights.T @ masks
+        return self._to_bins.to(masks) @ masks
 
 
 def to_mel(hertz: torch.Tensor, scale: str) -> torch.Tensor:

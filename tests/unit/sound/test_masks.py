@@ -15,8 +15,11 @@ from scipy.ndimage import gaussian_filter
 
 from earmark.errors import EarmarkError
 from earmark.explainers.explanation import Explanation, heard
+from earmark.sound.base import Frontend
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks, masks, matched, render
+from earmark.sound.stft import Stft
+from earmark.sound.waveform import Waveform
 from earmark.stages import sonify
 
 FRONTEND = LogMel(16000, 480, 240, n_mels=64, n_frames=64)
@@ -27,6 +30,34 @@ def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
     estimate, reference = estimate.double(), reference.double()
     target = (estimate @ reference) / (reference @ reference) * reference
     return float(10 * torch.log10(target.square().sum() / (estimate - target).square().sum()))
+
+
+def holds_what_is_heard(frontend: Frontend) -> bool:
+    """Tell whether the energy of the first n cells of an order is that of their sound."""
+    generator = torch.Generator().manual_seed(3)
+    shape = frontend.stft(torch.zeros(1, frontend.clip_samples)).shape[1:]
+    power = torch.rand(shape, generator=generator, dtype=torch.float64)
+    _, rows, columns = frontend.grid
+    ranked = torch.randperm(rows * columns, generator=generator).view(rows, columns)
+    held = frontend.held(power, ranked)
+    counts = (0, 1, 2, 17, rows * columns // 2, rows * columns - 1, rows * columns)
+    masks = torch.stack([ranked < count for count in counts]).double()
+    wanted = (frontend.lift(masks).square() * power).sum(dim=(1, 2))
+    return len(held) == rows * columns + 1 and torch.allclose(held[list(counts)], wanted, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    "frontend",
+    [
+        FRONTEND,
+        replace(FRONTEND, mel_scale="slaney", area_norm=True, f_min=50.0, f_max=7000.0),
+        Stft(16000, 256, 128, 20, n_bins=40),
+        Waveform(8000, 4000, 256, 64, window="hann"),
+    ],
+    ids=["log-mel", "slaney", "bins", "waveform"],
+)
+def test_the_energy_of_the_first_cells_is_known_for_every_number(frontend: Frontend) -> None:
+    assert holds_what_is_heard(frontend)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks
 from earmark.sound.module import shares
 from earmark.stages.sonify import explanation_sounds
-from tests.unit.sound.test_masks import si_sdr
+from tests.unit.sound.test_masks import holds_what_is_heard, si_sdr
 
 RATE, SAMPLES = 8000, 4000
 
@@ -157,6 +157,10 @@ def test_energies_are_those_of_the_clip(made) -> None:
     frontend, waves = made("build"), clips(2)
     whole = frontend.stft(waves).abs().square().sum(dim=(1, 2))
     torch.testing.assert_close(frontend.energies(waves).sum(dim=(1, 2)), whole)
+
+
+def test_the_energy_of_the_first_of_its_cells_is_known(made) -> None:
+    assert holds_what_is_heard(made("build"))  # each cell of the spectrum lies between two rows and two columns
 
 
 def test_shares_are_numpy_s_interpolation() -> None:
