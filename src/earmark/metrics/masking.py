@@ -187,8 +187,8 @@ def both_ends(
     return most, least
 
 
-def scores(model: Model, clip: Tensor, target: Tensor, sounds: Tensor) -> pd.DataFrame:
-    """Score explanations of a clip by what the model answers to them, and to the clip without them.
+def scores(model: Model, waveforms: Tensor, targets: Tensor, sounds: Tensor) -> pd.DataFrame:
+    """Score explanations by what the model answers to them, and to the clips without them.
 
     With ``p``, ``q`` and ``r`` the probability of the class for the clip, for ``x_in`` and for ``x_out``, as the L-MAC
     papers define them, in float64 and from log-odds.
@@ -197,12 +197,12 @@ def scores(model: Model, clip: Tensor, target: Tensor, sounds: Tensor) -> pd.Dat
     ----------
     model : Model
         What is explained.
-    clip : Tensor
-        ``[S]``.
-    target : Tensor
-        The explained class, a scalar.
+    waveforms : Tensor
+        Clips ``[B, S]``, or ``[1, S]`` where all sounds are of one.
+    targets : Tensor
+        Explained classes, ``[B]`` or ``[1]``.
     sounds : Tensor
-        ``x_in``, ``[N, S]``, at the clip's level.
+        ``x_in``, ``[B, S]``, at the clips' level.
 
     Returns
     -------
@@ -213,15 +213,15 @@ def scores(model: Model, clip: Tensor, target: Tensor, sounds: Tensor) -> pd.Dat
         energies; NaN for silence), ``logodds``, ``logodds_in``, ``logodds_out`` in nats, and ``energy``, the share of
         the clip's that ``x_in`` has.
     """
-    targets = target.expand(len(sounds))
-    answers = [heard(model, part, clip.expand_as(part)) for part in (clip[None], sounds, clip - sounds)]
-    answers[0] = answers[0].expand_as(answers[1])
-    whole, inside, outside = (log_odds(logits, targets, model.multi_label) for logits in answers)  # each [N]
+    clips, targets = waveforms.expand_as(sounds), targets.expand(len(sounds))
+    certain = heard(model, waveforms, waveforms)  # once for all sounds of a clip
+    answers = [certain.expand(len(sounds), -1), *(heard(model, part, clips) for part in (sounds, clips - sounds))]
+    whole, inside, outside = (log_odds(logits, targets, model.multi_label) for logits in answers)  # each [B]
     not_p, not_q, not_r = ((-odds).sigmoid() for odds in (whole, inside, outside))  # exact where p is nearly 1
     lost = not_q - not_p  # p - q
     stays = (inside > 0) == (whole > 0) if model.multi_label else answers[1].argmax(dim=1) == targets
-    power = model.frontend.stft(sounds).abs().double().square().flatten(1)  # [N, n_bins T]
-    total = model.frontend.stft(clip[None]).abs().double().square().sum()
+    power = model.frontend.stft(sounds).abs().double().square().flatten(1)  # [B, n_bins T]
+    total = model.frontend.stft(waveforms).abs().double().square().flatten(1).sum(dim=1)
     found = {
         "ai": 100.0 * (inside > whole + GAIN),
         "ad": 100 * lost.clamp_min(0) / whole.sigmoid(),
@@ -266,7 +266,7 @@ def played(
     labels = [written(budget) for budget in budgets]
     if own is not None:
         sounds, labels = torch.cat([sounds, own[None]]), [*labels, NATIVE]
-    return scores(model, clip, target, sounds).assign(budget=labels)
+    return scores(model, clip[None], target[None], sounds).assign(budget=labels)
 
 
 def gini(amounts: Tensor) -> Tensor:

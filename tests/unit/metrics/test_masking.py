@@ -58,12 +58,6 @@ def tones(seed: int = 0, count: int = 3) -> torch.Tensor:
     return 0.4 * low + 0.05 * high + 1e-4 * torch.randn(count, SAMPLES, generator=generator)
 
 
-def scores_of(model: Network, clips: torch.Tensor, targets: torch.Tensor, sounds: torch.Tensor) -> pd.DataFrame:
-    """Score a sound of each of several clips."""
-    each = zip(clips, targets, sounds, strict=True)
-    return pd.concat([scores(model, clip, target, sound[None]) for clip, target, sound in each], ignore_index=True)
-
-
 def test_log_odds_are_those_of_the_softmax_and_tell_saturated_answers_apart() -> None:
     logits = torch.tensor([[2.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
     probabilities = logits.double().softmax(dim=1)[:, 0]
@@ -133,7 +127,7 @@ def test_the_two_ends_of_a_map_are_those_of_its_negative() -> None:
 
 def test_the_clip_as_its_own_explanation_changes_nothing() -> None:
     model, clips, targets = model_of(Bands()), tones(), torch.tensor([0, 0, 0])
-    found = scores_of(model, clips, targets, clips)
+    found = scores(model, clips, targets, clips)
     silence = log_odds(heard(model, torch.zeros_like(clips), clips), targets)
     assert (found[["ai", "ad", "ag"]] == 0).all(axis=None)
     assert (found["fid_in"] == 1).all()
@@ -142,13 +136,21 @@ def test_the_clip_as_its_own_explanation_changes_nothing() -> None:
     assert np.allclose(found["energy"], 1)
 
 
+def test_several_sounds_of_one_clip_are_scored_as_each_by_itself() -> None:
+    model, clips, targets = model_of(Bands()), tones(count=1), torch.tensor([1])
+    sounds = torch.cat([clips, 0.3 * clips, torch.zeros_like(clips)])
+    found = scores(model, clips, targets, sounds)
+    single = pd.concat([scores(model, clips, targets, sound[None]) for sound in sounds], ignore_index=True)
+    pd.testing.assert_frame_equal(found, single, rtol=1e-6, atol=1e-6)
+
+
 def test_scores_are_those_of_the_papers_by_hand() -> None:
     model, clips, targets = model_of(Bands()), tones(count=2), torch.tensor([0, 1])
     sounds = apply_masks(
         FRONTEND, clips[0], (torch.arange(FRONTEND.grid[1]) < 20).float()[None, :, None].expand(1, *FRONTEND.grid[1:])
     )
     sounds = torch.cat([sounds, 0.3 * clips[1:]])
-    found = scores_of(model, clips, targets, sounds)
+    found = scores(model, clips, targets, sounds)
     rows = torch.arange(2)
     p, q, r = (
         model.logits(FRONTEND(sound, like=clips)).double().softmax(dim=1)[rows, targets]
@@ -163,9 +165,9 @@ def test_scores_are_those_of_the_papers_by_hand() -> None:
 
 def test_gains_of_saturated_answers_are_not_ties() -> None:
     model, clips = model_of(Bands(100.0)), tones(count=1)
-    whole = scores(model, clips[0], torch.tensor(0), clips)
+    whole = scores(model, clips, torch.tensor([0]), clips)
     low = (torch.arange(FRONTEND.grid[1]) < FRONTEND.grid[1] // 2).float()[None, :, None].expand(1, *FRONTEND.grid[1:])
-    found = scores(model, clips[0], torch.tensor(0), apply_masks(FRONTEND, clips[0], low))
+    found = scores(model, clips, torch.tensor([0]), apply_masks(FRONTEND, clips[0], low))
     assert torch.tensor(whole["logodds"][0]).float().sigmoid() == 1  # in single precision
     assert found["logodds_in"][0] > whole["logodds"][0]
     assert found["ai"][0] == 100
@@ -173,10 +175,10 @@ def test_gains_of_saturated_answers_are_not_ties() -> None:
 
 def test_of_several_labels_each_is_asked_by_itself() -> None:
     model, clips, targets = model_of(Bands(), multi_label=True), tones(count=1), torch.tensor([1])
-    found = scores_of(model, clips, targets, torch.zeros_like(clips))
+    found = scores(model, clips, targets, torch.zeros_like(clips))
     assert found["logodds"][0] == pytest.approx(float(model.logits(FRONTEND(clips))[0, 1]), abs=1e-6)
     assert found["fid_in"][0] == 0  # silence has no high band: its logit is not positive
-    assert scores_of(model, clips, targets, clips)["fid_in"][0] == 1
+    assert scores(model, clips, targets, clips)["fid_in"][0] == 1
 
 
 def test_spread_is_that_of_known_amounts() -> None:

@@ -14,6 +14,7 @@ from earmark.explainers.base import Batch, Learned
 from earmark.explainers.interpreters import components, l2i, learning, nmf
 from earmark.explainers.interpreters.components import Imitator, Psi
 from earmark.job import Job
+from earmark.metrics.masking import scores
 from earmark.models import base as models
 from earmark.models.base import Network
 from earmark.plan.config import fill
@@ -22,7 +23,6 @@ from earmark.sound.waveform import Waveform
 from earmark.stages import learn
 from earmark.store import artifacts
 from tests.unit.conftest import FRONTEND, copied
-from tests.unit.metrics.test_masking import scores_of
 
 OWN = {"components": 6, "channels": 4, "clips": 24, "epochs": 2, "batch_size": 8}
 
@@ -122,8 +122,8 @@ def test_below_every_threshold_all_is_heard_and_what_is_left_is_silence(model, s
     sounds = explain(clips).sounds[:, 0]
     assert torch.allclose(sounds, clips.waveforms, atol=1e-5)
     silence = torch.zeros_like(clips.waveforms)
-    alone = scores_of(model, clips.waveforms, clips.targets, clips.waveforms)
-    found = scores_of(model, clips.waveforms, clips.targets, sounds)
+    alone = scores(model, clips.waveforms, clips.targets, clips.waveforms)
+    found = scores(model, clips.waveforms, clips.targets, sounds)
     answered = model.logits(FRONTEND(silence, like=clips.waveforms)).detach().double()
     assert alone["logodds_out"].to_numpy() == pytest.approx(
         np.array([float(row[c] - row[1 - c]) for row, c in zip(answered, clips.targets, strict=True)]), abs=1e-4

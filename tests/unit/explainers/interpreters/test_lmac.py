@@ -19,6 +19,7 @@ from earmark.explainers.interpreters import learning, lmac, maskloss
 from earmark.explainers.interpreters.learning import LOSS
 from earmark.explainers.interpreters.maskloss import BOUNDED, Weights
 from earmark.job import Job
+from earmark.metrics.masking import scores
 from earmark.models import base as models
 from earmark.models.base import Network
 from earmark.models.checkpoint import Course
@@ -32,7 +33,6 @@ from earmark.stages import learn, predict
 from earmark.store import artifacts
 from earmark.store.layout import Layout
 from tests.unit.conftest import FRONTEND, Trained, copied
-from tests.unit.metrics.test_masking import scores_of
 
 SETTINGS = fill({})["explainers"]["lmac"] | {"channels": 4, "direct_steps": 5}
 WEIGHTS = Weights.of(SETTINGS)
@@ -75,7 +75,7 @@ def test_all_of_a_clip_keeps_the_answer_and_nothing_of_it_is_silence(model: Netw
     clips = noise(6)
     batch = batch_of(model, clips)
     ones = torch.ones(FRONTEND.stft(clips).shape)
-    told = scores_of(model, clips, batch.targets, maskloss.passed(FRONTEND, clips, ones))
+    told = scores(model, clips, batch.targets, maskloss.passed(FRONTEND, clips, ones))
     assert told["fid_in"].tolist() == [1] * 6 and told["ai"].tolist() == [0] * 6
     assert told["ad"].max() < 1e-3
     silent = model.logits(FRONTEND(torch.zeros(1, FRONTEND.clip_samples))).double()[0]
