@@ -19,6 +19,7 @@ from earmark.errors import EarmarkError
 from earmark.explainers import base
 from earmark.explainers.base import Background, Batch, Explainer, Parts
 from earmark.metrics.masking import drops
+from earmark.metrics.truth import USED
 from earmark.models.base import Model
 from earmark.models.contrasts import randomised, runners_up
 from earmark.seeds import derive
@@ -51,7 +52,7 @@ def build(method: str, model: Model, layer: str, settings: Mapping[str, Any], st
         "other-clip": lambda: other_clip(standard(), state, seed),
         "second-best": lambda: second_best(model, standard()),
         "randomised": lambda: standard(randomised(model, seed)),
-        "oracle-stems": lambda: oracle(model, own("used")),
+        "oracle-stems": lambda: oracle(model),
     }
     return made[method.partition("~")[0]]()
 
@@ -182,14 +183,14 @@ def second_best(model: Model, standard: Explainer) -> Explainer:
     return explain
 
 
-def oracle(model: Model, least: float) -> Explainer:
-    """Make an explainer by the stems that the model uses: the log-odds fall by more than `least` without each."""
+def oracle(model: Model) -> Explainer:
+    """Make an explainer by the stems that the model uses: the log-odds fall by more than `USED` without each."""
 
     def explain(batch: Batch) -> Parts:
         maps = batch.inputs.new_zeros(len(batch.inputs), 1, *model.frontend.grid)
         sounds = torch.zeros_like(batch.waveforms).unsqueeze(1)  # [B, 1, S]
         for row, (clip, stems) in enumerate(zip(batch.waveforms, batch.stems, strict=True)):
-            used = drops(model, clip, batch.targets[row], stems) > least  # [O]
+            used = drops(model, clip, batch.targets[row], stems) > USED  # [O]
             energies = model.frontend.energies(torch.cat([stems, (clip - stems.sum(dim=0)).unsqueeze(0)]))
             whole = energies.sum(dim=0)  # [F, T], with what is in no stem
             maps[row, 0] = torch.where(whole > 0, energies[:-1][used].sum(dim=0) / whole, 0.0)

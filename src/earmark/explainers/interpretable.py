@@ -25,7 +25,7 @@ ITERATIONS = 100
 
 @dataclass(frozen=True)
 class Decomposition:
-    """A clip in d parts; silent ones are left out where silence stands for them, since the clip is the same then.
+    """A clip in d parts; silent ones are left out, since nothing is taken away with them.
 
     Attributes
     ----------

@@ -48,7 +48,11 @@ def against_cost(
     axis.set_ylabel(truth.title, fontsize=MEDIUM)
     axis.tick_params(labelsize=SMALL)
     axis.grid(linewidth=0.3)
-    kinds = (("beats loudest, quietest and random cells", BLUE, "o"), ("does not", ORANGE, "o"), ("control", GREY, "s"))
+    kinds = (
+        ("beats loudest, quietest and random cells", BLUE, "o"),
+        ("not shown to", ORANGE, "o"),
+        ("control", GREY, "s"),
+    )
     handles = [Line2D([], [], color=colour, marker=mark, ls="", ms=4, label=kind) for kind, colour, mark in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=SMALL, frameon=False)
     figure.draw_without_rendering()  # where points are depends on the layout

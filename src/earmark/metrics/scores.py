@@ -227,6 +227,15 @@ METRICS = {
             source="Bluecher et al. 2024",
         ),
         Metric(
+            "srg_own_level",
+            "higher",
+            "nat",
+            True,
+            "the same as `srg` where what is left of a clip is heard at its own peak, of the clips whose sounds are "
+            "kept: a front end that scales clips makes a faint rest loud again. Where it disagrees with `srg`, the "
+            "level speaks, and not the explanation.",
+        ),
+        Metric(
             "native_lead",
             "higher",
             "nat",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -20,21 +18,17 @@ from earmark.job import Job
 from earmark.metrics.masking import (
     CURVES,
     SCORES,
-    both_ends,
     drops,
     first_cells,
     greedy,
     listened_at,
-    odds,
-    played,
+    masked,
     ranks,
-    replaced,
     shares,
 )
 from earmark.metrics.scores import ties_seeds
 from earmark.metrics.truth import TRUTHS, USED, truth
 from earmark.models import base as models
-from earmark.models.base import Model
 from earmark.plan.methods import method_of
 from earmark.sound import wav
 from earmark.sound.base import Frontend
@@ -93,13 +87,16 @@ def run(job: Job) -> None:
             one = found.only(torch.tensor([row]))
             waveform, inputs = source.waveforms([clip])[0].to(device), source.inputs([clip]).to(device)
             target = torch.tensor(cls.index, device=device)
-            told = masked(model, one, waveform, inputs, target, filling, seeds[row], heard)
+            cells = explanation.joined(one.heatmaps)[0].to(waveform)
+            own = None if one.sounds is None else explanation.heard(one)[0].to(waveform)
+            asked = waveform, inputs, target, cells, seeds[row], heard, filling, own
+            told = masked(model, *asked, leveled=clip in kept)[list(COLUMNS[len(CLIP) :])]
             rows.extend((*about, *map(_written, values)) for values in told.itertuples(index=False, name=None))
             if clip in kept:
-                sounds[f"{cls.slug}/{clip}"] = own_sound(model.frontend, one, waveform, seeds[row], budget).cpu()
+                sound = first_sound(model.frontend, waveform, cells, seeds[row], budget) if own is None else own
+                sounds[f"{cls.slug}/{clip}"] = sound.cpu()
             if source.has_stems:
                 stems = stems_of(source, [clip])[0].to(device)
-                cells = explanation.joined(one.heatmaps)[0].to(device)
                 fallen = drops(model, waveform, target, stems)
                 known = truth(model.frontend, waveform, stems, fallen, cells, seeds[row])
                 truths.append((*about, int((fallen > USED).sum()), *map(_written, known.values())))
@@ -128,59 +125,10 @@ def compared(job: Job, source: DataSet, cls: ClassInfo, standard: Explanation) -
     return set(clips[spread(recordings, KEPT, job.seed("gallery", cls.slug))].tolist())
 
 
-def own_sound(frontend: Frontend, found: Explanation, waveform: Tensor, seed: int, budget: float) -> Tensor:
-    """Return the sound ``[S]`` of the explanation of one clip ``[S]``: as its method made it, or at a budget."""
-    if found.sounds is not None:
-        return explanation.heard(found)[0]
-    cells = explanation.joined(found.heatmaps)[0].to(waveform)
+def first_sound(frontend: Frontend, waveform: Tensor, cells: Tensor, seed: int, budget: float) -> Tensor:
+    """Return the sound ``[S]`` of the most relevant cells ``[F, T]`` that hold a share of the energy of a clip."""
     spectrum = frontend.stft(waveform.unsqueeze(0))[0]
     return apply_masks(frontend, waveform, first_cells(frontend, spectrum, ranks(cells, seed), [budget]))[0]
-
-
-def masked(
-    model: Model,
-    found: Explanation,
-    waveform: Tensor,
-    inputs: Tensor,
-    target: Tensor,
-    filling: Tensor,
-    seed: int,
-    budgets: Sequence[float],
-) -> pd.DataFrame:
-    """Score an explanation at every share of the clip's energy, and the sound that its method made itself.
-
-    Parameters
-    ----------
-    model : Model
-        What is explained.
-    found : Explanation
-        Of one clip.
-    waveform, inputs : Tensor
-        ``[S]`` and ``[1, *I]``, of the clip.
-    target : Tensor
-        The class, a scalar.
-    filling : Tensor
-        Stands for the training clips, ``[*I]``.
-    seed : int
-        Of the order of equally relevant cells.
-    budgets : sequence of float
-        M shares of the energy, the last of which is 1.
-    """
-    frontend = model.frontend
-    cells = explanation.joined(found.heatmaps)[0].to(waveform)
-    most, least = both_ends(frontend, waveform, cells, seed, budgets)  # [M, F, T] each
-    sounds, others = (apply_masks(frontend, waveform, masks) for masks in (most, least))  # [M, S]
-    own = None if found.sounds is None else explanation.heard(found)[0].to(waveform)
-    told = played(model, waveform, target, sounds, budgets, own)
-    repeated, targets = inputs.expand(len(budgets), *inputs.shape[1:]), target.expand(len(budgets))
-    without = {
-        "logodds_least": odds(model, waveform - others, waveform, target),
-        "mean_out": replaced(model, repeated, targets, most, filling),
-        "mean_least": replaced(model, repeated, targets, least, filling),
-    }
-    for name, values in without.items():
-        told[name] = pd.Series(values.cpu().numpy())  # of no sound that a method makes itself
-    return told.reindex(columns=COLUMNS[len(CLIP) :])
 
 
 def _written(value: Any) -> Any:

@@ -64,6 +64,13 @@ def too_few(fitted: Sequence[str]) -> list[str]:
     return [f"{whose}: concepts were fitted to the same ones that are scored.", ""]
 
 
+def verdict(sure: bool | None, testable: bool) -> str:
+    """Say whether something may be claimed; `testable` tells whether there are groups enough to say so at all."""
+    if sure is None:
+        return MISSING
+    return ("yes" if sure else "no") if testable else "too few groups"
+
+
 def absent(split: str, without: Mapping[str, str]) -> list[str]:
     """Say of a model which classes a table lacks, and why, in lines; none where it lacks none."""
     if not without:

@@ -14,13 +14,14 @@ from earmark.data.chosen import SCORED
 from earmark.metrics.masking import CURVES, NATIVE, SCORES, area, shares, written
 from earmark.metrics.scores import with_medians
 from earmark.metrics.truth import TRUTHS
-from earmark.plan.methods import ordering
+from earmark.plan.methods import named, ordering
 from earmark.statistics import ALL
 from earmark.tables import markdown, summary
 from earmark.tables.labels import STANDARD, At, Label
 from earmark.tables.study import Study
 from earmark.tables.summary import COLUMNS as COLUMNS
 from earmark.tables.summary import (
+    SIGNIFICANT,
     Clips,
     Row,
     Summaries,
@@ -30,10 +31,15 @@ from earmark.tables.summary import (
     subtract,
     summarise,
     summarise_scores,
+    testable,
 )
 
-AREAS = HEADLINE, SENSITIVITY = "srg", "srg_mean"
-"""What ranks explanations, and the same where the training mean, not silence, stands for what is taken out."""
+AREAS = HEADLINE, *SENSITIVITY = "srg", "srg_mean", "srg_own_level"
+"""What ranks explanations; the same where the training mean, not silence, stands for what is taken out, and where what
+is left is heard at its own peak."""
+
+CURVED = (("logodds_out", "logodds_least"), ("mean_out", "mean_least"), ("own_out", "own_least"))
+"""Log-odds without the most and without the least relevant cells, of each area."""
 
 FOUND = TRUTHS[0]
 """What tells, beside the headline, whether used sound objects are found."""
@@ -50,11 +56,11 @@ MUST = LOUDEST, QUIETEST, CHANCE = ordering("loudest"), ordering("quietest"), or
 What a share of the energy is worth hangs on how many cells hold it; an order of cells gains what its reverse loses.
 """
 
-SIGNIFICANT = 0.05
-"""A claim's corrected p-value lies below."""
-
 AT_SHARES = ("fid_in", "ff", "ff_median", "logodds_in", "logodds_out", "ad", "ag", "ai", "sps", "comp")
 """What it shows at each."""
+
+AT_STEPS = {"logodds_in": "alone", "logodds_out": "the clip without them"}
+"""What it shows while concepts are added up."""
 
 AT_NATIVE = ("energy", "logodds_in", "fid_in", "ff")
 """What it shows of sounds that methods made themselves."""
@@ -102,7 +108,18 @@ def labels_of(at: At, heard: Sequence[float]) -> list[Label]:
     """List what is known of an explanation: areas, and scores at every share of energy."""
     places = (*map(written, heard), NATIVE)
     scores = [Label(at, name, part=place(share)) for share in places for name in with_medians(SCORES)]
-    return [*(Label(at, name) for name in (*AREAS, *TRUTHS)), *scores]
+    return [*(Label(at, name) for name in (*AREAS, *TRUTHS)), *scores, *steps_of(at)]
+
+
+def steps_of(at: At) -> list[Label]:
+    """List what is known of concepts that are added up, one after the other; of what has no concepts nothing."""
+    counts = range(1, at.k + 1) if named(at.method).parts else ()
+    return [Label(at, name, part=step(count)) for name in AT_STEPS for count in counts]
+
+
+def step(count: int) -> str:
+    """Say how many concepts are meant."""
+    return f"of the first {count}"
 
 
 def place(share: str) -> str:
@@ -138,7 +155,7 @@ def read(study: Study) -> tuple[Clips, dict[Label, Values]]:
         seeds = [_of_clips(part, groups.index, heard_at(study)) for part in parts]
         for key in dict.fromkeys(key for seed in seeds for key in seed):
             values[Label(at, *key)] = np.mean([seed[key] for seed in seeds], axis=0)
-    values |= _truths(study, groups.index)
+    values |= _truths(study, groups.index) | _steps(study, groups.index)
     return clips_of(groups, study.left_out(SCORED)), values | leads(values, heard_at(study))
 
 
@@ -182,14 +199,25 @@ def _truths(study: Study, index: pd.Index) -> dict[Label, Values]:
     }
 
 
+def _steps(study: Study, index: pd.Index) -> dict[Label, Values]:
+    """Read every ``masking_concepts.csv``, as :func:`read` does."""
+    found: dict[Label, Values] = {}
+    for at, parts in _files(study, "masking_concepts.csv", ("count", *AT_STEPS)).items():
+        for name in AT_STEPS:
+            seeds = [part.set_index("count", append=True)[name].unstack().reindex(index) for part in parts]
+            for count in seeds[0].columns:
+                found[Label(at, name, part=step(int(count)))] = np.mean([seed[count] for seed in seeds], axis=0)
+    return found
+
+
 def _of_clips(
     frame: pd.DataFrame, index: pd.Index, heard: Sequence[float]
 ) -> dict[tuple[str, tuple[str, ...], str], Values]:
     """Take apart one ``masking.csv`` by what is known of each clip: metric, nothing subtracted, and where."""
     by_share = {share: part.reindex(index) for share, part in frame.groupby("budget")}
     found: dict[tuple[str, tuple[str, ...], str], Values] = {}
-    for name, out, least in ((HEADLINE, "logodds_out", "logodds_least"), (SENSITIVITY, "mean_out", "mean_least")):
-        most, last = (_area(by_share, column, heard) for column in (out, least))
+    for name, columns in zip(AREAS, CURVED, strict=True):
+        most, last = (_area(by_share, column, heard) for column in columns)
         found[name, (), ""] = last - most
     for share, part in by_share.items():
         for name in SCORES:
@@ -262,6 +290,7 @@ def report(study: Study, heard: Heard) -> str:
     lines += ["Clips, by class: " + "; ".join(markdown.counted(heard.clips, cls) for cls in heard.clips.left_out) + "."]
     write = functools.partial(markdown.cell, heard.found, cls=ALL)
     compare = functools.partial(markdown.cell, heard.compared, cls=ALL)
+    verdict = functools.partial(markdown.verdict, testable=testable(heard.compared, heard.clips))
 
     def place_of(at: At, name: str, where: str = "") -> list[str]:
         counted = heard.found.get((Label(at, name, part=where), ALL))
@@ -275,13 +304,13 @@ def report(study: Study, heard: Heard) -> str:
     places = [at for at in study.masked if at.method in MUST]
     lines += ["", "## Whom to believe", ""]
     lines += markdown.table(
-        [*WHERE, HEADLINE, *(f"less {at.method}" for at in places), "claim", SENSITIVITY],
+        [*WHERE, HEADLINE, *(f"less {at.method}" for at in places), "claim", *SENSITIVITY],
         [
             [
                 *(*place_of(at, HEADLINE), write(label=Label(at, HEADLINE))),
                 *(compare(label=Label(at, HEADLINE, (rival.method,))) for rival in places),
-                CLAIMS[claim(heard, at, places)],
-                write(label=Label(at, SENSITIVITY)),
+                verdict(claim(heard, at, places)),
+                *(write(label=Label(at, name)) for name in SENSITIVITY),
             ]
             for at in ranked
         ],
@@ -307,6 +336,7 @@ def report(study: Study, heard: Heard) -> str:
             for at in ranked
         ]
         lines += markdown.table([*WHERE, *AT_SHARES], body)
+    lines += _step_by_step(heard, ranked)
     own = [at for at in ranked if (Label(at, LEAD), ALL) in heard.compared]
     if own:
         lines += ["## Sounds that methods made themselves", ""]
@@ -317,7 +347,7 @@ def report(study: Study, heard: Heard) -> str:
                     *place_of(at, AT_NATIVE[0], place(NATIVE)),
                     *(write(label=Label(at, one, part=place(NATIVE))) for one in AT_NATIVE),
                     compare(label=Label(at, LEAD)),
-                    CLAIMS[beats(heard, Label(at, LEAD))],
+                    verdict(beats(heard, Label(at, LEAD))),
                 ]
                 for at in own
             ],
@@ -328,6 +358,26 @@ def report(study: Study, heard: Heard) -> str:
 
 WHERE = ("layer", "method", "K", "n")
 """Columns that say of which explanation a row is, and of how many clips."""
+
+
+def _step_by_step(heard: Heard, ranked: Sequence[At]) -> list[str]:
+    """Write what the model answers to concepts that are added up, in lines; none where none has concepts."""
+    stepped = [at for at in ranked if any((label, ALL) in heard.found for label in steps_of(at))]
+    if not stepped:
+        return []
+    counts = range(1, max(at.k for at in stepped) + 1)
+    lines = ["## Concepts, one after the other", ""]
+    for name, what in AT_STEPS.items():
+        body = [
+            [
+                *(at.layer, at.method, str(at.k), str(heard.found[Label(at, name, part=step(1)), ALL].n)),
+                *(markdown.cell(heard.found, Label(at, name, part=step(count)), ALL) for count in counts),
+            ]
+            for at in stepped
+        ]
+        lines += [f"`{name}`, {what}:", ""]
+        lines += markdown.table([*WHERE, *(f"first {count}" for count in counts)], body)
+    return lines
 
 
 def _by_class(study: Study, heard: Heard, ranked: Sequence[At]) -> list[str]:
@@ -345,8 +395,6 @@ def _by_class(study: Study, heard: Heard, ranked: Sequence[At]) -> list[str]:
     return lines
 
 
-CLAIMS = {True: "yes", False: "no", None: markdown.MISSING}
-
 NOTES = f"""Each explanation becomes a sound, the cells that it calls most relevant until they hold a share of the
 clip's energy, and the model hears that sound alone and the clip without it, through its own front end and at the clip's
 level. Brackets hold 95 % intervals (groups of clips resampled); `p` is the sign-flip test over groups, corrected by
@@ -356,9 +404,14 @@ others on the clips that both have. A dash: not known.
 
 **A method has a claim** only if its `{HEADLINE}` is above that of `{LOUDEST}`, the loudest cells of the clip, and,
 where they were heard, of `{QUIETEST}`, the quietest first, and of `{CHANCE}`, cells by lot, all with p below
-{SIGNIFICANT:g}. Where `{QUIETEST}` is high, to take out many quiet cells does more than to take out a few loud ones of
-equal energy, and `{HEADLINE}` says more of how loud a map's cells are than of the model. A method's own sound has a
-claim if its log-odds are above those of the loudest cells of equal energy.
+{SIGNIFICANT:g}; where there are too few groups, such as speakers or artists, for any p to be so small, the table says
+so, and the intervals are all there is. Where `{QUIETEST}` is high, to take out many quiet cells does more than to take
+out a few loud ones of equal energy, and `{HEADLINE}` says more of how loud a map's cells are than of the model. A
+method's own sound has a claim if its log-odds are above those of the loudest cells of equal energy.
+
+**Concepts, one after the other**: their sounds are added up, at each step the one with which the model is surest of
+the class. Where two of four are as good as all, two are enough; hold them against random subspaces of the same layer,
+which are added up in the same way.
 
 {markdown.notes((*AREAS, *TRUTHS, LEAD, *SCORES))}
 """

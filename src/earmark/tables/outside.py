@@ -19,9 +19,19 @@ from earmark.metrics.truth import USED
 from earmark.statistics import ALL
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At, Label
-from earmark.tables.masking import CLAIMS, LEAD, MUST, WHERE, Heard, beats, leads, of_every_seed, place
+from earmark.tables.masking import LEAD, MUST, WHERE, Heard, beats, leads, of_every_seed, place
 from earmark.tables.study import Study
-from earmark.tables.summary import Row, Values, clips_of, groups_of, subtract, summarise, summarise_scores
+from earmark.tables.summary import (
+    SIGNIFICANT,
+    Row,
+    Values,
+    clips_of,
+    groups_of,
+    subtract,
+    summarise,
+    summarise_scores,
+    testable,
+)
 
 COLUMNS = ("condition", *summary.COLUMNS)
 
@@ -207,6 +217,7 @@ def _of_condition(study: Study, outside: Outside, condition: str) -> list[str]:
     share = at_share(study)
     rivals = [at for at in study.contaminated if at.method in MUST]
     write = functools.partial(markdown.cell, cls=ALL)
+    verdict = functools.partial(markdown.verdict, testable=testable(outside.compared, outside.clips))
 
     def label(at: At, name: str, where: str = share, *minus: str) -> Label:
         return Label(at, name, minus, where, condition)
@@ -226,7 +237,7 @@ def _of_condition(study: Study, outside: Outside, condition: str) -> list[str]:
             *where_of(at, CLAIMED),
             *(write(outside.found, label(at, name)) for name in (*AT_SHARE, CLAIMED)),
             *(write(outside.compared, label(at, CLAIMED, share, rival.method)) for rival in rivals),
-            CLAIMS[claim(outside, at, [rival for rival in rivals if rival != at], share, condition)],
+            verdict(claim(outside, at, [rival for rival in rivals if rival != at], share, condition)),
         ]
         for at in known
     ]
@@ -256,7 +267,7 @@ def _of_condition(study: Study, outside: Outside, condition: str) -> list[str]:
             *where_of(at, CLAIMED, native),
             *(write(outside.found, label(at, name, native)) for name in ("energy", *AT_SHARE, CLAIMED)),
             write(outside.compared, label(at, LEAD, "")),
-            CLAIMS[beats(outside, label(at, LEAD, ""))],
+            verdict(beats(outside, label(at, LEAD, ""))),
             write(outside.found, label(at, GAIN, native)),
         ]
         for at in alone
@@ -281,7 +292,8 @@ separated sources get the clip and the contaminant as such. Brackets hold 95 % i
 resampled); `p` is the sign-flip test over groups, corrected by Holm over the whole of `outside.csv`. Methods with seeds
 are means over them, clip by clip. A dash: not known. **A method has a claim** if the log-odds of its sound are above
 those of {", ".join(f"`{name}`" for name in MUST)}, as far as these were asked for, at the same share of the energy,
-all with p below .05; a method's own sound, if they are above those of the loudest cells of equal energy.
+all with p below {SIGNIFICANT:g}; a method's own sound, if they are above those of the loudest cells of equal energy.
+Where there are too few groups for any p to be so small, the table says so.
 
 {markdown.notes((*METRICS, *SCORES, LEAD))}
 """

@@ -16,7 +16,19 @@ from earmark.store.layout import INPUT_LAYER
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At, Label
 from earmark.tables.study import Study
-from earmark.tables.summary import Clips, Row, Summaries, Values, clips_of, groups_of, number, subtract, summarise
+from earmark.tables.summary import (
+    SIGNIFICANT,
+    Clips,
+    Row,
+    Summaries,
+    Values,
+    clips_of,
+    groups_of,
+    number,
+    subtract,
+    summarise,
+    testable,
+)
 from earmark.tables.written import BAR, numbers
 
 COLUMNS = ("order", "less", "metric", "share", "cls", "estimate", "low", "high", "p", "n", "left_out")
@@ -33,9 +45,6 @@ OVER = OVER_SAMPLES, OVER_ENERGY = "over_samples", "over_energy"
 """What areas are taken over."""
 
 METRICS = (*ANSWERS, *(f"{name}_{over}" for name in ANSWERS for over in OVER), REMOVED)
-
-SIGNIFICANT, FEWEST = 0.05, 8
-"""A claim's corrected p-value lies below; of fewer groups none can, though all agree."""
 
 PLACES = {order: At(INPUT_LAYER, order, 1) for order in ORDERS}
 
@@ -134,9 +143,8 @@ def claim(flipped: Flipped, label: Label) -> str:
     difference = flipped.compared.get((label, ALL))
     if difference is None or not np.isfinite(difference.p):
         return markdown.MISSING
-    if len(set(flipped.clips.group)) < FEWEST:
-        return "too few groups"
-    return "yes" if difference.interval.estimate < 0 and difference.p < SIGNIFICANT else "no"
+    sure = difference.interval.estimate < 0 and difference.p < SIGNIFICANT
+    return markdown.verdict(sure, testable(flipped.compared, flipped.clips))
 
 
 def report(study: Study, flipped: Flipped | None) -> str:
@@ -202,8 +210,9 @@ means over draws. Brackets hold 95 % intervals (groups of clips resampled). A da
 
 **Large samples do more than small ones, whatever a model listens to. Relevance may be credited with what it does more
 than `{MATCHED}`, and with nothing else.** The areas over all classes decide: `claim` says whether that difference is
-below 0 with p below {SIGNIFICANT:g}; `p` is the sign-flip test over groups, corrected by Holm over the four areas. Of
-fewer than {FEWEST} groups, such as speakers, none can be so small. What single shares and classes show is not tested.
+below 0 with p below {SIGNIFICANT:g}; `p` is the sign-flip test over groups, corrected by Holm over the four areas.
+Where there are too few groups, such as speakers, for any p to be so small, it says so. What single shares and classes
+show is not tested.
 
 A sample that becomes 0 between others is a click: it takes something from the sound, and adds something to it. All
 orders do that, and a logit may rise at first.

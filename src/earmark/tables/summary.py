@@ -25,6 +25,9 @@ COLUMNS = ("layer", "method", "k", "cls", "metric", "estimate", "low", "high", "
 FLIPS_PER_TEST, FLIPS = 100, 1_000_000
 """Sign patterns drawn per test of a table, and at most: of m tests, no corrected p-value is below m / patterns."""
 
+SIGNIFICANT = 0.05
+"""A claim's corrected p-value lies below."""
+
 DIGITS = 6
 """Significant digits written: what lies below is rounding, and differs between machines."""
 
@@ -152,6 +155,16 @@ def summarise_scores(values: Mapping[Label, Values], clips: Clips, draws: int, s
     }
     found = summarise(values, clips, draws, seed)
     return found | summarise(medians, clips, draws, seed, interval=statistics.bootstrap_median)
+
+
+def testable(summaries: Summaries, clips: Clips) -> bool:
+    """Tell whether any corrected p-value over all classes can lie below `SIGNIFICANT`.
+
+    Of the sign patterns of G groups, two are as extreme as can be: no p-value is below 2^(1 - G), and Holm's correction
+    of the smallest of m multiplies it by m.
+    """
+    tests = sum(math.isfinite(summary.p) for summary in summaries.values())
+    return tests * 2.0 ** (1 - len(set(clips.group))) < SIGNIFICANT
 
 
 def rows(labels: Iterable[Label], summaries: Summaries, clips: Clips) -> list[Row]:

@@ -34,7 +34,7 @@ from earmark.plan.methods import families
 from earmark.seeds import derive
 from earmark.sound.base import silence
 from earmark.sound.waveform import Waveform
-from earmark.store.layout import INPUT_LAYER
+from earmark.store.layout import INPUT_LAYER, STANDARD
 from tests.unit.conftest import FRONTEND
 from tests.unit.networks import Residual, drawn, normed, wave
 
@@ -218,7 +218,7 @@ def test_guided_backpropagation_of_a_positive_path_is_the_gradient() -> None:
     assert plain.min() > 0
 
 
-def test_upper_layers_decide_integrated_gradients_and_hardly_guided_backpropagation(trained) -> None:
+def test_upper_layers_decide_integrated_gradients_and_lrp_and_hardly_guided_backpropagation(trained) -> None:
     other = copy.deepcopy(trained.network)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -231,6 +231,7 @@ def test_upper_layers_decide_integrated_gradients_and_hardly_guided_backpropagat
         return float(functional.cosine_similarity(before, after).mean())
 
     assert likeness("integrated-gradients") < 0.5
+    assert likeness(STANDARD) < 0.5
     assert likeness("guided-backprop") > 0.8
 
 

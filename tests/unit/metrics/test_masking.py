@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from earmark.metrics.masking import (
+    CURVES,
+    NATIVE,
     area,
     both_ends,
     complexity,
@@ -19,6 +21,7 @@ from earmark.metrics.masking import (
     greedy,
     heard,
     log_odds,
+    masked,
     ranks,
     replaced,
     scores,
@@ -198,6 +201,27 @@ def test_cells_that_hold_something_else_are_those_of_the_mask() -> None:
     assert torch.allclose(replaced(model, inputs, targets, nothing, filling), log_odds(model.logits(inputs), targets))
     silence = log_odds(model.logits(filling[None]), targets)
     assert torch.allclose(replaced(model, inputs, targets, everything, filling), silence)
+
+
+def test_everything_that_is_known_of_a_clip_s_explanation_is_told_of_the_right_end() -> None:
+    """A map of what speaks for the class: without the first cells the model doubts, without the last it does not."""
+    model, clip = model_of(Bands()), tones(count=1)[0]
+    inputs, target = FRONTEND(clip[None]), torch.tensor(0)
+    cells = -torch.arange(FRONTEND.grid[1]).float()[:, None].expand(FRONTEND.grid[1:])  # the low bands first
+    filling, own = torch.full(FRONTEND.shape, -4.0), 0.5 * clip
+    told = masked(model, clip, inputs, target, cells, 0, (0.3, 1.0), filling, own, leveled=True)
+    assert told["budget"].tolist() == ["0.3", "1", NATIVE]
+    assert told["energy"].tolist() == pytest.approx([0.3, 1, 0.25], abs=0.05)  # frames overlap
+    for out, least in (("logodds_out", "logodds_least"), ("mean_out", "mean_least"), ("own_out", "own_least")):
+        assert told[out][0] < told[least][0]
+        assert told[out][1] == pytest.approx(told[least][1], abs=1e-6)  # nothing is left
+    rest = clip - apply_masks(FRONTEND, clip, both_ends(FRONTEND, clip, cells, 0, (0.3,))[0])
+    at_own_peak = log_odds(model.logits(FRONTEND(rest)), torch.tensor([0]))
+    assert told["own_out"][0] == pytest.approx(float(at_own_peak), abs=1e-5)
+    assert told.loc[2, list(CURVES[1:])].isna().all()
+    assert (
+        masked(model, clip, inputs, target, cells, 0, (1.0,), filling)[["own_out", "own_least"]].isna().all(axis=None)
+    )
 
 
 def test_area_is_that_of_a_line() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from earmark.metrics.masking import CURVES, NATIVE, SCORES, shares
 from earmark.plan.config import fill
-from earmark.stages.mask import COLUMNS
+from earmark.stages.mask import COLUMNS, CONCEPTS
 from earmark.statistics import ALL
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, Layout
@@ -40,6 +40,8 @@ def answers(at: At, fall: float, rise: float, native: float | None) -> list[list
                 "logodds_least": ends[1],
                 "mean_out": ends[0],
                 "mean_least": ends[1],
+                "own_out": ends[1],
+                "own_least": ends[0],
                 "energy": budget,
             }
             rows.append(["tone", clip, f"{clip}.wav", f"g{clip}", f"{budget:g}", *values.values()])
@@ -140,6 +142,45 @@ def test_the_page_for_people_ranks_and_says_who_has_a_claim(study: Study) -> Non
     ][:3]
     assert [(line[1], line[6]) for line in ranked] == [("standard", "yes"), ("noise", "–"), ("occlusion", "no")]
     assert "nan" not in told
+
+
+def test_of_few_groups_nothing_is_claimed_though_all_agree(study: Study) -> None:
+    """Six groups have 2^6 sign patterns, and there are more than one test."""
+    for at, name, fall in ((STANDARD, "standard", 4), (LOUD, "noise~0", 3), (NOISE, "occlusion", 2)):
+        told = [[*row[:3], f"g{row[1] % 6}", *row[4:]] for row in answers(at, fall, 1, 3.0)]
+        artifacts.write_csv(study.method(at._replace(method=name)) / "masking.csv", COLUMNS, told, {})
+    heard = masking.measure(study)
+    assert heard.compared[Label(STANDARD, "srg", ("noise",)), ALL].interval.low > 0
+    told = masking.report(study, heard)
+    assert "| too few groups |" in told and "| yes |" not in told and "| no |" not in told
+
+
+def test_the_level_and_what_stands_for_silence_are_areas_of_their_own(study: Study) -> None:
+    found = {name: masking.measure(study).found[Label(STANDARD, name), ALL].interval.estimate for name in masking.AREAS}
+    assert found["srg_mean"] == pytest.approx(found["srg"])
+    assert found["srg_own_level"] == pytest.approx(-found["srg"])
+
+
+def test_concepts_that_are_added_up_are_told_step_by_step(study: Study) -> None:
+    study.config["evaluate"]["masking"] = ["drsa", "standard", "noise~0"]
+    study.config["grid"] |= {"layers": ["conv1"], "methods": ["drsa"], "k": [2]}
+    at = At("conv1", "drsa", 2)
+    artifacts.write_csv(study.method(at) / "masking.csv", COLUMNS, answers(at, 3, 1, None), {})
+    steps = [
+        ["tone", clip, f"{clip}.wav", f"g{clip}", count, 3 - count, WHOLE, clip + count, clip - 10 * count]
+        for clip in range(GROUPS)
+        for count in (1, 2)
+    ]
+    artifacts.write_csv(study.method(at) / "masking_concepts.csv", CONCEPTS, steps, {})
+    heard = masking.measure(study)
+    mean = (GROUPS - 1) / 2
+    for count in (1, 2):
+        part = f"of the first {count}"
+        assert heard.found[Label(at, "logodds_in", part=part), ALL].interval.estimate == pytest.approx(mean + count)
+        assert heard.found[Label(at, "logodds_out", part=part), ALL].interval.estimate == mean - 10 * count
+    told = masking.report(study, heard).split("## Concepts, one after the other")[1]
+    assert [line.split(" | ")[1:4] for line in told.splitlines() if "drsa" in line][:2] == [["drsa", "2", "12"]] * 2
+    assert "standard" not in told.split("## ")[0]
 
 
 def test_a_method_with_fewer_clips_is_compared_on_those_that_both_have(study: Study) -> None:
