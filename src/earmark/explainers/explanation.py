@@ -172,6 +172,9 @@ def heard(found: Parts | Explanation) -> Tensor:
     return (found.sounds * speaking.to(found.sounds.device).unsqueeze(2)).sum(dim=1)
 
 
+CHECKED = ("completeness", "unexplained")
+"""What some methods check of their own explanations, the largest over clips."""
+
 TENSORS = ("clips", "logits", "gallery", "scored", "maps", "samples", "sounds")
 
 

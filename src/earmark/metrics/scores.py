@@ -477,6 +477,24 @@ METRICS = {
             "time in the epochs of what was trained before it explains, validation with it; of a method that goes on "
             "from another, its own part. It depends on the machine and on what else ran on it.",
         ),
+        Metric(
+            "completeness",
+            "lower",
+            "of the change of the logit",
+            True,
+            "by how much the relevance that integrates gradients misses what the logit changes by from silence to the "
+            "clip, at the clip where it misses most. Above .01 the explanation of that clip is not what it says it is.",
+            source="Sundararajan et al. 2017",
+        ),
+        Metric(
+            "unexplained",
+            "lower",
+            "variance of the answers",
+            True,
+            "what the weights of a clip's parts leave unexplained of the answers to selections of them, 1 - R^2, at "
+            "the clip where that is most. The higher it is, the less a sum of parts says of the model.",
+            source="Ribeiro et al. 2016",
+        ),
         Metric("parameters", "lower", "", True, "how many numbers were learned."),
         Metric("training_clips", "none", "clips", True, "from how many clips."),
         Metric(

@@ -28,7 +28,7 @@ from earmark.store.layout import STANDARD
 
 log = logging.getLogger(__name__)
 
-COST = ("cls", "clips", "forward", "backward", "seconds")
+COST = ("cls", "clips", "forward", "backward", "seconds", *explanation.CHECKED)
 
 
 def run(job: Job) -> None:
@@ -45,14 +45,16 @@ def run(job: Job) -> None:
     classes = dataset.explained(job.config, source)
     asked = method_of(job.method)
     few = scored_of(job, source, choice, classes, job.config["explain"]["expensive"] if asked.expensive else None)
-    costs: list[tuple[str, int, int, int, str]] = []
+    costs: list[tuple[str | int | float, ...]] = []
     progress = job.progress(len(classes))
+    warmed = False
     for done, cls in enumerate(classes, start=1):
         clips, logits, gallery, scored = choice.explained(cls.slug, few[cls.slug])
         meter = Meter()
-        if len(clips) and not any(count for _, count, *_ in costs):
+        if len(clips) and not warmed:
             # In vain: what a process loads and sets up when it first explains is no cost of a clip.
             explained(job, model, source, cls, clips[:1], Meter())
+            warmed = True
         parts = explained(job, model, source, cls, clips, meter) if len(clips) else nothing(job, model)
         made = Explanation(
             torch.from_numpy(clips),
@@ -76,7 +78,8 @@ def run(job: Job) -> None:
         for name, value in made.checks.items():
             log.info("%s: %s %.3g", cls.slug, name, value)
         explanation.write(made, job.made)
-        costs.append((cls.slug, len(clips), meter.forward, meter.backward, f"{meter.seconds:.6f}"))
+        checked = (made.checks.get(name, "") for name in explanation.CHECKED)
+        costs.append((cls.slug, len(clips), meter.forward, meter.backward, f"{meter.seconds:.6f}", *checked))
         progress(done, cls.slug)
     artifacts.write_csv(job.folder / "cost.csv", COST, costs, job.made)
 

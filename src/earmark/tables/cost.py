@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from earmark.explainers.explanation import CHECKED
 from earmark.plan.methods import learner_of, named
 from earmark.statistics import ALL
 from earmark.tables import markdown
@@ -20,7 +21,7 @@ SPENT = *_, SECONDS = ("passes", "forward", "backward", "seconds")
 TRAINING = "training"
 """Seconds that a method was trained for, before; of others there is no such row."""
 
-METRICS = (*SPENT, TRAINING)
+METRICS = (*SPENT, TRAINING, *CHECKED)
 
 COUNTED = ("clips", "forward", "backward")
 
@@ -30,7 +31,7 @@ Spent = dict[tuple[At, str], dict[str, float]]
 
 def measure(study: Study) -> Spent:
     """Read what explanations that the model hears cost, and their trainings; the seeds of a method are averaged."""
-    types = {**dict.fromkeys(COUNTED, int), SECONDS: float}
+    types = {**dict.fromkeys(COUNTED, int), **dict.fromkeys((SECONDS, *CHECKED), float)}
     spent: Spent = {}
     for at in study.masked:
         names = study.spelled(at, study.config["evaluate"]["masking"])
@@ -40,7 +41,9 @@ def measure(study: Study) -> Spent:
             whole = pd.concat(known)
             for cls in (ALL, *study.slugs):
                 part = whole if cls == ALL else whole[whole["cls"] == cls]
-                spent |= _per_clip(at, cls, part[[*COUNTED, SECONDS]].sum(), len(names))
+                found = _per_clip(part[[*COUNTED, SECONDS]].sum(), len(names))
+                if found:
+                    spent[at, cls] = found | part[[*CHECKED]].max().dropna().to_dict()
         if named(at.method).is_trained:
             path = study.layout.trained(study.split, learner_of(at.method)) / "cost.csv"
             training = study.read_csv(path, {SECONDS: float})
@@ -49,13 +52,13 @@ def measure(study: Study) -> Spent:
     return spent
 
 
-def _per_clip(at: At, cls: str, total: pd.Series, seeds: int) -> Spent:
+def _per_clip(total: pd.Series, seeds: int) -> dict[str, float]:
     """Divide what was spent on all clips, each explained once per seed, by their number; nothing of none."""
     clips = total["clips"]
     if not clips:
         return {}
     found = {name: float(total[name] / clips) for name in SPENT if name in total}
-    return {(at, cls): {"clips": clips / seeds, "passes": found["forward"] + found["backward"], **found}}
+    return {"clips": clips / seeds, "passes": found["forward"] + found["backward"], **found}
 
 
 def rows(study: Study, spent: Spent) -> Iterator[Row]:
@@ -66,6 +69,8 @@ def rows(study: Study, spent: Spent) -> Iterator[Row]:
             for metric in SPENT:
                 value = number(found[metric]) if found else ""
                 yield (*at, cls, metric, value, "", "", "", int(found.get("clips", 0)), "")
+            for metric in (name for name in CHECKED if name in found):
+                yield (*at, cls, metric, number(found[metric]), "", "", "", int(found["clips"]), "")
         if named(at.method).is_trained:
             value = number(spent.get((at, ALL), {}).get(TRAINING, math.nan))
             yield (*at, ALL, TRAINING, value, "", "", "", "", "")
@@ -76,7 +81,8 @@ def report(study: Study, spent: Spent) -> str:
     lines = [f"# What explanations cost: {study.name}", ""]
     if not study.masked:
         return "\n".join([*lines, "None was asked for (key `evaluate.masking`).", ""])
-    metrics = METRICS if any(named(at.method).is_trained for at in study.masked) else SPENT
+    told = {name for (_, cls), found in spent.items() if cls == ALL for name in found}
+    metrics = [name for name in METRICS if name in told.union(SPENT)]
     lines += [NOTES, markdown.notes(metrics), ""]
     known = sorted((at for at in study.masked if (at, ALL) in spent), key=lambda at: spent[at, ALL][SECONDS])
     body = [
@@ -94,5 +100,5 @@ def report(study: Study, spent: Spent) -> str:
 
 
 NOTES = """Per clip, over all clips that a method explained, those of the gallery among them; of methods with seeds
-the mean. What a method was fitted or trained by before is not in it.
+the mean. What a method was fitted or trained by before is not in that.
 """

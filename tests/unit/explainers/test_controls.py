@@ -13,6 +13,7 @@ from torch import nn
 
 from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
+from earmark.explainers import controls
 from earmark.explainers.base import Background, Batch
 from earmark.models.base import Network
 from earmark.plan.config import fill
@@ -199,17 +200,18 @@ def test_the_oracle_keeps_the_stems_that_the_model_uses() -> None:
     of_other = made("oracle-stems")(replace(batch, targets=torch.tensor([1, 0])))
     assert of_other.sounds is not None
     assert torch.equal(of_other.sounds[:, 0], torch.stack([high, low]))
-    nothing = made("oracle-stems", **own(used=1e3))(batch)
+    nothing = made("oracle-stems")(replace(batch, stems=stems / 1e4))
     assert nothing.maps is not None and not nothing.maps.any()
     assert nothing.sounds is not None and not nothing.sounds.any()
 
 
-def test_the_oracle_and_what_is_left_sum_to_the_clip() -> None:
+def test_the_oracle_and_what_is_left_sum_to_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shares of used stems, of unused ones and of what is in no stem partition every cell that sounds."""
+    monkeypatch.setattr(controls, "USED", 0.01)  # either stem is used by its class
     low, high = tone(300), tone(7000)
     clip = (low + high + clips(1)[0] / 10).unsqueeze(0)
     stems = torch.stack([low, high]).unsqueeze(0)
-    parts = [made("oracle-stems", **own(used=0.01))(batch_of(clip, target, stems)).maps for target in (0, 1)]
+    parts = [made("oracle-stems")(batch_of(clip, target, stems)).maps for target in (0, 1)]
     assert parts[0] is not None and parts[1] is not None
     assert ((parts[0] + parts[1]) <= 1 + 1e-5).all() and (parts[0] >= 0).all()
     rest = FRONTEND.energies(clip - low - high)
