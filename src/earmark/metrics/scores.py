@@ -94,8 +94,9 @@ ALIKE = (
     "cosine and rank correlation between a clip's map and another one, 1 for equal maps. With another `network` (its "
     "upper half drawn anew) or for another `class` (the next likely) a map that stays the same explains something else "
     "than the model's answer; with another `seed`, `noise` 40 dB below the clip or a `shift` by one frame, moved back "
-    "again, a map that changes cannot be believed. That a map passes does not say that it is right: random ones pass "
-    "the first two, and the clip's energy the last three."
+    "again, a map that changes cannot be believed. Another seed draws anew what an explanation draws, and fits or "
+    "trains nothing anew: `stability` and `networks` tell of that. That a map passes does not say that it is right: "
+    "random ones pass the first two, and the clip's energy the last three."
 )
 
 FLIPPED_AREAS = (
