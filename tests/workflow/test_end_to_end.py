@@ -9,7 +9,7 @@ import torch
 
 from earmark.metrics.scores import SCORES
 from earmark.store.artifacts import read_tensors
-from tests.workflow.conftest import TINY, new_project
+from tests.workflow.conftest import TINY
 
 CLASSES = ("class1", "class2")
 LAYERS, METHODS, KS = TINY["datasets"]["synthetic"]["grid"].values()
@@ -215,14 +215,3 @@ def test_a_second_network_is_trained_explained_and_compared(complete, tmp_path):
     assert set(zip(pairs["network"], pairs["other"], strict=True)) == {("main", "net1"), ("net1", "main")}
     assert "of 1" in (root / "tables/agreement.md").read_text()
     assert (root / "figures/choice.png").stat().st_size > 0
-
-
-def test_from_scratch_on_one_core_the_scores_are_the_same(finished, tmp_path):
-    again = new_project(tmp_path / "again")
-    target = "results/synthetic/main/conv4/drsa/K~4/scores.csv"
-    called = again.snakemake("--cores", "1", target, cold=True)
-    assert called.status == 0, called.output
-    assert (again.folder / target).read_bytes() == (finished.folder / target).read_bytes()
-    maps = "results/synthetic/main/conv4/drsa/K~4/class1/subspaces.safetensors"
-    first, second = (read_tensors(project.folder / maps)[0] for project in (finished, again))
-    assert all(torch.equal(first[name], second[name]) for name in first)

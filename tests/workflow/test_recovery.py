@@ -99,9 +99,9 @@ def jobs_in(project):
     return found
 
 
-def start(project, stage):
-    target = f"results/synthetic/{JOBS[stage][1][0]}"
-    command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", "--cores", "1", target]
+def start(project, *stages):
+    targets = [f"results/synthetic/{JOBS[stage][1][0]}" for stage in stages]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", "--cores", "1", *targets]
     running = Running(project, None)
     with running.log.open("w") as log:
         running.process = subprocess.Popen(command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT)
@@ -119,13 +119,13 @@ def drop(project, *stages):
 @pytest.fixture(scope="module")
 def seconds(complete, tmp_path_factory):
     """CPU seconds of the jobs that take part, by stage: each is a process of its own here, as where it is killed."""
-    project, found = complete.copy(tmp_path_factory.mktemp("seconds") / "project"), {}
-    for stage, (log, _) in JOBS.items():
-        drop(project, stage)
-        called = start(project, stage).wait()
-        assert called.status == 0, called.output
-        found[stage] = float(pd.read_csv(project.folder / f"logs/synthetic/{log}.tsv", sep="\t")["cpu_time"][0])
-    return found
+    project = complete.copy(tmp_path_factory.mktemp("seconds") / "project")
+    drop(project, *JOBS)
+    called = start(project, *JOBS).wait()
+    assert called.status == 0, called.output
+    assert JOBS.keys() <= {rule.removesuffix("_synthetic") for rule in called.jobs}
+    logs = {stage: project.folder / f"logs/synthetic/{log}.tsv" for stage, (log, _) in JOBS.items()}
+    return {stage: float(pd.read_csv(log, sep="\t")["cpu_time"][0]) for stage, log in logs.items()}
 
 
 def contents(project):

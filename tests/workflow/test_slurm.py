@@ -12,9 +12,11 @@ import wave
 from dataclasses import dataclass
 
 import pytest
+import torch
 import yaml
 
 from earmark.plan.stages import STAGES
+from earmark.store.artifacts import read_tensors
 from tests.workflow.conftest import TINY, Called, Project, new_project
 
 from ..slurm import cluster
@@ -180,6 +182,16 @@ def test_it_runs_to_the_end(story):
     assert (results / "tables/flipping.csv").stat().st_size > 0
     assert list((results / "figures").glob("*.png"))
     assert (results / "main/conv4/drsa/K~4/class1/sounds/clips.csv").exists()
+
+
+def test_from_scratch_by_processes_of_their_own_the_results_are_the_same(story, complete):
+    """Those of the other tests are forks of one that has imported everything."""
+    method = "results/synthetic/main/conv4/drsa/K~4"
+    one, other = (project.folder / method for project in (story.project, complete))
+    assert (one / "scores.csv").read_bytes() == (other / "scores.csv").read_bytes()
+    for name in ("class1/subspaces", "class2/heatmaps"):
+        first, second = (read_tensors(folder / f"{name}.safetensors")[0] for folder in (one, other))
+        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first), name
 
 
 def test_every_stage_is_sent_but_the_cheapest(story):
