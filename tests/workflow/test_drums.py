@@ -110,6 +110,10 @@ def test_mixtures_are_planned_with_what_only_stems_allow(project, tmp_path):
     jobs = project.plan()
     assert jobs["gather"] == jobs["ablate"] == 1 and "borrow" not in jobs
     assert jobs["objects"] == 9  # of the grid, and of the standard explanation
+    block["datasets"]["drum-mixtures"]["separated"] = f"{target}-stems"
+    project.configure(block)
+    for name in ("objects.csv", "sanity.csv"):  # whoever explains by what is separated waits for it
+        assert project.plan(f"results/drum-mixtures/main/input/audiolime-folder/K~1/{name}")["borrow"] == 1
     block["datasets"]["drum-mixtures"]["stems"] = str(tmp_path / "gone")
     project.configure(block)
     refused = project.snakemake("--dry-run")

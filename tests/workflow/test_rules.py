@@ -10,7 +10,7 @@ import yaml
 
 from earmark.plan.methods import method_of, methods
 from earmark.plan.stages import STAGES
-from earmark.store.layout import STANDARD
+from earmark.store.layout import AGREEMENT, NO_LAYERS, RESERVED, STANDARD
 from tests.workflow.conftest import ROOT
 
 LISTING = """
@@ -44,6 +44,7 @@ for one in workflow.rules:
         "job": one.params.get("job", ""),
         "code": {method: [str(path) for path in files] for method, files in declared(one).items()},
         "shell": one.shellcmd,
+        "output": [str(path) for path in one.output],
     }))
 """
 
@@ -131,6 +132,26 @@ def test_an_edit_of_a_family_concerns_its_own_jobs_and_those_that_build_its_expl
         expected = dict.fromkeys(("fit", "learn", "imitate", "explain", "cross", "stability", "sanity", "outside"), own)
         expected |= dict.fromkeys(("objects", "listen", "blind", "track"), own | standard)
         assert families(rule) == expected.get(stage_of(name), set()), name
+
+
+def test_no_folder_can_be_taken_for_that_of_a_class_a_layer_or_a_method(rules):
+    inside = {}  # what rules write into each folder
+    wild = {"synthetic": "{dataset}", "class1": "{cls}", "class2": "{cls}"}
+    for path in {path for rule in rules.values() for path in rule["output"]}:
+        parts = [wild.get(part, part) for part in path.split("/")]
+        for depth in range(1, len(parts)):
+            inside.setdefault(tuple(parts[:depth]), set()).add(parts[depth])
+
+    def beside(wildcard):
+        names = set().union(*(names for names in inside.values() if wildcard in names))
+        return {name for name in names if "." not in name and "{" not in name}
+
+    assert {"masked", "tracks"} <= beside("{cls}") <= RESERVED
+    assert {"scaled", "trained"} <= beside("{layer}") <= NO_LAYERS
+    assert {"pairs", AGREEMENT} <= beside("{method}")
+    assert beside("{method}").isdisjoint(one.name for one in methods())
+    assert {"figures", "generated"} <= beside("{split}")
+    assert not any(name.startswith(("main", "cv", "net")) for name in beside("{split}"))
 
 
 def test_the_linter_is_content():

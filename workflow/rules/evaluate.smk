@@ -2,6 +2,12 @@
 
 SEEN = {"index": INDEX, "logmel": LOGMEL, "model": f"{MODEL}/model.safetensors"}
 HEARD = {"clips": f"{DATASET}/clips.npy", "stems": f"{DATASET}/stems.npy", "chosen": CHOSEN}
+EXPLAINED = {  # what a method asks for to explain clips of a data set
+    "fitted": fitted(),
+    "stems": needing("stems", f"{DATASET}/stems.npy"),
+    "separated": needing("separated", f"{DATASET}/separated.npy"),
+    "predictions": needing("training", PREDICTIONS),
+}
 STANDARDS = of_classes(STANDARD_MAPS)
 SUBSPACES = of_classes(f"{METHOD}/{{cls}}/subspaces.safetensors")
 AT_MODEL = "{wildcards.dataset}/{wildcards.split}"
@@ -37,10 +43,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         {
             "clips": f"{DATASET}/clips.npy",
             "chosen": CHOSEN,
-            "stems": needing("stems", f"{DATASET}/stems.npy"),
-            "separated": needing("separated", f"{DATASET}/separated.npy"),
-            "predictions": needing("training", PREDICTIONS),
-            "fitted": fitted(),
+            **EXPLAINED,
         },
         [f"{METHOD}/sanity.csv"],
         {},
@@ -93,11 +96,7 @@ EVALUATIONS = {  # stage: what it reads beside SEEN, what it writes, where there
         f"Removing sound objects from clips of {AT_MODEL}",
     ),
     "objects": (
-        {
-            **HEARD,
-            "fitted": fitted(),
-            "predictions": needing("training", PREDICTIONS),
-        },
+        {**EXPLAINED, **HEARD},
         [f"{METHOD}/objects.csv"],
         {"dataset": one_of(STEMS)},
         60,

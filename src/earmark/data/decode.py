@@ -275,8 +275,8 @@ def _convert(file: soundfile.SoundFile, sample_rate: int, gain: np.float32, spoo
         scaled = np.rint(samples * gain)
         heard.peak = max(heard.peak, np.abs(samples).max())
         heard.low, heard.high = min(heard.low, float(scaled.min())), max(heard.high, float(scaled.max()))
-        heard.written += len(scaled)
         if not heard.clips:
+            heard.written += len(scaled)
             spool.write(scaled.astype("<i2").tobytes())
     spool.flush()
     return heard

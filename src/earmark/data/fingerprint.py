@@ -8,10 +8,10 @@ piece, or two pieces over one loop, do not move alike in every bin.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
@@ -46,7 +46,10 @@ AGREEMENT = 0.5, 0.25
 takes of one word by one speaker reach .68 in half a second, pieces over one loop .33 in twelve (docs/gtzan.md)."""
 
 PART = 512
-"""Frames that are transformed at once."""
+"""Frames that are transformed at once: memory does not grow with the length of a recording but by its landmarks."""
+
+BLOCK = 2**17
+"""Samples that are laid on top of each other at once."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +149,32 @@ def landmarks(samples: np.ndarray, rate: int, density: Density) -> Landmarks:
     density : Density
         The same for all recordings that are to be compared.
     """
-    level = np.log(np.maximum(_spectrum(samples, rate), 1e-9))  # [T, bins]
+    loudest = max(float(part.max()) for part in _spectra(samples, rate))
+    levels = (_levels(part, loudest) for part in _spectra(samples, rate))
+    frames, bins = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    done, before = 0, (nothing := np.empty((0, _bins(rate)), np.float32))
+    for level, after in pairwise(chain(levels, [nothing])):
+        near = np.concatenate([before, level, after[: density.reach]])  # a peak's surroundings may lie in other parts
+        own = slice(len(before), len(before) + len(level))
+        rows, columns = np.nonzero(_peaks(near, density)[own])  # ordered by time, then frequency
+        frames.append(rows + done)
+        bins.append(columns)
+        done, before = done + len(level), level[-density.reach :]
+    return _paired(np.concatenate(frames), np.concatenate(bins), density.partners)
+
+
+def _levels(magnitudes: np.ndarray, loudest: float) -> np.ndarray:
+    """Nepers ``[P, bins]`` of magnitudes below the recording's largest."""
+    relative = magnitudes / np.maximum(np.float32(loudest), np.finfo(np.float32).tiny)
+    return np.log(np.maximum(relative, 1e-9))
+
+
+def _peaks(level: np.ndarray, density: Density) -> np.ndarray:
+    """Say which cells of ``[P, bins]`` nepers are peaks."""
     around = 2 * density.reach + 1
     highest = maximum_filter(level, around, mode="nearest")
     mean = uniform_filter1d(level, around, axis=0, mode="nearest")
-    peaks = (level == highest) & (level > mean + density.prominence) & (level > level.max() - DEPTH)
-    frames, bins = np.nonzero(peaks)  # ordered by time, then frequency
-    return _paired(frames, bins, density.partners)
+    return (level == highest) & (level > mean + density.prominence) & (level > -DEPTH)
 
 
 def _paired(frames: np.ndarray, bins: np.ndarray, partners: int) -> Landmarks:
@@ -225,14 +247,14 @@ def _elected(owners: np.ndarray, offsets: np.ndarray) -> list[tuple[int, int, in
 def _checked(recordings: Sequence[np.ndarray], rate: int, first: int, second: int, offset: int) -> Match | None:
     """Lay two recordings on top of each other and see whether they are one."""
     size, step = _frame(rate)
-    one, other = (np.asarray(recordings[place], np.float32) for place in (first, second))
+    one, other = recordings[first], recordings[second]
     shift = offset * step
     shift += _lag(*_overlap(one, other, shift), 2 * step)
     upper, lower = _overlap(one, other, shift)
     seconds, part = STRETCH
     if len(upper) < max(size, min(seconds * rate, part * min(len(one), len(other)))):
         return None
-    agreement = _correlation(_movements(upper, rate), _movements(lower, rate))
+    agreement = _correlation(zip(_movements(upper, rate), _movements(lower, rate), strict=True))
     least, more = AGREEMENT
     enough = agreement >= least + more * min(rate / len(upper), 1.0)
     return Match(first, second, shift / rate, agreement) if enough else None
@@ -248,9 +270,14 @@ def _lag(one: np.ndarray, other: np.ndarray, most: int) -> int:
     """Return by how many samples, at most `most` either way, the second is early: where their product is largest."""
     if not len(one):
         return 0
-    size = next_fast_len(len(one) + most)
-    product = irfft(rfft(one, size) * rfft(other, size).conj(), size)
-    near = np.concatenate([product[-most:], product[: most + 1]])
+    near = np.zeros(2 * most + 1)  # sums of their products, the second late by `most` first
+    for first in range(0, len(other), BLOCK):
+        part = np.asarray(other[first : first + BLOCK], np.float32)
+        there = np.asarray(one[max(first - most, 0) : first + len(part) + most], np.float32)
+        lead = max(most - first, 0)
+        around = np.pad(there, (lead, len(part) + 2 * most - lead - len(there)))
+        size = next_fast_len(len(around))
+        near += irfft(rfft(around, size) * rfft(part, size).conj(), size)[: len(near)]
     return int(np.argmax(np.abs(near))) - most  # a copy may have its sign changed
 
 
@@ -260,26 +287,41 @@ def _frame(rate: int) -> tuple[int, int]:
     return size, size // 4
 
 
-def _spectrum(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Magnitudes of the frames relative to the largest: float32 ``[T, bins]``."""
+def _bins(rate: int) -> int:
+    """Return the bins of a frame that are looked at."""
+    return int(min(HIGHEST, rate / 2) * _frame(rate)[0] / rate)
+
+
+def _spectra(samples: np.ndarray, rate: int) -> Iterator[np.ndarray]:
+    """Yield magnitudes of the frames, some after the other: float32 ``[P, bins]``; at least one frame in all."""
     size, step = _frame(rate)
-    padded = np.pad(np.asarray(samples, np.float32), (0, max(size - len(samples), 0)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]  # [T, size]
-    bins = int(min(HIGHEST, rate / 2) * size / rate)
     window = np.hanning(size).astype(np.float32)
-    magnitudes = np.empty((len(frames), bins), np.float32)
-    for first in range(0, len(frames), PART):
-        magnitudes[first : first + PART] = np.abs(rfft(frames[first : first + PART] * window, axis=1)[:, :bins])
-    return magnitudes / np.maximum(magnitudes.max(), np.finfo(np.float32).tiny)
+    count = max(len(samples) - size, 0) // step + 1
+    for first in range(0, count, PART):
+        last = min(first + PART, count) - 1
+        part = np.asarray(samples[first * step : last * step + size], np.float32)
+        padded = np.pad(part, (0, max(size - len(part), 0)))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]  # [P, size]
+        yield np.abs(rfft(frames * window, axis=1)[:, : _bins(rate)])
 
 
-def _movements(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Change over two frames of the step between bins, ``[T - 2, bins - 1]``; by the root, loud cells do not decide."""
-    cells = np.sqrt(_spectrum(samples, rate))
-    return np.diff(cells[2:] - cells[:-2], axis=1)
+def _movements(samples: np.ndarray, rate: int) -> Iterator[np.ndarray]:
+    """Yield changes over two frames of the step between bins, ``[P, bins - 1]``; by the root, loud cells do not decide.
+
+    They are on the scale of the samples.
+    """
+    held = np.empty((0, _bins(rate)), np.float32)
+    for magnitudes in _spectra(samples, rate):
+        cells = np.concatenate([held, np.sqrt(magnitudes)])
+        yield np.diff(cells[2:] - cells[:-2], axis=1)
+        held = cells[-2:]
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Cosine of the angle between two arrays, 0 where one is 0."""
-    norm = float(np.sqrt(np.square(one).sum(dtype=np.float64) * np.square(other).sum(dtype=np.float64)))
-    return float((one * other).sum(dtype=np.float64)) / norm if norm > 0 else 0.0
+def _correlation(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Cosine of the angle between two arrays that come in parts, 0 where one is 0."""
+    products = np.zeros(3)
+    for one, other in parts:
+        pairs = (one, other), (one, one), (other, other)
+        products += [float((first * second).sum(dtype=np.float64)) for first, second in pairs]
+    norm = float(np.sqrt(products[1] * products[2]))
+    return float(products[0]) / norm if norm > 0 else 0.0

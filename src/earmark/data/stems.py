@@ -23,6 +23,9 @@ from earmark.store.layout import composed
 
 log = logging.getLogger(__name__)
 
+BLOCK = 2**16
+"""Samples that are compared at a time."""
+
 NAMED = 3
 """Folders that belong to no recording which the log names."""
 
@@ -69,14 +72,11 @@ def put(job: Job, kind: Kind, path: Path, loudest: float) -> list[str]:
         for done, row in enumerate(recordings.itertuples(index=False), start=1):
             place = slice(row.recording_offset, row.recording_offset + row.recording_samples)
             recording = decode(root / row.path, rate, job.layout.root)
-            rest = samples[place].astype(np.float32)  # [n]
-            whole = float(np.linalg.norm(rest))
             for name, file in own[row.path].items():
                 part = array[names.index(name), place]  # [n]
                 _check_length(decode_part(home / file, rate, part), recording, home / file, row.path)
                 part *= recording.gain
-                rest -= part
-            remains = 20 * math.log10(max(float(np.linalg.norm(rest)), 1e-9) / whole)
+            remains = _remains(samples[place], array[:, place])
             if remains > loudest:
                 raise EarmarkError(
                     f"The {kind.title} of '{row.path}' do not sum to it: without them {remains:+.1f} dB of it remain, "
@@ -85,6 +85,16 @@ def put(job: Job, kind: Kind, path: Path, loudest: float) -> list[str]:
             progress(done)
         array.flush()
     return names
+
+
+def _remains(whole: np.ndarray, parts: np.ndarray) -> float:
+    """Return the energy of a recording ``[n]`` without its parts ``[O, n]`` over its own, in dB."""
+    energies = np.zeros(2)
+    for first in range(0, len(whole), BLOCK):
+        block = slice(first, first + BLOCK)
+        own = whole[block].astype(np.float64)
+        energies += [np.square(own - parts[:, block].sum(axis=0)).sum(), np.square(own).sum()]
+    return 10 * math.log10(max(energies[0], 1e-18) / energies[1])
 
 
 def _place(path: str) -> str:

@@ -18,7 +18,7 @@ from earmark.plan.methods import adopts
 from earmark.plan.sentences import choices
 from earmark.plan.stages import compared_config
 from earmark.store import artifacts
-from earmark.store.layout import Layout, asked_for, composed
+from earmark.store.layout import Layout, asked_for
 
 RESULTS = Path("results")
 """The folder of results, below that of the project."""
@@ -37,11 +37,11 @@ def class_slugs(block: Mapping[str, Any]) -> list[str]:
     EarmarkError
         If the folder of recordings is missing or has no classes.
     """
-    return list(_slugs(block).values())
+    return list(slugs_of(block).values())
 
 
-def _slugs(block: Mapping[str, Any]) -> dict[str, str]:
-    """Map a data set's classes to their slugs, in the order of the model's logits."""
+def slugs_of(block: Mapping[str, Any]) -> dict[str, str]:
+    """Map a data set's classes to their slugs, in the order of the model's logits; errors as :func:`class_slugs`."""
     if is_generated(block):
         return {name: name for name in classes_of(block)}
     return folder.called(folder.names_of(block))
@@ -56,10 +56,10 @@ def explained(config: Mapping[str, Any], name: str) -> list[str]:
         As :func:`class_slugs`; also if ``explain.classes`` names what is no class.
     """
     block = config["datasets"][name]
-    known = _slugs(block)
+    known = slugs_of(block)
     asked = block["explain"]["classes"]
     for cls in asked:
-        if composed(cls) not in known and cls not in known.values():
+        if not asked_for(known, [cls]):
             raise EarmarkError(
                 f"config: datasets.{name}.explain.classes names {cls}, which is no class{choices(cls, known)}"
             )
@@ -77,7 +77,7 @@ def check_scaling(config: Mapping[str, Any], name: str) -> None:
     block = config["datasets"][name]
     for cls in block["evaluate"]["scaling"]:
         allowed = explained(config, name)
-        if not set(asked_for(_slugs(block), [cls])) & set(allowed):
+        if not set(asked_for(slugs_of(block), [cls])) & set(allowed):
             raise EarmarkError(
                 f"config: datasets.{name}.evaluate.scaling names {cls}, which is no class that is explained"
                 f"{choices(cls, allowed)}"

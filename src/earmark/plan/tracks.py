@@ -12,10 +12,10 @@ from typing import Any
 
 from earmark.errors import EarmarkError
 from earmark.plan.contents import digests
-from earmark.plan.datasets import class_slugs
+from earmark.plan.datasets import slugs_of
 from earmark.plan.methods import Method, method_of
 from earmark.plan.sentences import choices
-from earmark.store.layout import composed, slug
+from earmark.store.layout import asked_for, composed, slug
 
 NEEDED = ("DATASET", "FILE")
 """What ``make track`` must be told."""
@@ -72,10 +72,10 @@ def check(config: Mapping[str, Any], dataset: str) -> None:
         if names.count(name) > 1:
             raise EarmarkError(f"{where}: two tracks are called {name}: give one of them another `name`")
     if any(track["classes"] for track in block["tracks"]):
-        known = class_slugs(block)
+        known = slugs_of(block)
         for track, name in zip(block["tracks"], names, strict=True):
             for cls in track["classes"]:
-                if slug(cls) not in known and cls not in known:
+                if not asked_for(known, [cls]):
                     raise EarmarkError(f"{where}: {name} is to be explained for {cls}, no class{choices(cls, known)}")
 
 

@@ -25,7 +25,7 @@ from earmark.store import artifacts
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("layer", "module", "channels")
+COLUMNS = ("layer", "module", "channels", "share")
 
 
 def run(job: Job) -> None:
@@ -49,22 +49,36 @@ def run(job: Job) -> None:
         log.warning("%s", remark)
     model = named(Network.around(taken.network, frontend, [cls.slug for cls in source.classes]), settings)
     model = replace(model, suggested=suggested(fused(taken.network, inputs)[1], frontend.shape))
-    fault = unexplained(model, inputs)
+    shares, fault = explained(model, inputs)
     if fault:
         log.warning("%s", fault)
     models.save_adopted(job.layout.model(job.split), model, settings, job.config["frontend"], job.made)
-    rows = [(layer, model.names.get(layer, layer), channels) for layer, channels in model.layers.items()]
+    modules = {layer: model.names.get(layer, layer) for layer in model.layers}
+    rows = [
+        (layer, modules[layer], channels, f"{shares[modules[layer]]:.6g}" if modules[layer] in shares else "")
+        for layer, channels in model.layers.items()
+    ]
     artifacts.write_csv(job.layout.split(job.split) / "layers.csv", COLUMNS, rows, job.made)
     log.info("%s: %d layers can be explained", settings["network"], len(rows))
 
 
-def unexplained(model: Network, inputs: torch.Tensor) -> str | None:
-    """Say why LRP by fitting rules does not account for a network's logits of inputs ``[B, *I]``; None if it does."""
+def explained(model: Network, inputs: torch.Tensor) -> tuple[Mapping[str, float], str | None]:
+    """Follow a network's logits of inputs ``[B, *I]`` down by LRP with fitting rules.
+
+    Returns
+    -------
+    shares : mapping of str to float
+        Of the relevance, what goes through each module that can be explained; none where LRP does not cover the
+        network.
+    fault : str or None
+        Why LRP does not account for the logits, in a sentence; None if it does.
+    """
     rules = from_config({"lrp": {"rules": AUTO}}).fitted(model.suggested)
     try:
-        return covered(model.network, inputs, rules, layers=()).fault()
+        coverage = covered(model.network, inputs, rules)
     except EarmarkError as error:
-        return str(error)
+        return {}, str(error)
+    return coverage.through, coverage.fault()
 
 
 def named(model: Network, settings: Mapping[str, Any]) -> Network:

@@ -25,7 +25,7 @@ from earmark.models.base import Network
 from earmark.page import reel
 from earmark.sound.tracks import Joined, Scale, Tiling, rendered, scale_of
 from earmark.store import artifacts
-from earmark.store.layout import INPUT_LAYER, STANDARD
+from earmark.store.layout import INPUT_LAYER, STANDARD, asked_for
 
 log = logging.getLogger(__name__)
 
@@ -120,12 +120,13 @@ def classes_of(job: Job, source: DataSet, mean: torch.Tensor, asked: list[str]) 
     if mean[top.index] <= 0:
         remarks.append("the model takes it for nothing that it knows: no mean logit of what is explained is above 0")
     chosen = {top.slug: top}
+    called, known = {cls.name: cls.slug for cls in classes}, {cls.slug: cls for cls in classes}
     for name in asked:
-        cls = next((cls for cls in classes if name in (cls.slug, cls.name)), None)
-        if cls is None or lacking[cls.slug]:
-            why = lacking[cls.slug] if cls else "it is not among explain.classes"
+        slugs = asked_for(called, [name])
+        why = lacking[slugs[0]] if slugs else "it is not among explain.classes"
+        if why:
             raise EarmarkError(f"the track {job.track} is not explained for {name}: {why}")
-        chosen[cls.slug] = cls
+        chosen[slugs[0]] = known[slugs[0]]
     for remark in remarks:
         log.warning("%s: %s", job.track, remark)
     return list(chosen.values()), remarks

@@ -24,8 +24,10 @@ LEARNED = "trained"
 TRACKS = "tracks"
 """Folder of a method, layer and K that holds recordings explained as a whole."""
 
-RESERVED = frozenset({"all", "pairs", TRACKS, LEARNED})
-"""Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders."""
+RESERVED = frozenset({"all", "files", "masked", "pairs", TRACKS, LEARNED})
+"""Slugs that no class has: ``all`` stands for all classes together in tables, the others for folders, such as those
+beside the folders of classes: a method's sounds (``masked``) and its tracks, and what the page of a track loads
+(``files``)."""
 
 NO_LAYERS = frozenset({INPUT_LAYER, "scaled", "stimuli", "trained"})
 """Names that no layer has: folders of other things beside those of the layers."""

@@ -80,7 +80,8 @@ def numbers_of(study: Study) -> Callable[[At, str], str]:
 
     The seeds of a method are averaged; a dash where it is not known.
     """
-    known = Tables(study.layout.tables).bars("concepts") if (study.layout.tables / "concepts.csv").exists() else {}
+    folder = study.layout.tables
+    known = Tables(folder).bars("concepts") if study.has(folder / "concepts.csv") else {}
 
     def written(at: At, cls: str) -> str:
         found = [known.get((at.layer, name, at.k, cls, NUMBER), (math.nan,))[0] for name in study.folders(at)]

@@ -104,20 +104,20 @@ def _energies(study: Study, clips: list[int], like: Tensor) -> Tensor:
 
 
 def rows(study: Study, spread: Spread) -> Iterator[Row]:
-    """Yield a row per metric, or difference, band and class."""
-    known = {name(band): (number(band[0]), number(band[1])) for band in spread.bands}
+    """Yield a row per metric, or difference, band and class; columns of their own say which band it is."""
+    known = {name(band): band for band in spread.bands}
     labels = [Label(STANDARD, metric, part=part) for metric in METRICS for part in known]
     for label in (*labels, *comparisons(spread.bands)):
-        for row in summary.rows([label], spread.found, spread.clips):
-            yield (*row, *known[label.part])
+        metric = label._replace(part="").text
+        for *at, cls, _, estimate, low, high, p, n, left_out in summary.rows([label], spread.found, spread.clips):
+            yield (*at, cls, metric, estimate, low, high, p, n, left_out, *map(number, known[label.part]))
 
 
 def curves(frame: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Read the rows that are known: by class and metric ``[bands, 5]``, where a band is, its share and the bounds."""
-    known = frame[(frame["estimate"] != "") & ~frame["metric"].str.contains(" - ")]
-    metrics = known["metric"].str.split(" ").str[0]
+    known = frame[(frame["estimate"] != "") & frame["metric"].isin(METRICS)]
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for (cls, metric), part in known.groupby([known["cls"], metrics], sort=False):
+    for (cls, metric), part in known.groupby(["cls", "metric"], sort=False):
         found.setdefault(str(cls), {})[str(metric)] = np.array(numbers(part, ("from_hz", "to_hz", *BAR)))
     return found
 

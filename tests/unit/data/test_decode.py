@@ -118,6 +118,15 @@ def test_a_value_that_is_not_finite_is_found_in_the_last_block(tmp_path, monkeyp
     assert (found.reason, found.seconds) == ("holds values that are not finite", 5500 / RATE)
 
 
+@pytest.mark.parametrize("place", [10, 2500])
+def test_a_value_that_is_not_finite_is_found_behind_one_that_would_be_clipped(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(decoding, "BLOCK", 1000)
+    samples = noise(5500)
+    samples[place], samples[5400] = 1.5, np.nan
+    found = decode(written(tmp_path / "nan.wav", samples, subtype="FLOAT"), RATE)
+    assert (found.reason, found.seconds) == ("holds values that are not finite", 5500 / RATE)
+
+
 # --- headers ----------------------------------------------------------------------------------------------------------
 
 LIST = struct.pack("<4sI", b"LIST", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"some software\0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -121,3 +122,24 @@ def test_threads_and_the_type_of_numbers_change_nothing(pieces):
     floats = matches([recording.astype(np.float64) / 32768 for recording in recordings], RATE)
     assert [(match.first, match.second) for match in floats] == [(0, 2), (1, 3)]
     assert one[1] == Match(1, 3, 0.25, pytest.approx(one[1].agreement))
+
+
+def test_memory_does_not_grow_with_length():
+    whole = int16(music(7, 120.0, RATE))
+    tracemalloc.start()
+    (found,) = matches([whole, whole[7001:]], RATE)  # of 8 MB each, and spectra of 8 MB, as float32
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 16_000_000
+    assert found.seconds == 7001 / RATE and found.agreement > 0.99
+
+
+@pytest.mark.parametrize("density", [fingerprint.DENSE, fingerprint.SPARSE], ids=["dense", "sparse"])
+def test_landmarks_do_not_depend_on_the_parts_that_they_are_found_in(pieces, monkeypatch, density):
+    recording = int16(np.concatenate(pieces))
+    whole = fingerprint.landmarks(recording, RATE, density)
+    for part in (3 * density.reach, 100, 10**6):
+        monkeypatch.setattr(fingerprint, "PART", part)
+        found = fingerprint.landmarks(recording, RATE, density)
+        assert np.array_equal(found.codes, whole.codes) and np.array_equal(found.frames, whole.frames)
+    assert len(whole.codes) > 100

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 import torch
 
+from earmark.data import decode
 from earmark.data.dataset import DataSet, open_dataset
 from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
@@ -104,6 +106,19 @@ def of(source: DataSet, path: str) -> np.ndarray:
 
 
 # What is read
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "BLOCK", 2**14)
+    for number, seconds in enumerate((120, 1, 1)):
+        for cls in ("tit", "wren"):
+            record(tmp_path, f"{cls}/{number}.wav", call=tone(900 + number, seconds), wind=tone(200, seconds))
+    ingest.run(job_of("ingest", tmp_path, tmp_path))
+    tracemalloc.start()
+    gathered(tmp_path, tmp_path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 6_000_000  # a recording has 8 MB as float32
 
 
 def test_stems_sum_to_their_clips_wherever_these_are_cut(birds: DataSet) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from earmark.errors import EarmarkError
-from earmark.plan import folder, foreign, targets
+from earmark.plan import folder, foreign, targets, tracks
 from earmark.plan.config import AUTO, validate
 from earmark.plan.datasets import class_slugs, explained, fold_count, known_classes
 from earmark.plan.methods import methods, spelled
@@ -220,6 +220,23 @@ def test_a_class_that_is_none_is_named_with_those_that_are(tmp_path):
         match=r"datasets.mine.explain.classes names wran, which is no class; did you mean wren\? Allowed: Great Tit",
     ):
         explained(validate(raw(tmp_path, explain={"classes": ["wren", "wran"]})), "mine")
+
+
+@pytest.mark.parametrize("cls", ["wren", "Great Tit", "great-tit", "cafe\u0301", "cafe"])
+def test_classes_of_tracks_are_asked_for_as_those_that_are_explained(tmp_path, cls):
+    tracks.check(tracked(tmp_path, cls), "mine")
+
+
+def test_a_class_of_a_track_is_no_class_in_other_letters(tmp_path):
+    with pytest.raises(
+        EarmarkError, match=r"song is to be explained for Wren, no class; did you mean wren\? Allowed: "
+    ):
+        tracks.check(tracked(tmp_path, "Wren"), "mine")
+
+
+def tracked(tmp_path, cls):
+    changes = {"model": {"classes": [*CLASSES, "caf\u00e9"]}, "tracks": [{"file": "song.wav", "classes": [cls]}]}
+    return validate(raw(tmp_path, **changes))
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------

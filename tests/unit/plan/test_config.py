@@ -11,6 +11,7 @@ from earmark.errors import EarmarkError
 from earmark.plan import config
 from earmark.plan.methods import methods, spelled
 from earmark.plan.reference import reference
+from earmark.plan.stages import STAGES
 
 ROOT = Path(__file__).parents[3]
 
@@ -553,6 +554,12 @@ def test_comments_of_config_yaml_are_the_descriptions_of_the_schema():
             assert found[3] == described[key], ".".join(path)
             compared += 1
     assert compared > 30
+
+
+def test_the_stages_are_named_that_compute_on_several_threads():
+    (told,) = (key["description"] for path, key in every_key() if path == ("torch_threads",))
+    named = set(re.findall(r"[a-z]+", told)) & set(STAGES)
+    assert named == {name for name, stage in STAGES.items() if stage.threaded}
 
 
 def test_every_method_is_listed_where_it_may_stand():

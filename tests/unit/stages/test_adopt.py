@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,8 +173,14 @@ def test_what_is_stored_answers_as_the_user_s_network_bit_by_bit(case, user):
 def test_layers_are_listed_with_those_first_that_have_a_name(case):
     layout = case(model={"layers": {"late": "4", "b": "2"}}, grid={"layers": ["late"], "k": [2]}).layout
     rows = table(layout.split("main") / "layers.csv")
-    assert rows[:3] == [["layer", "module", "channels"], ["late", "4", "8"], ["b", "2", "4"]]
-    others = [["0", "0", "4"], ["1", "1", "4"], ["3", "3", "4"], ["5", "5", "8"], ["6", "6", "8"]]
+    assert rows[:3] == [["layer", "module", "channels", "share"], ["late", "4", "8", "1"], ["b", "2", "4", "1"]]
+    others = [
+        ["0", "0", "4", "1"],
+        ["1", "1", "4", "1"],
+        ["3", "3", "4", "1"],
+        ["5", "5", "8", "1"],
+        ["6", "6", "8", "1"],
+    ]
     assert [row for row in rows[3:] if row in others] == others
     assert not [row for row in rows[3:] if row[0] in ("4", "2")]  # once each
     model = models.load(layout.model("main"))
@@ -181,6 +188,33 @@ def test_layers_are_listed_with_those_first_that_have_a_name(case):
     by_name, by_path = (model.watched(inputs, layer)[0] for layer in ("late", "5"))
     assert by_name.shape[1] == model.layers["late"] == 8
     assert torch.equal(by_name, by_path)  # a convolution read by a ReLU alone stands for it
+
+
+class Beside(nn.Module):
+    """Something of its input passes its second layer by; `read` is called on what it answers from."""
+
+    def __init__(self, read: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second, self.read, self.last = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1), read, nn.Linear(4, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        found = self.first(inputs).relu()
+        return self.last(self.read((found + self.second(found)).mean(dim=(2, 3))))
+
+
+@pytest.mark.parametrize(("read", "known"), [(nn.Identity(), True), (nn.LayerNorm(4), False)])
+def test_a_layer_has_the_share_of_relevance_that_goes_through_it(read, known):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Beside(read).eval()
+        inputs = torch.rand(3, 1, 4, 4)
+    model = SimpleNamespace(network=network, suggested=suggested(fused(network, inputs)[1], inputs.shape[1:]))
+    shares, fault = adopt.explained(model, inputs)
+    assert (fault is None) == known
+    if known:
+        assert shares["first"] == pytest.approx(1) and 0.05 < shares["second"] < 0.95
+    else:
+        assert shares == {}
 
 
 def test_probabilities_are_taken_off(case, user):

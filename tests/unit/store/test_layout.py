@@ -32,6 +32,7 @@ def test_letters_lose_their_marks_and_stay(name, wanted):
         (["Rock!", "rock"], ["rock-1", "rock-2"]),
         (["Rock!", "rock", "rock 1"], ["rock-1-1", "rock-2", "rock-1"]),
         (["all", "pairs", "x"], ["all-1", "pairs-2", "x"]),
+        (["Files", "masked", "tracks"], ["files-1", "masked-2", "tracks-3"]),
         (["рок", "джаз", "a"], ["a", "class2", "class3"]),
         (["class2", "рок"], ["class2", "class2-2"]),
         (["group", "solo", "True", "clip"], ["true", "clip", "group", "solo"]),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from earmark.statistics import Interval
+from earmark.store.layout import Layout
 from earmark.tables import concepts
 from earmark.tables.concepts import COLUMNS, Concepts, Pairs, read, summarise
 from earmark.tables.labels import At
+from earmark.tables.markdown import MISSING
+from earmark.tables.study import Study
 
 
 def measured(n_groups: int = 20) -> tuple[list[Interval], Pairs, Pairs, Interval]:
@@ -53,3 +57,11 @@ def test_what_was_written_is_read() -> None:
     assert found.similarities[1, 2].low == pytest.approx(similarities[1, 2].low, rel=1e-5)
     assert found.apart.text == known.apart.text
     assert read(frame[frame["cls"] == "b"], 2) is None
+
+
+def test_a_table_that_is_not_there_is_said_where_numbers_are_missing(tmp_path, caplog) -> None:
+    source = SimpleNamespace(classes=[])
+    study = Study(Layout(tmp_path, "mine"), source, {"grid": {"methods": ["drsa"]}}, "main")  # type: ignore[arg-type]
+    with caplog.at_level("INFO", "earmark"):
+        assert concepts.numbers_of(study)(At("conv3", "drsa", 2), "a") == MISSING
+    assert "concepts.csv is missing" in caplog.text

@@ -86,9 +86,8 @@ def table(study: Study) -> dict[tuple[str, str, float], list[str]]:
 
 
 def bands(found: dict, metric: str, cls: str) -> dict[tuple[float, float], object]:
-    """Select the bands of a metric; its name is followed by that of the band."""
-    inside = {key: row for key, row in found.items() if key[1] == cls and key[0].split(" ")[0] == metric}
-    return {key[2:]: row for key, row in inside.items() if " - " not in key[0]}
+    """Select the bands of a metric."""
+    return {key[2:]: row for key, row in found.items() if key[:2] == (metric, cls)}
 
 
 def test_shares_lie_where_relevance_and_sound_were_put(study: Study) -> None:
@@ -108,7 +107,7 @@ def test_shares_lie_where_relevance_and_sound_were_put(study: Study) -> None:
 
 
 def test_what_is_more_than_the_sound_s_share_is_tested(study: Study) -> None:
-    found = {key: row for key, row in table(study).items() if key[0].endswith(f" - {ENERGY}")}
+    found = {key: row for key, row in table(study).items() if key[0] == f"{FOR} - {ENERGY}"}
     above = {key[1:] for key, row in found.items() if float(row.estimate) > 0.1}
     assert {cls for cls, low, high in above if low <= RELEVANT < high} == {*CLASSES, ALL}
     assert {low <= RELEVANT < high for _, low, high in above} == {True}
