@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from earmark.page.files import put
 from tests.browser import sample
 
 FIRST = "class1.conv4.info.K4"
@@ -126,6 +127,14 @@ class Quiet(SimpleHTTPRequestHandler):
             return super().do_GET()
         self.send_response(204)
         self.end_headers()
+
+
+def test_opens_without_other_pages_beside_it_where_its_files_stand_alone(show: Open, tmp_path: Path) -> None:
+    assert show().get_attribute("#others a", "href") == "../../spoken-digits/report/index.html"
+    start = sample.write(tmp_path / "report")
+    alone = start.parent / "files/index.html"
+    alone.write_text(start.read_text(encoding="utf-8").replace("files/", ""), encoding="utf-8")
+    assert show(url=alone.as_uri()).is_hidden("#others")
 
 
 def test_every_sound_has_its_length_and_is_heard(show: Open) -> None:
@@ -482,9 +491,14 @@ def test_a_track_that_was_not_explained_so_leads_to_where_it_was(show: Open) -> 
 
 def test_a_page_of_a_track_alone_opens_with_it(show: Open, tmp_path: Path) -> None:
     where = sample.write(tmp_path / "report", sections=["tracks", "notes"], tables=[], figures=[], accuracy=None)
+    nothing: dict[str, list[Any]] = {name: [] for name in ("summary", "clips", "concepts", "notes")}
+    named = dict(zip(("cls", "layer", "method", "k"), sample.VIEWS[0], strict=True))
+    put(where.parent / "files", f"views/{FIRST}", {"id": FIRST, **named, **nothing})
     page = show(url=where.as_uri(), ready="#zoom-in")
     assert page.locator("#sections a").all_inner_texts() == ["Tracks", "Notes"]
     assert_same(rendered(page), sample.song()["standard"])
+    page.keyboard.press("2")
+    assert_same(rendered(page), sample.song()["concept2"])
     unknown = show("#solo=concept99", url=where.as_uri(), ready=".notice")
     assert "no sound called “concept99”" in unknown.inner_text("#remarks") and "concept99" not in unknown.url
 
