@@ -31,8 +31,9 @@ VIEWS = [
     ("quoted", "conv4", "info", 4),
     ("quoted", "conv4", "drsa", 2),
     ("class1", "input", "noise~0", 1),
+    ("class1", "conv4", "random~0", 2),
 ]
-"""Not every combination: DRSA has no conv3, the second class no K = 2 of info. The last is a control without sounds."""
+"""Not every combination: DRSA has no conv3, the second class no K = 2 of info. The last two are seen, not heard."""
 
 ON_SAMPLES = "quoted.conv4.drsa.K2"
 """The view that has sounds of samples too."""
@@ -119,7 +120,7 @@ def picture(files: Path, clip: int) -> dict[str, Any]:
     return stored(f"pictures/{clip}")
 
 
-def concept_of(files: Path, view: str, number: int) -> dict[str, Any]:
+def concept_of(files: Path, view: str, number: int, sounding: bool) -> dict[str, Any]:
     """The card of a concept."""
     profile = np.clip(heat(number - 1, 0), 0, None)
     share = 0.5 / number
@@ -127,7 +128,9 @@ def concept_of(files: Path, view: str, number: int) -> dict[str, Any]:
     for rank, clip in enumerate([2, 0], start=1):
         one = heat(number - 1, clip)
         limit = float(np.abs(one).max())
-        names = ["input", f"concept{number}"]
+        waves = voices(4, clip)
+        pair = {"input": waves["input"], "concept": waves[f"concept{number}"]}
+        own = f"{view}/cards/concept{number}"
         tops.append(
             {
                 "rank": rank,
@@ -138,7 +141,7 @@ def concept_of(files: Path, view: str, number: int) -> dict[str, Any]:
                 "picture": picture(files, clip),
                 "limit": limit,
                 "map": cells(one, -limit, limit),
-                "sounds": list(heard(names, voices(4, clip), files, f"{view}/cards", clip)),
+                "sounds": list(heard(list(pair) if sounding else [], pair, files, own, clip)),
             }
         )
     return {
@@ -156,7 +159,7 @@ def concept_of(files: Path, view: str, number: int) -> dict[str, Any]:
 def view_of(files: Path, cls: str, layer: str, method: str, k: int) -> dict[str, Any]:
     """All of one view, its sounds written."""
     view = f"{cls}.{layer}.{method}.K{k}"
-    control = method.startswith("noise")
+    control = "~" in method
     return {
         "id": view,
         "cls": cls,
@@ -168,7 +171,7 @@ def view_of(files: Path, cls: str, layer: str, method: str, k: int) -> dict[str,
             {"label": "Patch flipping", "value": "0.21", "note": "[0.17, 0.26], lower is better"},
         ],
         "clips": [clip_of(files, view, k, clip, not control) for clip in range(3)],
-        "concepts": [] if control else [concept_of(files, view, n + 1) for n in range(k)],
+        "concepts": [] if layer == "input" else [concept_of(files, view, n + 1, not control) for n in range(k)],
         "notes": ["Two of ten clips were left out: the model answers them wrongly."],
     }
 
@@ -177,12 +180,15 @@ EXPLANATIONS = {"drsa at conv4, K = 4": "standard", "energy": "concept1", "silen
 """What stands side by side, and which sound of a clip each is here."""
 
 
+BOUNDS, UNBOUND = {"interval": [3.2, 5.3]}, {"interval": None}
+
+
 def explanations() -> list[dict[str, Any]]:
     """What is said of them over all clips."""
     return [
-        {"id": "drsa at conv4, K = 4", "title": "by DRSA", "control": False, "claim": True, "gain": [4.1, 3.2, 5.3]},
-        {"id": "energy", "title": "loudest cells first", "control": True, "claim": False, "gain": [1.2, 0.8, 1.7]},
-        {"id": "silence", "title": "nothing", "control": True, "claim": False, "gain": None},
+        {"id": "drsa at conv4, K = 4", "title": "by DRSA", "control": False, "claim": True, "gain": 4.1, **BOUNDS},
+        {"id": "energy", "title": "loudest cells first", "control": True, "claim": False, "gain": 1.2, **UNBOUND},
+        {"id": "silence", "title": "nothing", "control": True, "claim": False, "gain": None, **UNBOUND},
     ]
 
 
@@ -198,7 +204,7 @@ def beside_of(files: Path, clip: int) -> dict[str, Any]:
     one = heat(0, clip)
     limit = float(np.abs(one).max())
     about = {"map": cells(one, -limit, limit), "limit": limit, "energy": 0.2}
-    odds = {"logodds": 2.1, "logodds_in": 1.3, "logodds_out": -0.4}
+    odds = {"logodds": 2.1, "logodds_in": 1.3, "logodds_out": -0.4 if clip == 0 else None}
     return {
         "clip": 10 * clip + 7,
         "path": f"class1/00{clip}7.wav",
@@ -367,6 +373,7 @@ def data_of(views: list[dict[str, Any]], tables: dict[str, Any]) -> dict[str, An
                 "heard": True,
             },
             {"name": "noise~0", "title": "random numbers", "layered": False, "control": True, "heard": False},
+            {"name": "random~0", "title": "random subspaces", "layered": True, "control": True, "heard": False},
         ],
         "ks": [2, 4],
         "views": [{name: view[name] for name in ("id", "cls", "layer", "method", "k")} for view in views],

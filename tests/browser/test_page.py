@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from earmark.page.files import put
 from tests.browser import sample
 
 FIRST = "class1.conv4.info.K4"
@@ -126,6 +127,14 @@ class Quiet(SimpleHTTPRequestHandler):
             return super().do_GET()
         self.send_response(204)
         self.end_headers()
+
+
+def test_opens_without_other_pages_beside_it_where_its_files_stand_alone(show: Open, tmp_path: Path) -> None:
+    assert show().get_attribute("#others a", "href") == "../../spoken-digits/report/index.html"
+    start = sample.write(tmp_path / "report")
+    alone = start.parent / "files/index.html"
+    alone.write_text(start.read_text(encoding="utf-8").replace("files/", ""), encoding="utf-8")
+    assert show(url=alone.as_uri()).is_hidden("#others")
 
 
 def test_every_sound_has_its_length_and_is_heard(show: Open) -> None:
@@ -316,6 +325,10 @@ def test_a_control_has_maps_and_the_input_only(show: Open) -> None:
     assert_same(rendered(page), sample.voices(1, 0)["input"])
     page.click("#to-concepts")
     page.wait_for_selector("text=This method has no concepts")
+    page = show("#method=random~0&layer=conv4&k=2&section=concepts")
+    assert (
+        "heard as loud" not in page.inner_text("main") and page.locator("main button, main [type=range]").count() == 0
+    )
 
 
 def test_names_are_shown_as_they_are(show: Open) -> None:
@@ -338,6 +351,10 @@ def test_concept_cards_play_their_clips(show: Open) -> None:
     assert_same(rendered(page), waves["concept2"] * loud)
     page.click("article:nth-of-type(2) [aria-label='Play input, clip 27']")
     assert_same(rendered(page), waves["input"])
+    page.click("#to-listen")
+    page.wait_for_selector("#play")
+    assert not page.evaluate("earmark.playing().playing")  # another sound than what one heard
+    assert "91 % of its positive relevance" in page.inner_text("[data-name=concept1]")
 
 
 def test_explanations_side_by_side_are_heard_as_loud_as_the_clip_and_switched_while_they_play(show: Open) -> None:
@@ -358,9 +375,14 @@ def test_explanations_side_by_side_are_heard_as_loud_as_the_clip_and_switched_wh
     loud = sample.loudness(waves["input"]) / sample.loudness(waves["concept1"])
     assert_same(rendered(page), waves["concept1"] * loud)
     assert page.evaluate("earmark.playing().start") == start
-    page.click("#other-clip label:nth-of-type(3)")
+    page.click("#other-clip label:nth-of-type(2)")
+    page.wait_for_selector("#beside :text('clip 17 of the data set')")
+    assert "clip without it –." in page.inner_text("#beside article:nth-of-type(2)")
+    page.keyboard.press("ArrowRight")
     page.wait_for_selector("#beside :text('clip 27 of the data set')")
-    assert "compare=27" in page.url
+    assert page.evaluate("document.activeElement.value") == "27" and "compare=27" in page.url
+    assert "gain 1.20 nats over all clips" in page.inner_text("#beside article:nth-of-type(3)")
+    assert "“99” is not among those" in show("#section=beside&compare=99", ready=".notice").inner_text("#remarks")
 
 
 def test_nothing_stands_side_by_side_where_nothing_was_compared(show: Open, tmp_path: Path) -> None:
@@ -399,11 +421,42 @@ def test_a_track_plays_on_over_the_end_of_a_piece_and_from_where_it_is_clicked(s
     assert abs(told["position"] - (told["time"] - told["latency"] - told["start"] + told["offset"])) < 0.03
     page.click("#solo-concept1")
     wait(page, "earmark.playing().gains.map(Math.round).join() === '0,0,1,0,0,0,0'")
+    at_level(page, "concept1", 12)
+    assert "lower some levels" in page.inner_text("#warning")
     page.click("#play")
     assert not page.evaluate("earmark.playing().playing")
     page.locator("#position").fill("24.8")
     page.click("#play")
     wait(page, "!earmark.playing().playing && earmark.playing().position === 0")
+
+
+def test_a_track_that_stalls_twice_goes_on_with_one_piece(show: Open) -> None:
+    page = show(TRACKS, ready="#zoom-in")
+    late = page.evaluate(
+        """() => {
+            let now = 0;
+            const context = { get currentTime() { return now += 0.5; } };
+            const output = { setValueAtTime() {}, linearRampToValueAtTime() {} };
+            const graph = { output }, late = [];
+            const reel = Object.assign(new Reel(16000), { graph, start: Infinity, offset: 5 });
+            reel.set = { piece: 10, seconds: 30, sounds: [{ pieces: [] }], gains: () => [], changed() {} };
+            reel.piece = async (_, number) => { now += [0, 20, 7][number]; return []; };
+            reel.hand = (...[, , , number]) => late.push(reel.start + Math.max(0, number * 10 - reel.offset) < now);
+            return reel.feed(context, reel.set, graph).then(() => late);
+        }"""
+    )
+    assert late == [False] * 3
+
+
+def test_keys_solo_concepts_of_a_track_and_leave_its_link_alone(show: Open) -> None:
+    page = show(TRACKS, ready="#zoom-in")
+    link, steps = page.evaluate("location.hash"), page.evaluate("history.length")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("[location.hash, history.length]") == [link, steps]
+    page.keyboard.press("2")
+    assert "concept 2 alone" in page.inner_text("#status")
+    page.evaluate("location.hash += '&level=matched'")
+    wait(page, "document.querySelector('#status').textContent.includes('matched')")
 
 
 def test_the_time_line_of_a_track_is_zoomed_and_moved_by_keys(show: Open) -> None:
@@ -438,9 +491,16 @@ def test_a_track_that_was_not_explained_so_leads_to_where_it_was(show: Open) -> 
 
 def test_a_page_of_a_track_alone_opens_with_it(show: Open, tmp_path: Path) -> None:
     where = sample.write(tmp_path / "report", sections=["tracks", "notes"], tables=[], figures=[], accuracy=None)
+    nothing: dict[str, list[Any]] = {name: [] for name in ("summary", "clips", "concepts", "notes")}
+    named = dict(zip(("cls", "layer", "method", "k"), sample.VIEWS[0], strict=True))
+    put(where.parent / "files", f"views/{FIRST}", {"id": FIRST, **named, **nothing})
     page = show(url=where.as_uri(), ready="#zoom-in")
     assert page.locator("#sections a").all_inner_texts() == ["Tracks", "Notes"]
     assert_same(rendered(page), sample.song()["standard"])
+    page.keyboard.press("2")
+    assert_same(rendered(page), sample.song()["concept2"])
+    unknown = show("#solo=concept99", url=where.as_uri(), ready=".notice")
+    assert "no sound called “concept99”" in unknown.inner_text("#remarks") and "concept99" not in unknown.url
 
 
 def test_tables_show_the_rows_of_the_view(show: Open) -> None:
@@ -450,9 +510,12 @@ def test_tables_show_the_rows_of_the_view(show: Open) -> None:
     page.wait_for_selector("text=60 of 60 rows")
     assert set(page.locator("tbody tr td:nth-child(2)").all_inner_texts()) == {"info"}
     page.check("text=All rows")
-    page.wait_for_selector("text=200 of 420 rows")
+    page.wait_for_selector("text=200 of 480 rows")
     page.click("text=Show 200 more")
     assert page.locator("tbody tr").count() == 400
+    page.reload()
+    page.wait_for_selector("text=200 of 480 rows")
+    page.uncheck("text=All rows")
     page.reload()
     page.wait_for_selector("text=60 of 60 rows")
 
@@ -496,18 +559,20 @@ def test_figures_of_the_view_come_first(show: Open) -> None:
     wait(page, "document.querySelector('main img').naturalWidth > 0")
 
 
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+@pytest.mark.parametrize("look", ["light", "dark", "phone", "dark phone"])
 def test_accessible(show: Open, look: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     page = show(
         "#class=nobody",
-        viewport={"width": 360 if look == "phone" else 1280, "height": 800},
-        color_scheme="dark" if look == "dark" else "light",
+        viewport={"width": 360 if "phone" in look else 1280, "height": 800},
+        color_scheme="dark" if "dark" in look else "light",
     )
-    for section in ("listen", "concepts", "tracks", "tables", "figures", "notes"):
+    for section in ("listen", "concepts", "beside", "tracks", "tables", "figures", "notes"):
         page.click(f"#to-{section}")
         page.wait_for_selector("#zoom-in" if section == "tracks" else f"#{section}-title")
+        if section == "beside":
+            page.wait_for_selector("#other-clip")
         if section == "tables":
             page.click("summary >> nth=0")
             page.wait_for_selector("tbody tr")
@@ -566,20 +631,62 @@ def test_keyboard_alone(show: Open) -> None:
     assert page.evaluate("scrollY") == place
 
 
-def until(page: Any, reached: Callable[[], bool]) -> None:
+def test_keyboard_alone_in_other_sections(show: Open) -> None:
+    page = show("#section=concepts")
+    keys, spoken = page.keyboard, "document.activeElement.getAttribute('aria-label')"
+    for section, play, position in (
+        ("concepts", "Play concept 1, clip 27", "Position in clip 27, concept 1, in seconds"),
+        ("beside", "Play Input", "Position in seconds"),
+    ):
+        until(page, lambda section=section: page.evaluate("document.activeElement.id") == f"to-{section}")
+        keys.press("Enter")
+        page.wait_for_selector(f"[aria-label='{play}']")
+        until(page, lambda play=play: page.evaluate(spoken) == play)
+        keys.press("Enter")
+        wait(page, "earmark.playing().playing")
+        keys.press("Enter")
+        until(page, lambda position=position: page.evaluate(spoken) == position, back=section == "beside")
+        before = page.evaluate("earmark.playing().position")
+        keys.press("ArrowRight")
+        assert page.evaluate("earmark.playing().position") == pytest.approx(before + 0.00945, abs=1e-3)
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        page.focus("#theme")
+    until(page, lambda: page.evaluate("document.activeElement.id") == "to-tracks")
+    keys.press("Enter")
+    page.wait_for_selector("#zoom-in")
+    until(page, lambda: page.evaluate("document.activeElement.id") == "play")
+    keys.down("Space")
+    keys.up("Space")
+    wait(page, "earmark.playing().playing")
+    keys.press("1")
+    assert "concept 1 alone" in page.inner_text("#status")
+
+
+def test_a_key_that_is_held_plays_once(show: Open) -> None:
+    page = show()
+    for _ in range(4):
+        page.keyboard.down("Space")  # all but the first say that they repeat it
+    wait(page, "earmark.playing().playing")
+
+
+def until(page: Any, reached: Callable[[], bool], back: bool = False) -> None:
     """Press Tab until the focus is where it is wanted."""
-    for _ in range(60):
+    for _ in range(90):
         if reached():
             return
-        page.keyboard.press("Tab")
+        page.keyboard.press("Shift+Tab" if back else "Tab")
     pytest.fail("Tab does not lead there")
 
 
 def test_controls_keep_their_keys(show: Open) -> None:
-    page = show()
+    page = show("#hear=input")
     page.focus("#level-concept1")
     page.keyboard.press("ArrowLeft")
     assert page.inner_text("[data-name=concept1] output") == "−0.5 dB"
+    assert page.is_checked("input[name=hear][value=mix]")  # or it would change nothing
+    page.focus("#position")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("earmark.playing().position") == pytest.approx(0.00945, abs=1e-4)
     assert page.inner_text("main h2") == "class1, clip 1 of 3"
     page.focus("#solo-concept1")
     page.keyboard.press("Space")
@@ -604,6 +711,49 @@ def test_a_file_that_is_missing_is_one_sentence(browser: Any, tmp_path: Path) ->
     (files / "data.js").unlink()
     page.reload()
     page.wait_for_selector("main:has-text('files/data.js cannot be read')")
+    page.close()
+
+
+def test_a_view_that_fails_is_silent_and_is_asked_for_again(browser: Any, tmp_path: Path) -> None:
+    where = sample.write(tmp_path / "report")
+    picture = where.parent / "files/pictures/2.js"
+    content = picture.read_bytes()
+    (where.parent / "files/views/quoted.conv4.info.K4.js").unlink()
+    page = browser.new_page()
+    page.goto(where.as_uri())
+    page.click("#play")
+    wait(page, "earmark.playing().playing")
+    choose(page, "cls", "quoted")
+    page.wait_for_selector("text=This view cannot be shown")
+    assert not page.evaluate("earmark.playing().playing")
+    picture.unlink()
+    page.reload()
+    page.wait_for_selector("#remarks:has-text('cannot be read')")
+    picture.write_bytes(content)
+    choose(page, "method", "drsa")
+    page.wait_for_selector("main h2")
+    choose(page, "method", "info")
+    page.wait_for_selector("main h2")
+    page.wait_for_selector(".lead:has-text('info at conv4')")
+    page.close()
+
+
+def test_what_is_not_known_is_a_dash_and_a_map_without_evidence_has_no_peak(show: Open) -> None:
+    page = show()
+    assert page.evaluate("[percent(null), show(null), logitText(null)]") == ["–"] * 3
+    cells = "{ rows: 1, columns: 2, low: -1, high: 1, bytes: Uint8Array.of(127, 3) }"
+    assert page.evaluate(f"speaking({cells}, {{}})") == "no cell speaks for the class"
+
+
+def test_no_other_script_runs(browser: Any, address: str) -> None:
+    """The console says so, hence without `show`."""
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_selector("main h2")
+    page.evaluate("document.body.append(make('script', {}, 'document.title = 1'))")
+    page.evaluate("document.body.append(make('img', { onerror: \"document.title = 1\", src: 'nothing' }))")
+    assert page.evaluate("fetch('https://example.org').then(() => '', (error) => error.name)") == "TypeError"
+    assert page.title() != "1"
     page.close()
 
 

@@ -74,6 +74,20 @@ def test_sounds_of_concepts_sum_to_the_standard_one_and_with_the_rest_to_the_cli
             assert decibels(parts["standard"] + parts["rest"] - parts["input"], parts["input"]) < -60
 
 
+def test_the_clip_is_heard_in_views_of_controls_too_from_the_same_file(folder, data):
+    heard = {method["name"]: method["heard"] for method in data["methods"]}
+    views = [read(folder, f"views/{view['id']}") for view in data["views"]]
+    assert not all(heard.values())
+    for view in views:
+        for clip in view["clips"]:
+            assert heard[view["method"]] or [part["name"] for part in clip["sounds"]] == ["input"]
+    inputs = [
+        {clip["sounds"][0]["key"] for view in views for clip in view["clips"] if heard[view["method"]] == on}
+        for on in (True, False)
+    ]
+    assert inputs[1] and inputs[1] <= inputs[0]
+
+
 def test_shares_and_sums_are_those_of_the_maps(folder, data):
     for view in data["views"]:
         for clip in read(folder, f"views/{view['id']}")["clips"]:
@@ -132,10 +146,11 @@ def test_a_browser_opens_it_and_loads_all_that_it_asks_for(browser, folder, data
     assert decibels(np.array(rendered) - expected, expected) < -60
 
 
-def test_a_report_of_snakemake_holds_the_page_the_tables_and_the_figures(complete, folder, tmp_path):
+def test_a_report_of_snakemake_holds_the_page_the_tables_and_the_figures(browser, complete, folder, tmp_path):
     called = complete.snakemake("--report", str(tmp_path / "report.zip"))
     assert called.status == 0, called.output
     with zipfile.ZipFile(tmp_path / "report.zip") as packed:
+        packed.extractall(tmp_path)
         sizes = {file.filename: file.file_size for file in packed.infolist()}
     names = {Path(name).name for name in sizes}
     assert {"report.html", "flipping.md", "concepts.csv", "confusion.png", "mixer.js", "data.js"} <= names
@@ -143,3 +158,18 @@ def test_a_report_of_snakemake_holds_the_page_the_tables_and_the_figures(complet
         sum(size for name, size in sizes.items() if Path(name).name == "mixer.js")
         == (folder / "mixer.js").stat().st_size
     )
+    (start,) = tmp_path.glob("report/report.html")
+    page = browser.new_page()
+    page.goto(start.as_uri())
+    items = page.evaluate("results")
+    table, shown = (
+        next(item for item in items.values() if item["labels"] == labels)
+        for labels in ({"table": "flipping.md"}, {"page": "see and hear the concepts"})
+    )
+    assert "The page of synthetic" in shown["caption"] and table["caption"]
+    kinds = page.evaluate("categories")["synthetic"]
+    assert {"Page", "Tables", "Figures"} <= set(kinds)
+    page.goto((start.parent / shown["data_uri"]).as_uri())
+    page.wait_for_selector("#play")
+    assert page.is_hidden("#others")
+    page.close()

@@ -96,6 +96,23 @@ def test_its_page_holds_what_was_written(project, made):
     assert sum(shown["shares"]) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_browser_plays_it_and_keys_solo_its_concepts(project, made, browser):
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((folder_of(project) / "index.html").as_uri())
+    page.wait_for_selector("#zoom-in")
+    page.click("#play")
+    page.wait_for_selector("#status:has-text('Playing')")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("1")
+    page.wait_for_selector("#status:has-text('concept 1 alone')")
+    page.keyboard.press("ArrowRight")
+    page.close()
+    assert said == []
+
+
 def test_tracks_of_the_configuration_stand_on_the_page(complete, tmp_path):
     project = complete.copy(tmp_path / "project")
     soundfile.write(project.folder / "long.flac", clips(project, 5), 16000)

@@ -2,31 +2,47 @@
 // Every explanation of a clip beside the others: their maps, and their sounds, switched while they play.
 "use strict";
 
-/** @param {App} app @param {Player} player */
+/** @param {App} app @param {Player} player @returns {Live} */
 function besideSection(app, player) {
   const { data, state } = app;
   const place = make("div", {}, make("p", { role: "status" }, "Loading the explanations …"));
+  /** @type {BesideClip[] | null} */
+  let clips = null;
+  const follow = () => {
+    if (!clips) return;
+    player.pause();
+    refill(place, ...besideClips(app, player, clips));
+  };
   load(`beside/${state.view.cls}`).then(
-    (found) => place.replaceChildren(...besideClips(app, player, found.clips)),
+    (found) => {
+      clips = found.clips;
+      follow();
+    },
     (error) => place.replaceChildren(make("p", { class: "notice", role: "alert" }, sentenceOf(error))),
   );
-  return make(
+  const section = make(
     "section",
     { "aria-labelledby": "beside-title" },
     make("h2", { id: "beside-title" }, `Explanations of ${className(data, state.view.cls)} side by side`),
     make(
       "p",
       { class: "lead" },
-      "The best by their symmetric relevance gain first: what the model answers to the most relevant cells before the least. Maps are heard by one rule, the most relevant cells that hold about a fifth of the clip’s energy; a method that makes sound itself is heard as it made it. All as loud as the clip.",
+      "The best by their symmetric relevance gain first: what the model answers to the most relevant cells before the least. Maps are heard by one rule, the most relevant cells that hold about a fifth of the clip’s energy; a method that makes sound itself is heard as it made it. All as loud as the clip, as far as their peaks allow.",
     ),
     make("div", { id: "beside" }, place),
   );
+  return { section, show: follow, desk: () => null, clips: [] };
 }
 
 /** @param {App} app @param {Player} player @param {BesideClip[]} clips */
 function besideClips(app, player, clips) {
   const clip = clips.find((one) => String(one.clip) === app.state.compare) ?? clips[0];
   if (!clip) return [make("p", {}, NO_CLIPS)];
+  if (app.state.compare && String(clip.clip) !== app.state.compare) {
+    app.remark([`Clip “${app.state.compare}” is not among those compared; you see the first one.`]);
+    app.state.compare = "";
+    app.note();
+  }
   const options = clips.map((one, i) => ({
     value: String(one.clip),
     text: `Clip ${i + 1}`,
@@ -46,7 +62,7 @@ function besideClips(app, player, clips) {
 function besideCards({ data, state }, player, clip) {
   const seconds = data.times ? data.times[0] + data.times[1] : clip.picture.columns;
   const name = className(data, state.view.cls);
-  const { buttons, status, drawn } = makeSwitch(player, clip.sounds, {
+  const { buttons, status, drawn, position } = makeSwitch(player, clip.sounds, {
     seconds,
     loops: true,
     first: 0,
@@ -70,7 +86,7 @@ function besideCards({ data, state }, player, clip) {
   });
   /** @param {ExplanationEntry} one @param {BesideShown} shown @param {number} i */
   function besideCard(one, shown, i) {
-    const text = `${one.id}: ${strongest(shown.map, data)}`;
+    const text = `${one.id}: ${speaking(shown.map, data)}`;
     const badges = [
       ...(one.control ? ["a control: explains nothing"] : []),
       ...(one.claim ? ["beats the controls"] : []),
@@ -85,9 +101,7 @@ function besideCards({ data, state }, player, clip) {
       make(
         "p",
         { class: "sum" },
-        one.gain
-          ? `gain ${show(one.gain[0])} [${show(one.gain[1])}, ${show(one.gain[2])}] nats over all clips`
-          : "gain not known",
+        one.gain === null ? "gain not known" : `gain ${show(one.gain)}${between(one.interval)} nats over all clips`,
       ),
       make(
         "p",
@@ -97,5 +111,11 @@ function besideCards({ data, state }, player, clip) {
       make("div", { class: "controls" }, buttons[i]),
     );
   }
-  return make("div", {}, status, make("div", { class: "cards beside" }, whole, ...rows));
+  const where = make("div", { class: "controls" }, position("Position in seconds"));
+  return make("div", {}, where, status, make("div", { class: "cards beside" }, whole, ...rows));
+}
+
+/** @param {[number, number] | null} interval null where there were too few groups of clips for one */
+function between(interval) {
+  return interval ? ` [${interval.map((value) => show(value)).join(", ")}]` : "";
 }

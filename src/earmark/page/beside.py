@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from earmark.explainers.explanation import Explanation
 from earmark.metrics.masking import NATIVE, listened_at, written
 from earmark.page import files
 from earmark.page.pictures import Pictures
-from earmark.page.sounds import Library, read
+from earmark.page.sounds import INPUT, Library, read
 from earmark.plan.methods import named
 from earmark.statistics import ALL, Bar
 from earmark.store import artifacts
@@ -21,8 +22,6 @@ from earmark.tables import masking
 from earmark.tables.labels import At
 from earmark.tables.study import Study
 from earmark.tables.written import Tables
-
-INPUT = "input"
 
 HEARD = {"energy": float, "logodds": float, "logodds_in": float, "logodds_out": float}
 """What the model said of a sound, as `mask` wrote it."""
@@ -47,11 +46,11 @@ class Beside:
                 "title": named(at.method).says,
                 "control": named(at.method).control,
                 "claim": at in claims,
-                "gain": _interval(known, at),
+                **_gain(known, at),
             }
             for at in self.study.masked
         ]
-        return sorted(found, key=lambda one: one["gain"][0] if one["gain"] else float("-inf"), reverse=True)
+        return sorted(found, key=lambda one: -math.inf if one["gain"] is None else one["gain"], reverse=True)
 
     def of_class(self, cls: ClassInfo) -> dict[str, Any]:
         """Store the sounds of a class's clips that were kept, and say what is shown of them."""
@@ -80,7 +79,7 @@ class Beside:
                 waves[method] = read(path)
                 cells = explanation.joined(found.of([clip]).heatmaps)[0]
                 limit = float(cells.abs().max())
-                numbers = {name: float(f"{value:.5g}") for name, value in said[clip].items()}
+                numbers = {name: files.number(value) for name, value in said[clip].items()}
                 shown.append({"id": method, "map": files.cells(cells, -limit, limit), "limit": limit, **numbers})
         return {
             "clip": clip,
@@ -96,6 +95,8 @@ def _named(at: At) -> str:
     return f"{at.method} at {at.layer}, K = {at.k}" if named(at.method).layered else at.method
 
 
-def _interval(known: Mapping[Any, Bar], at: At) -> list[float] | None:
-    bar = known.get((*at, ALL, masking.HEADLINE))
-    return None if bar is None else [float(f"{value:.4g}") for value in bar]
+def _gain(known: Mapping[Any, Bar], at: At) -> dict[str, Any]:
+    """Give the headline of an explanation, and its interval: there is none for clips of a single group."""
+    estimate, *interval = known.get((*at, ALL, masking.HEADLINE), (math.nan,) * 3)
+    told = [files.number(bound, 4) for bound in interval]
+    return {"gain": files.number(estimate, 4), "interval": None if None in told else told}

@@ -29,7 +29,7 @@ function shareInWords({ share, interval }) {
 /** @param {Data} data @param {Player} player @param {Concept} concept */
 function conceptCard(data, player, concept) {
   const { number, profile } = concept;
-  const text = `Profile of concept ${number}, mean positive relevance: ${strongest(profile, data)}, at most ${show(profile.high)}`;
+  const text = `Profile of concept ${number}, mean positive relevance: ${speaking(profile, data)}, at most ${show(profile.high)}`;
   const seconds = data.times ? data.times[0] + data.times[1] : profile.columns;
   const drawn = plot(mapCanvas(profile, profile.high, text), data, seconds, () => {});
   drawn.head.remove();
@@ -55,7 +55,14 @@ function conceptCard(data, player, concept) {
       drawn.figure,
       make("p", { class: "quiet" }, `mean positive relevance, full colour at ${show(profile.high)}`),
     ),
-    make("h4", {}, "Where it weighs most", make("span", { class: "called" }, "heard as loud as the clip")),
+    make(
+      "h4",
+      {},
+      "Where it weighs most",
+      concept.clips.some((clip) => clip.sounds.length)
+        ? make("span", { class: "called" }, "heard as loud as the clip, as far as its peaks allow")
+        : null,
+    ),
     make("ol", { class: "tops" }, ...concept.clips.map((clip) => topClip(data, player, number, clip))),
   );
 }
@@ -70,13 +77,13 @@ function conceptCard(data, player, concept) {
 function topClip(data, player, number, clip) {
   const seconds = data.times ? data.times[0] + data.times[1] : clip.picture.columns;
   const title = `clip ${clip.clip}`;
-  const { buttons, status, drawn } = makeSwitch(player, clip.sounds, {
+  const { buttons, status, drawn, position } = makeSwitch(player, clip.sounds, {
     seconds,
     loops: false,
     first: 1,
     label: (sound, on) => {
-      const name = titleOf(sound.name);
-      const text = sound.key === null ? `${name}: silent` : `${on ? "Pause" : "Play"} ${name.toLowerCase()}`;
+      const name = sound.name === "concept" ? `concept ${number}` : titleOf(sound.name).toLowerCase();
+      const text = sound.key === null ? `Silent: ${name}` : `${on ? "Pause" : "Play"} ${name}`;
       return { text, spoken: `${text}, ${title}` };
     },
   });
@@ -84,7 +91,7 @@ function topClip(data, player, number, clip) {
   const map = mapCanvas(
     clip.map,
     clip.limit,
-    `Concept ${number} in ${title}: relevance ${show(clip.relevance)}, share ${percent(clip.share)}, ${strongest(clip.map, data)}`,
+    `Concept ${number} in ${title}: relevance ${show(clip.relevance)}, share ${percent(clip.share)}, ${speaking(clip.map, data)}`,
     clip.picture,
   );
   return make(
@@ -98,7 +105,9 @@ function topClip(data, player, number, clip) {
     ),
     make("div", { class: "pair" }, drawn(input, data), drawn(map, data)),
     make("p", { class: "sum" }, `relevance ${show(clip.relevance)}, ${percent(clip.share)} of the clip’s`),
-    make("div", { class: "controls" }, ...buttons),
+    buttons.length
+      ? make("div", { class: "controls" }, ...buttons, position(`Position in ${title}, concept ${number}, in seconds`))
+      : null,
     status,
   );
 }

@@ -23,8 +23,8 @@ interface Sound {
 interface RelevanceMap {
   name: string;
   cells: Cells | null;
-  sum: number;
-  share: number;
+  sum: number | null;
+  share: number | null;
 }
 interface Clip {
   folder: string;
@@ -42,8 +42,8 @@ interface TopClip {
   rank: number;
   path: string;
   clip: number;
-  relevance: number;
-  share: number;
+  relevance: number | null;
+  share: number | null;
   picture: Cells;
   limit: number;
   map: Cells;
@@ -51,7 +51,7 @@ interface TopClip {
 }
 interface Concept {
   number: number;
-  share: number;
+  share: number | null;
   interval: [number, number] | null;
   name: string;
   evidence: string;
@@ -107,22 +107,23 @@ interface ClassEntry {
   left_out: number;
   reason: string;
 }
-/** An explanation that the model heard; `gain` with its interval. */
+/** An explanation that the model heard; null is what is not known. */
 interface ExplanationEntry {
   id: string;
   title: string;
   control: boolean;
   claim: boolean;
-  gain: [number, number, number] | null;
+  gain: number | null;
+  interval: [number, number] | null;
 }
 interface BesideShown {
   id: string;
   map: Cells;
   limit: number;
-  energy: number;
-  logodds: number;
-  logodds_in: number;
-  logodds_out: number;
+  energy: number | null;
+  logodds: number | null;
+  logodds_in: number | null;
+  logodds_out: number | null;
 }
 interface BesideClip {
   clip: number;
@@ -211,6 +212,8 @@ interface State extends Mix {
   clip: string;
   section: string;
   table: string;
+  /** “all” where rows of other views are shown as well. */
+  rows: string;
   /** The clip whose explanations stand side by side. */
   compare: string;
   track: string;
@@ -253,4 +256,20 @@ interface App {
   loop: boolean | null;
   go: (change: Partial<State>, pinned?: keyof Coordinates) => void;
   note: () => void;
+  /** Say something about what the link asked for. */
+  remark: (sentences: string[]) => void;
+}
+/** What is played and mixed of a section. */
+interface Desk {
+  element: HTMLElement;
+  set: PlaySet;
+  playable: boolean;
+  change: (mix: Partial<Mix>) => void;
+}
+/** A section that follows a state of its view; `clips` are those that keys step through. */
+interface Live {
+  section: HTMLElement;
+  show: () => void;
+  desk: () => Desk | null;
+  clips: string[];
 }

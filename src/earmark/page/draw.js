@@ -128,18 +128,28 @@ function strengthLegend(cells, unit) {
   );
 }
 
+/** @param {Cells} cells */
+function topOf(cells) {
+  return cells.bytes.reduce((best, byte, i) => (byte > cells.bytes[best] ? i : best), 0);
+}
+
 /**
  * Where the strongest cell is, in words.
  * @param {Cells} cells
  * @param {Data} data
  */
 function strongest(cells, data) {
-  const top = cells.bytes.reduce((best, byte, i) => (byte > cells.bytes[best] ? i : best), 0);
+  const top = topOf(cells);
   const row = Math.floor(top / cells.columns);
   const column = top % cells.columns;
   const height = data.hertz ? `${show(data.hertz[row])} Hz` : `row ${row}`;
   const time = data.times ? `${secondsOf(data.times, column, cells.columns).toFixed(2)} s` : `column ${column}`;
   return `strongest at ${height}, ${time}`;
+}
+
+/** Where what speaks for the class is strongest, in words. @param {Cells} cells @param {Data} data */
+function speaking(cells, data) {
+  return valueAt(cells, topOf(cells)) > 0 ? strongest(cells, data) : "no cell speaks for the class";
 }
 
 /** @param {[number, number]} times @param {number} column @param {number} columns */

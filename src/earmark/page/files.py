@@ -12,7 +12,7 @@ import math
 import shutil
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import soundfile
@@ -98,6 +98,12 @@ def copied(folder: Path, track: Path) -> list[dict[str, Any]]:
     own = track / "files" / TRACKS
     shutil.copytree(own, folder / TRACKS, dirs_exist_ok=True, ignore=shutil.ignore_patterns(ENTRIES))
     return list(json.loads((own / ENTRIES).read_text(encoding="utf-8"))["entries"])
+
+
+def number(value: SupportsFloat, digits: int = 5) -> float | None:
+    """Round a number for the page, which knows no NaN: None stands for what is not finite."""
+    told = float(value)
+    return float(f"{told:.{digits}g}") if math.isfinite(told) else None
 
 
 def stored(key: str) -> dict[str, str]:

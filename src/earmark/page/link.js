@@ -121,6 +121,7 @@ function readLink(data, hash) {
       data.tables.map((table) => table.name),
       "",
     ),
+    rows: known("rows", ["all"], ""),
     compare: said.get("compare") ?? "",
     track: known(
       "track",
@@ -175,8 +176,22 @@ function readMix(said, known) {
  */
 function holdAgainst(state, view) {
   const clip = view.clips.find((one) => one.folder === state.clip) ?? view.clips[0];
-  if (!clip) return { state: { ...state, clip: "" }, remarks: [] };
-  const names = mixed(clip.sounds).map((sound) => sound.name);
+  // A track has sounds of its own, which come with it.
+  const { mix, remarks } =
+    state.section === "tracks" ? { mix: {}, remarks: [] } : heldMix(state, clip?.sounds ?? []);
+  if (state.clip && clip?.folder !== state.clip)
+    remarks.push(`Clip “${state.clip}” is not among the clips shown; you see ${clip ? "the first one" : "none"}.`);
+  return { state: { ...state, ...mix, clip: clip?.folder ?? "" }, remarks };
+}
+
+/**
+ * A mix of the sounds that there are; others are left out and named.
+ * @param {Mix} state
+ * @param {Sound[]} sounds
+ * @returns {{mix: Partial<Mix>, remarks: string[]}}
+ */
+function heldMix(state, sounds) {
+  const names = mixed(sounds).map((sound) => sound.name);
   const has = (/** @type {string} */ name) => names.includes(name);
   const strange = [...state.solo, ...state.mute.filter((name) => name !== "rest"), ...Object.keys(state.db)].filter(
     (name) => !has(name),
@@ -184,13 +199,9 @@ function holdAgainst(state, view) {
   const remarks = strange.length
     ? [`Here is no sound called ${listed([...new Set(strange)].map((name) => `“${name}”`))}.`]
     : [];
-  if (state.clip && clip.folder !== state.clip)
-    remarks.push(`Clip “${state.clip}” is not among the clips shown; you see the first one.`);
   return {
-    state: {
-      ...state,
-      clip: clip.folder,
-      hear: hearable(clip.sounds, state.hear),
+    mix: {
+      hear: hearable(sounds, state.hear),
       solo: state.solo.filter(has),
       mute: state.mute.filter((name) => has(name) || name === "rest"),
       db: Object.fromEntries(Object.entries(state.db).filter(([name]) => has(name))),
@@ -225,6 +236,7 @@ function linkTo(state) {
     section: state.section,
   };
   if (state.table) said.table = state.table;
+  if (state.table && state.rows) said.rows = state.rows;
   if (state.compare) said.compare = state.compare;
   if (state.track) said.track = state.track;
   if (state.hear !== first.hear) said.hear = state.hear;

@@ -6,8 +6,9 @@ const SHORT = 4;
 const NO_CLIPS =
   "No clip of this view was kept for listening: its concepts, tables and figures are in the other sections.";
 
-/** @param {number} logit */
+/** @param {number | null} logit null where it is not known */
 function logitText(logit) {
+  if (logit === null || !Number.isFinite(logit)) return "–";
   return logit
     .toFixed(2)
     .replace(/^-(0\.00)$/, "$1")
@@ -185,7 +186,7 @@ function inputPlot({ data }, clip, seek) {
 /** The top answer, and how far the explained class has it. @param {App} app @param {number[]} logits */
 function verdict({ data, state }, logits) {
   const name = className(data, state.view.cls);
-  return `${topAnswer(data, logits)} (logit of ${name}: ${logitText(logits[data.answers.indexOf(name)] ?? NaN)})`;
+  return `${topAnswer(data, logits)} (logit of ${name}: ${logitText(logits[data.answers.indexOf(name)] ?? null)})`;
 }
 
 /**
@@ -210,16 +211,8 @@ function makeTransport(app, player, set, clip, seek, setLoop) {
     },
     "Play",
   );
-  const position = make("input", {
-    type: "range",
-    id: "position",
-    min: 0,
-    max: clip.seconds,
-    step: 0.001,
-    value: 0,
-    "aria-label": "Position in seconds",
-    input: () => seek(Number(position.value)),
-  });
+  const position = positionBar("Position in seconds", clip.seconds, seek);
+  position.id = "position";
   const clock = make("span", { class: "clock", "aria-hidden": "true" });
   const loop = make("input", { type: "checkbox", id: "loop", checked: set.loops, change: () => setLoop?.(loop.checked) });
   const status = make("p", { id: "status", role: "status" });
@@ -295,12 +288,14 @@ function summaryList(view) {
 /**
  * @param {App} app
  * @param {Player} player
+ * @returns {Live}
  */
 function listenSection(app, player) {
   const title = make("h2", { id: "listen-title" });
   const path = make("p", { class: "quiet" });
   const place = make("div", { id: "desk" });
   const { clips } = app.view;
+  const strip = clips.length ? clipStrip(app) : null;
   const section = make(
     "section",
     { "aria-labelledby": "listen-title" },
@@ -308,7 +303,7 @@ function listenSection(app, player) {
       "div",
       { class: "top" },
       make("div", {}, title, viewHead(app, app.view), path),
-      clips.length ? clipStrip(app) : make("p", {}, NO_CLIPS),
+      strip ?? make("p", {}, NO_CLIPS),
     ),
     place,
     summaryList(app.view),
@@ -316,7 +311,8 @@ function listenSection(app, player) {
   );
   /** @type {ReturnType<typeof makeDesk> | null} */
   let desk = null;
-  const showClip = () => {
+  const follow = () => {
+    if (strip) mark(strip, app.state.clip);
     const i = clips.findIndex((clip) => clip.folder === app.state.clip);
     path.textContent =
       i < 0 ? "" : `${clips[i].path} · clip ${clips[i].clip} of the data set · ${show(clips[i].seconds)} s`;
@@ -342,8 +338,8 @@ function listenSection(app, player) {
     );
     player.open(desk.set);
   };
-  showClip();
-  return { section, showClip, desk: () => desk };
+  follow();
+  return { section, show: follow, desk: () => desk, clips: clips.map((clip) => clip.folder) };
 }
 
 /** @param {Clip} clip */

@@ -49,10 +49,8 @@ function load(key) {
   const address = addressOf(`${key}.js`);
   const coming = new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    const fail = () => {
-      asked.delete(key);
+    const fail = () =>
       reject(new Error(`${address} cannot be read: copy the whole folder of this page, or run the workflow again.`));
-    };
     script.src = address;
     script.onerror = fail;
     script.onload = () => {
@@ -64,6 +62,7 @@ function load(key) {
     document.head.append(script);
   });
   asked.set(key, coming);
+  coming.catch(() => asked.delete(key));
   requests.push(key);
   return coming;
 }

@@ -55,6 +55,7 @@ function makeStrip(app, clip, name, seek, changed) {
     "article",
     { class: "strip-card", "aria-label": title, "data-name": name },
     make("h4", {}, title, concept?.name ? make("span", { class: "called" }, concept.name) : null),
+    concept?.evidence ? make("p", { class: "quiet" }, concept.evidence) : null,
     drawn ? drawn.figure : make("p", { class: "quiet" }, missingMap(name)),
     map
       ? make(
@@ -77,7 +78,7 @@ function makeStrip(app, clip, name, seek, changed) {
 
 /** @param {Data} data @param {string} title @param {RelevanceMap} map */
 function mapText(data, title, map) {
-  const where = map.cells ? `, ${strongest(map.cells, data)}` : "";
+  const where = map.cells ? `, ${speaking(map.cells, data)}` : "";
   return `Heatmap of ${title.toLowerCase()}: relevance ${show(map.sum)}, share ${percent(map.share)}${where}`;
 }
 
@@ -175,6 +176,7 @@ function levelControl(app, sound, title, changed) {
   const output = make("output", { for: range.id });
   range.addEventListener("input", () => {
     app.state.db = { ...app.state.db, [sound.name]: Number(range.value) };
+    app.state.hear = "mix";
     changed();
   });
   const update = () => {
@@ -226,16 +228,13 @@ function sourceChoices(app, clip, changed, keys) {
   const hint = make(
     "p",
     { class: "quiet" },
-    "At true level the parts sum to what the model was given. Matched, each is as loud as the input: faint parts are heard well, and do not sum.",
+    "At true level the parts sum to what the model was given. Matched, each is as loud as the input, as far as its peaks allow: faint parts are heard well, and do not sum.",
   );
   return {
     element: make("div", { class: "sources" }, hear, level, hint, keyHelp(keys)),
     update: () => {
-      for (const [list, value] of /** @type {const} */ ([
-        [hear, app.state.hear],
-        [level, app.state.level],
-      ]))
-        for (const input of list.querySelectorAll("input")) input.checked = input.value === value;
+      mark(hear, app.state.hear);
+      mark(level, app.state.level);
     },
   };
 }

@@ -37,9 +37,9 @@ function refill(place, ...children) {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
-/** @param {number} value @param {number} [digits] significant ones */
+/** @param {number | null} value null where it is not known @param {number} [digits] significant ones */
 function show(value, digits = 3) {
-  if (!Number.isFinite(value)) return "–";
+  if (value === null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   const text =
     size >= 1e6 || (size > 0 && size < 1e-4)
@@ -48,9 +48,9 @@ function show(value, digits = 3) {
   return text.replace("-", "−");
 }
 
-/** @param {number} part */
+/** @param {number | null} part null where it is not known */
 function percent(part) {
-  return `${Math.round(100 * part)} %`.replace("-", "−");
+  return part === null ? "–" : `${Math.round(100 * part)} %`.replace("-", "−");
 }
 
 /** @param {string[]} words */
@@ -58,9 +58,14 @@ function listed(words) {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`;
 }
 
+/** The number of a concept; 0 for all else. @param {string} name of a sound or map */
+function numberOf(name) {
+  return Number(/^concept(\d+)$/.exec(name)?.[1] ?? 0);
+}
+
 /** @param {string} name of a sound or map */
 function titleOf(name) {
-  const number = /^concept(\d+)$/.exec(name)?.[1];
+  const number = numberOf(name);
   if (number) return `Concept ${number}`;
   const titles = {
     input: "Input",
@@ -75,10 +80,11 @@ function titleOf(name) {
 
 /**
  * A bar beside a number, which says the same.
- * @param {number} value
+ * @param {number | null} value null where it is not known
  * @param {number} most what fills it
  */
 function bar(value, most) {
+  if (value === null) return null;
   const inner = make("span", { class: value < 0 ? "against" : "for" });
   inner.style.width = `${Math.min(100, (100 * Math.abs(value)) / (most || 1))}%`;
   return make("span", { class: "bar", "aria-hidden": "true" }, inner);
@@ -129,15 +135,41 @@ function longChoice(name, title, options, chosen, choose) {
   );
 }
 
-/** Mark another value as chosen. @param {string} name @param {string} value */
-function mark(name, value) {
-  for (const input of byId(name).querySelectorAll("input")) input.checked = input.value === value;
-  for (const select of byId(name).querySelectorAll("select")) select.value = value;
+/** Mark another value of a choice as chosen. @param {HTMLElement} list @param {string} value */
+function mark(list, value) {
+  for (const input of list.querySelectorAll("input")) input.checked = input.value === value;
+  for (const select of list.querySelectorAll("select")) select.value = value;
 }
 
 /** @param {string[]} sentences */
 function noteList(sentences) {
   return sentences.length ? make("ul", { class: "notes" }, ...sentences.map((text) => make("li", {}, text))) : null;
+}
+
+/**
+ * Where playing stands, to be moved; a key moves it by a hundredth.
+ * @param {string} label
+ * @param {number} seconds of the whole
+ * @param {(seconds: number) => void} seek
+ */
+function positionBar(label, seconds, seek) {
+  const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 };
+  const range = make("input", {
+    type: "range",
+    min: 0,
+    max: seconds,
+    step: 0.001,
+    value: 0,
+    "aria-label": label,
+    input: () => seek(Number(range.value)),
+    keydown: (/** @type {KeyboardEvent} */ event) => {
+      const step = steps[/** @type {keyof typeof steps} */ (event.key)];
+      if (!step || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      seek(Math.min(seconds, Math.max(0, Number(range.value) + (step * seconds) / 100)));
+    },
+  });
+  return range;
 }
 
 /** What went wrong, as a sentence on the page. @param {unknown} error */

@@ -7,6 +7,13 @@
 const AHEAD = 4;
 
 class Reel extends Player {
+  /** @param {number} rate of all sounds, in Hz */
+  constructor(rate) {
+    super(rate);
+    /** What is heard now, and what comes next. @type {{number: number, buffers: (AudioBuffer | null)[]}[]} */
+    this.handed = [];
+  }
+
   /** @returns {TrackSound[]} */
   get sounds() {
     return /** @type {TrackSound[]} */ (this.set?.sounds ?? []);
@@ -36,6 +43,7 @@ class Reel extends Player {
   launch(context, set) {
     const graph = this.wired(context, set);
     this.graph = graph;
+    this.handed = [];
     this.settle();
     this.start = Infinity;
     this.follow(graph);
@@ -65,14 +73,15 @@ class Reel extends Player {
   /** @param {AudioContext} context @param {PlaySet} set @param {ReturnType<Reel["wired"]>} graph */
   async feed(context, set, graph) {
     const length = this.pieceSeconds;
-    const from = this.offset;
-    for (let number = Math.floor(from / length); number * length < this.seconds; number++) {
+    for (let number = Math.floor(this.offset / length); number * length < this.seconds; number++) {
       const buffers = await this.piece(set, number);
       if (this.graph !== graph) return;
-      const late = number > Math.floor(from / length) && this.start + number * length - from < context.currentTime;
-      if (this.start === Infinity || late) this.begin(context, graph, late ? number * length : from);
+      if (this.start === Infinity) this.begin(context, graph, this.offset);
+      else if (this.start + number * length - this.offset < context.currentTime)
+        this.begin(context, graph, number * length);
       this.hand(context, set, graph, number, buffers);
-      if (number === Math.floor(from / length)) set.changed();
+      this.handed = [...this.handed.slice(-1), { number, buffers }];
+      set.changed();
       const due = this.start + (number + 1) * length - this.offset;
       while (this.graph === graph && due - context.currentTime > AHEAD)
         await new Promise((resolve) => setTimeout(resolve, 200));
@@ -113,6 +122,21 @@ class Reel extends Player {
       };
       graph.tracks.push({ source, gain: gain.gain });
     });
+  }
+
+  /** The loudest sample of the present mix of these pieces. @override */
+  peak() {
+    if (!this.set) return 0;
+    const gains = this.set.gains();
+    return Math.max(
+      0,
+      ...this.handed.map(({ number, buffers }) =>
+        peakOf(
+          buffers,
+          this.sounds.map(({ pieces }, i) => gains[i] * pieces[number].gain),
+        ),
+      ),
+    );
   }
 
   get pieceSeconds() {

@@ -19,6 +19,9 @@ from earmark.page import files
 DIGITS = 16
 """Of its digest, by which a sound is named: what several views play is stored once."""
 
+INPUT = "input"
+"""What the sound of the clip itself is called."""
+
 AUDIBLE = 1e-7
 """Peak below which a sound is silence: what is left of it is rounding."""
 

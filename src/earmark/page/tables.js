@@ -1,5 +1,5 @@
 // @ts-check
-// Tables and figures of the whole data set, those of the present view first.
+// Tables and figures of the whole data set, those of the present view first, and notes on it.
 "use strict";
 
 const PORTION = 200;
@@ -32,13 +32,20 @@ function tableFold(app, entry) {
     body,
   );
   let asked = false;
-  fold.addEventListener("toggle", () => {
-    app.state.table = fold.open ? entry.name : app.state.table === entry.name ? "" : app.state.table;
+  const every = make("input", { type: "checkbox", id: `all-${entry.name}` });
+  every.checked = app.state.table === entry.name && app.state.rows === "all";
+  const note = () => {
+    if (fold.open) Object.assign(app.state, { table: entry.name, rows: every.checked ? "all" : "" });
+    else if (app.state.table === entry.name) Object.assign(app.state, { table: "", rows: "" });
     app.note();
+  };
+  every.addEventListener("change", note);
+  fold.addEventListener("toggle", () => {
+    note();
     if (!fold.open || asked) return;
     asked = true;
     load(entry.key).then(
-      (table) => body.replaceChildren(tableBody(app, entry, table)),
+      (table) => body.replaceChildren(tableBody(app, entry, table, every)),
       (error) => {
         asked = false;
         body.replaceChildren(make("p", { class: "notice", role: "alert" }, sentenceOf(error)));
@@ -63,10 +70,9 @@ function rowsOf(table, keyed, view) {
   return table.rows.filter((row) => tests.every(({ at, allowed }) => at < 0 || allowed.includes(String(row[at]))));
 }
 
-/** @param {App} app @param {TableEntry} entry @param {Table} table */
-function tableBody(app, entry, table) {
+/** @param {App} app @param {TableEntry} entry @param {Table} table @param {HTMLInputElement} every row is wanted */
+function tableBody(app, entry, table, every) {
   const place = make("div", {});
-  const every = make("input", { type: "checkbox", id: `all-${entry.name}`, change: () => fill() });
   const own = entry.keyed.length ? rowsOf(table, entry.keyed, app.state.view) : table.rows;
   const fill = () => {
     const rows = every.checked ? table.rows : own;
@@ -77,6 +83,7 @@ function tableBody(app, entry, table) {
         : make("p", {}, table.rows.length ? none : "The table has no rows."),
     );
   };
+  every.addEventListener("change", fill);
   fill();
   return make(
     "div",
@@ -163,4 +170,45 @@ function figureCard(figure) {
     ),
   );
   return card;
+}
+
+/** @param {App} app */
+function notesSection({ data }) {
+  const methods = data.methods.map((method) =>
+    make(
+      "div",
+      {},
+      make("dt", {}, method.name),
+      make("dd", {}, `${method.title}${method.control ? " (a control)" : ""}`),
+    ),
+  );
+  const classes = data.classes.map((cls) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, cls.name),
+      make("td", { class: "number" }, String(cls.clips)),
+      make("td", { class: "number" }, String(cls.left_out)),
+      make("td", {}, cls.reason),
+    ),
+  );
+  const titles = ["Class", "Clips scored", "Left out", "Why it has none"];
+  return make(
+    "section",
+    { "aria-labelledby": "notes-title" },
+    make("h2", { id: "notes-title" }, "Notes"),
+    noteList(data.notes),
+    make("h3", {}, "Methods"),
+    make("dl", { class: "methods" }, ...methods),
+    make("h3", {}, "Classes"),
+    scrolled(
+      "Classes",
+      make(
+        "table",
+        {},
+        make("thead", {}, make("tr", {}, ...titles.map((title) => make("th", { scope: "col" }, title)))),
+        make("tbody", {}, ...classes),
+      ),
+    ),
+  );
 }

@@ -34,7 +34,7 @@ function makeTimeline(lanes, seconds, seek) {
   const ticks = make("div", { class: "times", "aria-hidden": "true" });
   const stage = make("div", { class: "stage", tabindex: 0, role: "group", "aria-label": HELP }, ...canvases, head);
   const labels = lanes.map(({ label, note, tall }) =>
-    make("div", { class: tall ? "lane tall" : "lane" }, make("strong", {}, label), make("span", { class: "quiet" }, note)),
+    make("div", { class: tall ? "lane tall" : "lane" }, make("strong", {}, label), make("span", { class: "quiet", title: note }, note)),
   );
   lanes.forEach(({ tall }, i) => canvases[i].classList.add("lane", ...(tall ? ["tall"] : [])));
   const at = (/** @type {number} */ time) => (time - view.from) / (view.to - view.from);

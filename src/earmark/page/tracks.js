@@ -11,7 +11,7 @@ const MOMENTS = 3;
 /** Seconds that two of them are apart at least. */
 const APART = 5;
 
-/** @param {App} app @param {Reel} reel */
+/** @param {App} app @param {Reel} reel @returns {Live} */
 function tracksSection(app, reel) {
   const { data, state } = app;
   const names = unique(data.tracks.map((entry) => entry.track), []);
@@ -23,14 +23,22 @@ function tracksSection(app, reel) {
   }));
   const place = make("div", { id: "desk" }, make("p", { role: "status" }, "Loading the track …"));
   const entry = data.tracks.find((one) => one.track === name && AXES.every((axis) => one[axis] === state.view[axis]));
-  /** @type {ReturnType<typeof trackDesk> | null} */
+  /** @type {Desk | null} */
   let desk = null;
+  const follow = () => {
+    if (!desk) return;
+    const held = heldMix(app.state, desk.set.sounds);
+    app.remark(held.remarks);
+    desk.change(held.mix);
+  };
   if (entry)
     load(`tracks/${entry.id}`).then(
       (track) => {
-        desk = trackDesk(app, reel, track);
-        place.replaceChildren(desk.element);
-        reel.open(desk.set);
+        const made = trackDesk(app, reel, track);
+        desk = made;
+        place.replaceChildren(made.element);
+        reel.open(made.set);
+        follow();
       },
       (error) => place.replaceChildren(make("p", { class: "notice", role: "alert" }, sentenceOf(error))),
     );
@@ -49,7 +57,7 @@ function tracksSection(app, reel) {
     names.length > 1 ? choice("track", "Track", options, name, (track) => app.go({ track })) : null,
     place,
   );
-  return { section, showClip: () => {}, desk: () => desk };
+  return { section, show: follow, desk: () => desk, clips: [] };
 }
 
 /** What a track was explained by, where that is not what is chosen. @param {App} app @param {string} name */
@@ -74,7 +82,6 @@ function otherwise(app, name) {
 /** @param {App} app @param {Reel} reel @param {Track} track */
 function trackDesk(app, reel, track) {
   const { data } = app;
-  app.state.hear = hearable(track.sounds, app.state.hear);
   const seek = (/** @type {number} */ seconds) => {
     reel.open(set);
     reel.seek(seconds);
@@ -150,9 +157,10 @@ const TRACK_KEYS = [
   ["← →", "move the playhead, there"],
 ];
 
-/** What a concept is called, where that is known. @param {App} app @param {number} number */
+/** What a concept is called, and the number behind it, where that is known. @param {App} app @param {number} number */
 function calledOf(app, number) {
-  return app.view.concepts.find((one) => one.number === number)?.name ?? "";
+  const { name, evidence } = app.view.concepts.find((one) => one.number === number) ?? { name: "", evidence: "" };
+  return { name, evidence };
 }
 
 /** @param {App} app @param {Track} track */
@@ -171,7 +179,7 @@ function lanesOf(app, track) {
   };
   const concepts = track.shares.map((share, row) => ({
     label: `Concept ${row + 1}`,
-    note: [percent(share), calledOf(app, row + 1)].filter(Boolean).join(" · "),
+    note: [percent(share), ...Object.values(calledOf(app, row + 1))].filter(Boolean).join(" · "),
     text: `Relevance of concept ${row + 1} over time: ${percent(share)} of what speaks for the class, most at ${listed(momentsOf(track, row).map(clockText))}`,
     tall: false,
     draw: (/** @type {Pen} */ pen) => drawValues(pen, track.scores, row, scored),
@@ -231,13 +239,15 @@ function momentsOf(track, row) {
  */
 function trackStrip(app, track, sound, hear, changed) {
   const title = titleOf(sound.name);
-  const number = Number(/^concept(\d+)$/.exec(sound.name)?.[1] ?? 0);
+  const number = numberOf(sound.name);
+  const { name, evidence } = calledOf(app, number);
   const controls = stripControls(app, sound, title, changed);
   const moments = number ? momentsOf(track, number - 1) : [];
   const card = make(
     "article",
     { class: "strip-card", "aria-label": title, "data-name": sound.name },
-    make("h4", {}, title, calledOf(app, number) ? make("span", { class: "called" }, calledOf(app, number)) : null),
+    make("h4", {}, title, name ? make("span", { class: "called" }, name) : null),
+    evidence ? make("p", { class: "quiet" }, evidence) : null,
     number
       ? make("p", { class: "sum" }, `${percent(track.shares[number - 1])} of what speaks for the class`, bar(track.shares[number - 1], 1))
       : null,

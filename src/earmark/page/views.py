@@ -19,7 +19,7 @@ from earmark.metrics.scores import METRICS
 from earmark.page import files, names
 from earmark.page.names import Name
 from earmark.page.pictures import Pictures
-from earmark.page.sounds import Library, read
+from earmark.page.sounds import INPUT, Library, read
 from earmark.plan.methods import method_of
 from earmark.sound.audible import AUDIBLE
 from earmark.sound.base import Frontend
@@ -119,17 +119,21 @@ class Views:
         maps |= {} if around is None else {"bypass": around}
         limit = max(float(part.abs().max()) for part in maps.values())
         folder = sounds / f"{row:03d}"
-        wanted = [name for name in ("input", *maps, "rest", *AUDIBLE) if (folder / f"{name}.wav").exists()]
+        wanted = [name for name in (INPUT, *maps, "rest", *AUDIBLE) if (folder / f"{name}.wav").exists()]
         return {
             "folder": folder.name,
             **self._recording(clip),
             "seconds": self.frontend.clip_samples / self.frontend.sample_rate,
             "answers": [round(logit, 4) for logit in self.predictions.logits[clip].tolist()],
-            "cls_logit": _number(shown.logits[row]),
-            "limit": _number(limit),
+            "cls_logit": files.number(shown.logits[row]),
+            "limit": files.number(limit),
             "maps": [_map(name, part[0], limit, float(standard.sum())) for name, part in maps.items()],
-            "sounds": self.sounds.of_folder(folder, wanted) if wanted else [],
+            "sounds": self.sounds.of_folder(folder, wanted) if wanted else self._input(clip),
         }
+
+    def _input(self, clip: int) -> list[dict[str, Any]]:
+        """Store the sound of a clip alone, in the same file as that of the views that are heard."""
+        return self.sounds.of({INPUT: self.study.source.waveforms([clip])[0]})
 
     def _concepts(self, place: Place, scored: Explanation, sounds: Path) -> Iterator[dict[str, Any]]:
         """Describe every concept as on its card."""
@@ -152,7 +156,7 @@ class Views:
             ]
             yield {
                 "number": number,
-                "share": _number(share.estimate),
+                "share": files.number(share.estimate),
                 "interval": [share.low, share.high] if math.isfinite(share.low) else None,
                 **name._asdict(),
                 "remarks": [remark for remark in remarks if remark],
@@ -167,12 +171,12 @@ class Views:
         """Describe a clip in which a concept weighs much."""
         relevance, part = scored.relevance[row], scored.heatmaps[row, number - 1, 0]
         limit = float(part.abs().max())
-        wanted = [name for name in ("input", "concept") if (folder / f"{name}.wav").exists()]
+        wanted = [name for name in (INPUT, "concept") if (folder / f"{name}.wav").exists()]
         return {
             **self._recording(int(scored.clips[row])),
-            "limit": _number(limit),
-            "relevance": _number(relevance[number - 1]),
-            "share": _number(_ratio(relevance[number - 1], relevance.sum())),
+            "limit": files.number(limit),
+            "relevance": files.number(relevance[number - 1]),
+            "share": files.number(_ratio(relevance[number - 1], relevance.sum())),
             "map": files.cells(part, -limit, limit),
             "sounds": self.sounds.of_folder(folder, wanted) if wanted else [],
         }
@@ -196,8 +200,8 @@ def _map(name: str, cells: Tensor, limit: float, total: float) -> dict[str, Any]
     return {
         "name": name,
         "cells": files.cells(cells, -limit, limit),
-        "sum": _number(relevance),
-        "share": _number(_ratio(relevance, total)),
+        "sum": files.number(relevance),
+        "share": files.number(_ratio(relevance, total)),
     }
 
 
@@ -237,8 +241,3 @@ def _bar(bar: Bar) -> str:
 
 def _ratio(part: Tensor | float, whole: Tensor | float) -> float:
     return float(part) / float(whole) if float(whole) else math.nan
-
-
-def _number(value: Tensor | float) -> float | None:
-    """Round a number for the page, which knows no NaN."""
-    return float(f"{float(value):.5g}") if math.isfinite(float(value)) else None
