@@ -68,7 +68,7 @@ class Description:
         """The numbers behind the name."""
         return (
             f"four fifths of its power lie from {self.low:.0f} to {self.high:.0f} Hz, of which it fills "
-            f"{self.density:.0%}; {self.loudest:.0%} of it in the loudest tenth of the time"
+            f"{100 * self.density:.0f} %; {100 * self.loudest:.0f} % of it in the loudest tenth of the time"
         )
 
 

@@ -53,7 +53,7 @@ def _by_parts(parts: dict[str, float]) -> Name:
     if not held:
         return Name("nothing", "it holds no relevance of any sound object")
     named = [(name, -part) for part, name in held if part <= CLOSE * held[0][0]][:2]
-    told = " and ".join(f"{part:.0%} of the relevance of {name}" for name, part in named)
+    told = " and ".join(f"{100 * part:.0f} % of the relevance of {name}" for name, part in named)
     some = "" if named[0][1] >= MOST else "some "
     return Name(some + " and ".join(name for name, _ in named), f"it holds {told}")
 

@@ -28,10 +28,14 @@ def table(parts: list[list[float | str]]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("parts", "name", "evidence"),
     [
-        ([0.91, 0.2, 0.1], "bass", "it holds 91% of the relevance of bass"),
-        ([0.6, 0.2, 0.5], "bass and voice", "it holds 60% of the relevance of bass and 50% of the relevance of voice"),
-        ([0.1, 0.3, ""], "some chop", "it holds 30% of the relevance of chop"),
-        ([0.8, 0.8, 0.8], "bass and chop", "it holds 80% of the relevance of bass and 80% of the relevance of chop"),
+        ([0.91, 0.2, 0.1], "bass", "it holds 91 % of the relevance of bass"),
+        (
+            [0.6, 0.2, 0.5],
+            "bass and voice",
+            "it holds 60 % of the relevance of bass and 50 % of the relevance of voice",
+        ),
+        ([0.1, 0.3, ""], "some chop", "it holds 30 % of the relevance of chop"),
+        ([0.8, 0.8, 0.8], "bass and chop", "it holds 80 % of the relevance of bass and 80 % of the relevance of chop"),
         ([0, "", 0], "nothing", "it holds no relevance of any sound object"),
     ],
 )
