@@ -1,6 +1,7 @@
 """What every rule must have, and what keeps the workflow and its environment in order."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -138,7 +139,7 @@ def test_no_folder_can_be_taken_for_that_of_a_class_a_layer_or_a_method(rules):
     inside = {}  # what rules write into each folder
     wild = {"synthetic": "{dataset}", "class1": "{cls}", "class2": "{cls}"}
     for path in {path for rule in rules.values() for path in rule["output"]}:
-        parts = [wild.get(part, part) for part in path.split("/")]
+        parts = [wild.get(part, part) for part in re.sub(r"\{(\w+),[^{}]*\}", r"{\1}", path).split("/")]  # constrained
         for depth in range(1, len(parts)):
             inside.setdefault(tuple(parts[:depth]), set()).add(parts[depth])
 
