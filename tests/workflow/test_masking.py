@@ -65,7 +65,7 @@ def test_explanations_stand_side_by_side_on_the_page_as_they_were_heard(compared
         "drsa at conv4, K = 4",
         "gradcam at conv4, K = 1",
     }
-    gains = [one["gain"][0] for one in entries.values() if one["gain"]]
+    gains = [one["gain"] for one in entries.values() if one["gain"] is not None]
     assert gains == sorted(gains, reverse=True)
     clip = read(files, "beside/class1")["clips"][0]
     names = [sound["name"] for sound in clip["sounds"]]

@@ -18,8 +18,7 @@ from torch import Generator, Tensor
 from earmark.errors import EarmarkError
 from earmark.explainers import base
 from earmark.explainers.base import Background, Batch, Explainer, Parts
-from earmark.metrics.masking import drops
-from earmark.metrics.truth import USED
+from earmark.metrics.masking import USED, drops
 from earmark.models.base import Model
 from earmark.models.contrasts import randomised, runners_up
 from earmark.seeds import derive

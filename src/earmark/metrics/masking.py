@@ -17,10 +17,12 @@ from torch import Tensor
 
 from earmark.models.base import EVALUATION_BATCH, Model, answered, batch_size
 from earmark.sound.base import Frontend
-from earmark.sound.masks import apply_masks
 
 GAIN = 1e-4
 """Nats of log-odds that count as a gain."""
+
+USED = 0.5
+"""Nats that the log-odds fall by without an object that the model uses, at least."""
 
 NATIVE = "native"
 """Stands for a budget: the sound that a method makes itself."""
@@ -272,61 +274,6 @@ def played(
     if own is not None:
         sounds, labels = torch.cat([sounds, own[None]]), [*labels, NATIVE]
     return scores(model, clip[None], target[None], sounds).assign(budget=labels)
-
-
-def masked(
-    model: Model,
-    clip: Tensor,
-    inputs: Tensor,
-    target: Tensor,
-    cells: Tensor,
-    seed: int,
-    budgets: Sequence[float],
-    filling: Tensor,
-    own: Tensor | None = None,
-    leveled: bool = False,
-) -> pd.DataFrame:
-    """Score an explanation at every share of the clip's energy, and the sound that its method made itself.
-
-    Parameters
-    ----------
-    model : Model
-        What is explained.
-    clip, inputs : Tensor
-        ``[S]`` and ``[1, *I]``.
-    target : Tensor
-        The class, a scalar.
-    cells : Tensor
-        Relevance ``[F, T]``, of either sign.
-    seed : int
-        Of the order of equally relevant cells.
-    budgets : sequence of float
-        M shares of the energy, the last of which is 1.
-    filling : Tensor
-        Stands for the training clips, ``[*I]``.
-    own : Tensor or None
-        The sound that the method makes itself, ``[S]``.
-    leveled : bool
-        Whether what is left is heard at its own peak besides.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of :func:`played` and `CURVES`, which a method's own sound lacks; a row per sound, that one last.
-    """
-    frontend = model.frontend
-    most, least = both_ends(frontend, clip, cells, seed, budgets)  # [M, F, T] each
-    sounds, others = (apply_masks(frontend, clip, masks) for masks in (most, least))  # [M, S]
-    repeated, targets = inputs.expand(len(budgets), *inputs.shape[1:]), target.expand(len(budgets))
-    without = {
-        "logodds_least": odds(model, clip - others, clip, target),
-        "mean_out": replaced(model, repeated, targets, most, filling),
-        "mean_least": replaced(model, repeated, targets, least, filling),
-    }
-    for name, taken in (("own_out", sounds), ("own_least", others)) if leveled else ():
-        without[name] = log_odds(heard(model, clip - taken, clip - taken), targets, model.multi_label)
-    told = played(model, clip, target, sounds, budgets, own)
-    return told.join(pd.DataFrame({name: without[name].cpu().numpy() for name in without}, columns=CURVES[1:]))
 
 
 def gini(amounts: Tensor) -> Tensor:

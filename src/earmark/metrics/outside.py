@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from earmark.metrics.masking import heard, log_odds
+from earmark.metrics.masking import USED, heard, log_odds
 from earmark.metrics.objects import auc, average_precision, object_cells
 from earmark.metrics.sound import si_sdr
-from earmark.metrics.truth import ACTIVE, USED
+from earmark.metrics.truth import ACTIVE
 from earmark.models.base import Model
 from earmark.sound.base import Frontend
 

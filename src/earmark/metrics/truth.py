@@ -10,14 +10,11 @@ import math
 import torch
 from torch import Tensor
 
-from earmark.metrics.masking import first_cells, ranks
+from earmark.metrics.masking import USED, first_cells, ranks
 from earmark.metrics.objects import auc, average_precision, object_cells, rank_correlation, relevance_on, windows
 from earmark.metrics.sound import si_sdr
 from earmark.sound.base import Frontend
 from earmark.sound.masks import apply_masks
-
-USED = 0.5
-"""Nats that the log-odds fall by without an object that the model uses, at least."""
 
 WINDOW = 0.1
 """Seconds within which time is told."""

@@ -15,19 +15,20 @@ from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
 from earmark.job import Job
+from earmark.metrics.masked import masked
 from earmark.metrics.masking import (
     CURVES,
     SCORES,
+    USED,
     drops,
     first_cells,
     greedy,
     listened_at,
-    masked,
     ranks,
     shares,
 )
 from earmark.metrics.scores import ties_seeds
-from earmark.metrics.truth import TRUTHS, USED, truth
+from earmark.metrics.truth import TRUTHS, truth
 from earmark.models import base as models
 from earmark.plan.methods import method_of
 from earmark.sound import wav

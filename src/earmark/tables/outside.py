@@ -12,10 +12,9 @@ import torch
 
 from earmark.data.chosen import SCORED
 from earmark.data.contaminants import CLEAN, CONDITIONS, DECIBELS, MIXTURE, SPEECH, WHITE
-from earmark.metrics.masking import NATIVE, SCORES, shares, written
+from earmark.metrics.masking import NATIVE, SCORES, USED, shares, written
 from earmark.metrics.outside import asked
 from earmark.metrics.scores import with_medians
-from earmark.metrics.truth import USED
 from earmark.statistics import ALL
 from earmark.tables import markdown, summary
 from earmark.tables.labels import At, Label

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from earmark.metrics.masked import masked
 from earmark.metrics.masking import (
     CURVES,
     NATIVE,
@@ -21,7 +22,6 @@ from earmark.metrics.masking import (
     greedy,
     heard,
     log_odds,
-    masked,
     ranks,
     replaced,
     scores,

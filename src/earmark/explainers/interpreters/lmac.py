@@ -21,8 +21,7 @@ from earmark.explainers.interpreters import learning, maskloss
 from earmark.explainers.interpreters.decoder import Decoder, shapes_of, upright
 from earmark.explainers.interpreters.learning import LOSS, Material
 from earmark.explainers.interpreters.maskloss import Weights
-from earmark.metrics.masking import drops, log_odds
-from earmark.metrics.truth import USED
+from earmark.metrics.masking import USED, drops, log_odds
 from earmark.models.base import Model
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend, require_gradients
