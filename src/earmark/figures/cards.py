@@ -65,6 +65,8 @@ def text(concept: int, share: Bar, remarks: Sequence[str], affinities: Mapping[s
 
 
 def _percent(share: Bar) -> str:
+    if not math.isfinite(share[0]):
+        return "not determined"
     estimate, low, high = (100 * value for value in share)
     return f"{estimate:.0f} %" + (f" [{low:.0f}, {high:.0f}]" if math.isfinite(low) else "")
 

@@ -21,6 +21,7 @@ function conceptsSection(app, player) {
 
 /** @param {Concept} concept */
 function shareInWords({ share, interval }) {
+  if (share === null) return "share not determined: the relevance of all concepts sums to about 0";
   return interval
     ? `${percent(share)} of the relevance (${percent(interval[0])} to ${percent(interval[1])})`
     : `${percent(share)} of the relevance`;
@@ -43,7 +44,7 @@ function conceptCard(data, player, concept) {
       `Concept ${number}`,
       concept.name ? make("span", { class: "called" }, concept.name) : null,
     ),
-    make("p", { class: "sum" }, shareInWords(concept), bar(concept.share, 1)),
+    make("p", { class: "sum" }, shareInWords(concept), concept.share === null ? null : bar(concept.share, 1)),
     concept.evidence ? make("p", {}, concept.evidence) : null,
     concept.remarks.length
       ? make("ul", { class: "badges" }, ...concept.remarks.map((remark) => make("li", {}, remark)))

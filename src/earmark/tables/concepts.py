@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -29,6 +29,8 @@ COLUMNS = (*summary.COLUMNS, "concept", "other")
 
 Pairs = dict[tuple[int, int], Interval]
 """What is known of two concepts, counted from 1."""
+
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 METRICS = NUMBER, SHARE, COSINE, SSIM = "effective_number", "share", "cosine", "ssim"
 
@@ -62,7 +64,8 @@ class Concepts:
         table = np.eye(len(self.shares))
         for (one, other), found in self.cosines.items():
             table[one - 1, other - 1] = table[other - 1, one - 1] = found.estimate
-        return Apart.of([share.estimate for share in self.shares], table)
+        judged = Apart.of([share.estimate for share in self.shares], table)
+        return replace(judged, number=self.number.estimate)  # known though shares are not
 
 
 def measure(study: Study) -> dict[tuple[At, str], Concepts | None]:
@@ -126,7 +129,8 @@ def summarise(
     -------
     shares : list of Interval
         K parts of 1: relevance of a concept, summed over clips, over that of all concepts. Sums are divided, not
-        clips, whose own sum may be close to 0.
+        clips, whose own sum may be close to 0. NaN where the sum of all may be 0 itself, or below: nothing is a part
+        of that.
     cosines, similarities : dict of (int, int) to Interval
         Of every pair, over all clips.
     number : Interval
@@ -137,12 +141,12 @@ def summarise(
 
     def statistic(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         relevance, between, count = np.split(sums, [size, size + 2 * size**2], axis=-1)
-        shares = relevance / relevance.sum(axis=-1, keepdims=True)
+        whole = relevance.sum(axis=-1, keepdims=True)
         pairs = between.reshape(*sums.shape[:-1], 2, size, size)
         alike = pooled(pairs[..., 0, :, :])
         similar = pairs[..., 1, :, :] / np.where(count > 0, count, np.nan)[..., None]
         flat = [one.reshape(*sums.shape[:-1], -1) for one in (alike, similar)]
-        return np.concatenate([shares, *flat, effective_number(alike, shares)[..., None]], axis=-1)
+        return np.concatenate([relevance / whole, *flat, effective_number(alike, relevance)[..., None], whole], axis=-1)
 
     clusters = Clusters.of(groups)
     (estimates,), resampled = bootstrap_sums(
@@ -153,13 +157,14 @@ def summarise(
         seed,
     )
     bounds = percentiles(resampled[:, 0]) if clusters.n_groups > 1 else np.full((2, len(estimates)), math.nan)
-    found = [Interval(*map(float, values)) for values in zip(estimates, *bounds, strict=True)]
+    *found, whole = (Interval(*map(float, values)) for values in zip(estimates, *bounds, strict=True))
+    shares = found[:size] if (whole.low if clusters.n_groups > 1 else whole.estimate) > 0 else size * [UNKNOWN]
 
     def pairs_from(first: int) -> Pairs:
         pairs = combinations(range(size), 2)
         return {(one + 1, other + 1): found[first + one * size + other] for one, other in pairs}
 
-    return found[:size], pairs_from(size), pairs_from(size + size**2), found[-1]
+    return shares, pairs_from(size), pairs_from(size + size**2), found[-1]
 
 
 def rows(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> Iterator[Row]:
@@ -167,7 +172,6 @@ def rows(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> Itera
 
     What is missing is empty.
     """
-    unknown = Interval(math.nan, math.nan, math.nan)
     for at in dict.fromkeys(at for at, _ in measured):
         known = [found for (place, _), found in measured.items() if place == at and found]
         mean = float(np.mean([found.number.estimate for found in known])) if known else math.nan
@@ -178,12 +182,12 @@ def rows(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> Itera
         def row(metric: str, values: Interval, *concepts: int | str) -> Row:
             return (*at, cls, metric, *map(number, values), "", count, left_out, *concepts)  # noqa: B023
 
-        yield row(NUMBER, found.number if found else unknown, "", "")
+        yield row(NUMBER, found.number if found else UNKNOWN, "", "")
         for concept in range(1, at.k + 1):
-            yield row(SHARE, found.shares[concept - 1] if found else unknown, concept, "")
+            yield row(SHARE, found.shares[concept - 1] if found else UNKNOWN, concept, "")
         for one, other in combinations(range(1, at.k + 1), 2):
-            yield row(COSINE, found.cosines[one, other] if found else unknown, one, other)
-            yield row(SSIM, found.similarities[one, other] if found else unknown, one, other)
+            yield row(COSINE, found.cosines[one, other] if found else UNKNOWN, one, other)
+            yield row(SSIM, found.similarities[one, other] if found else UNKNOWN, one, other)
 
 
 def read(frame: pd.DataFrame, k: int) -> Concepts | None:
@@ -204,7 +208,7 @@ def read(frame: pd.DataFrame, k: int) -> Concepts | None:
         return {(one, other): found[metric, str(one), str(other)] for one, other in numbered}
 
     return Concepts(
-        [found[SHARE, str(concept), ""] for concept in range(1, k + 1)],
+        [found.get((SHARE, str(concept), ""), UNKNOWN) for concept in range(1, k + 1)],
         pairs(COSINE),
         pairs(SSIM),
         found[NUMBER, "", ""],
@@ -219,8 +223,9 @@ def report(study: Study, measured: dict[tuple[At, str], Concepts | None]) -> str
         f"# Concepts of {study.name}: how many are really there",
         "",
         "Effective number of concepts over the scored clips, with its 95 % interval over groups. A concept with less",
-        f"than {EMPTY:.0%} of the relevance is *empty*; two with a cosine above {TWINS} are *twins*: they point to the",
-        "same cells. `concepts.csv` holds every share, cosine and structural similarity.",
+        f"than {100 * EMPTY:.0f} % of the relevance is *empty*; two with a cosine above {TWINS} are *twins*: they",
+        "point to the same cells. `concepts.csv` holds every share, cosine and structural similarity; no shares where",
+        "the relevance of all concepts may sum to 0, or less: nothing is a part of that.",
         "",
         markdown.notes(METRICS),
         "",

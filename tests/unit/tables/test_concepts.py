@@ -41,6 +41,22 @@ def test_shares_are_parts_of_all_relevance() -> None:
     assert math.isnan(alone.low)
 
 
+@pytest.mark.parametrize("against", [-1.2, -1.0, -0.98])
+def test_nothing_is_a_part_of_relevance_that_sums_to_nothing_or_less(against: float) -> None:
+    """One concept speaks for the class and one against it: their number is known all the same."""
+    relevance = np.random.default_rng(0).normal((1.0, against), 0.3, (40, 2))
+    found = summarise(relevance, np.ones((40, 2, 2, 2)) * np.eye(2), np.arange(40), 500, 0)
+    known = Concepts(*found, 40, 3)
+    assert all(math.isnan(share.estimate) for share in known.shares)
+    assert known.number.estimate == pytest.approx(1)
+    assert known.apart.text == "1.0 concepts in effect"
+    written = concepts.rows(None, {(At("conv3", "drsa", 2), "a"): known})  # type: ignore[arg-type]
+    frame = pd.DataFrame([[str(cell) for cell in row] for row in written], columns=list(COLUMNS))
+    read_again = read(frame[frame["cls"] == "a"], 2)
+    assert read_again is not None and math.isnan(read_again.shares[0].estimate)
+    assert read_again.apart.text == known.apart.text
+
+
 def test_what_was_written_is_read() -> None:
     shares, cosines, similarities, number = measured()
     at = At("conv3", "drsa", 2)
