@@ -127,7 +127,7 @@ class Views:
             "answers": [round(logit, 4) for logit in self.predictions.logits[clip].tolist()],
             "cls_logit": files.number(shown.logits[row]),
             "limit": files.number(limit),
-            "maps": [_map(name, part[0], limit, float(standard.sum())) for name, part in maps.items()],
+            "maps": [described(name, part[0], limit, float(standard.sum())) for name, part in maps.items()],
             "sounds": self.sounds.of_folder(folder, wanted) if wanted else self._input(clip),
         }
 
@@ -195,7 +195,8 @@ def _is_whole(method: str) -> bool:
     return "sums_to_standard" in method_of(method).promises
 
 
-def _map(name: str, cells: Tensor, limit: float, total: float) -> dict[str, Any]:
+def described(name: str, cells: Tensor, limit: float, total: float) -> dict[str, Any]:
+    """Say what is shown of a clip's map ``[F, T]``, in full colour at `limit`; `total` is the relevance of all."""
     relevance = cells.double().sum()
     return {
         "name": name,
@@ -240,4 +241,5 @@ def _bar(bar: Bar) -> str:
 
 
 def _ratio(part: Tensor | float, whole: Tensor | float) -> float:
-    return float(part) / float(whole) if float(whole) else math.nan
+    """Divide relevance by that of all; NaN where that does not speak for the class: nothing is a part of it."""
+    return float(part) / float(whole) if float(whole) > 0 else math.nan
