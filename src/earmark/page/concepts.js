@@ -44,7 +44,7 @@ function conceptCard(data, player, concept) {
       `Concept ${number}`,
       concept.name ? make("span", { class: "called" }, concept.name) : null,
     ),
-    make("p", { class: "sum" }, shareInWords(concept), concept.share === null ? null : bar(concept.share, 1)),
+    make("p", { class: "sum" }, shareInWords(concept), bar(concept.share, 1)),
     concept.evidence ? make("p", {}, concept.evidence) : null,
     concept.remarks.length
       ? make("ul", { class: "badges" }, ...concept.remarks.map((remark) => make("li", {}, remark)))
