@@ -122,7 +122,8 @@ def heatmaps(layout, at):
         clips = torch.arange(number * PER_CLASS, (number + 1) * PER_CLASS)
         first = torch.arange(PER_CLASS) == 0
         content = {
-            "heatmaps": torch.randn(PER_CLASS, at.k, 1, 16, 16, generator=torch.Generator().manual_seed(1)),
+            # for the class, in sum
+            "heatmaps": torch.randn(PER_CLASS, at.k, 1, 16, 16, generator=torch.Generator().manual_seed(1)) + 0.5,
             "clips": clips,
             "logits": torch.ones(PER_CLASS),
             "gallery": first,
