@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,16 +46,14 @@ def run(job: Job) -> None:
     classes = dataset.explained(job.config, source)
     asked = method_of(job.method)
     few = scored_of(job, source, choice, classes, job.config["explain"]["expensive"] if asked.expensive else None)
-    costs: list[tuple[str | int | float, ...]] = []
+    costs: list[tuple[Any, ...]] = []
     progress = job.progress(len(classes))
-    warmed = False
     for done, cls in enumerate(classes, start=1):
         clips, logits, gallery, scored = choice.explained(cls.slug, few[cls.slug])
         meter = Meter()
-        if len(clips) and not warmed:
+        if len(clips) and not any(count for _, count, *_ in costs):
             # In vain: what a process loads and sets up when it first explains is no cost of a clip.
             explained(job, model, source, cls, clips[:1], Meter())
-            warmed = True
         parts = explained(job, model, source, cls, clips, meter) if len(clips) else nothing(job, model)
         made = Explanation(
             torch.from_numpy(clips),
