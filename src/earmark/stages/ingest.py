@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import collections
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import torch
-
-from earmark.data.dataset import FULL_SCALE
+from earmark.data.clips import inputs_of, store
 from earmark.data.decode import Decoded
 from earmark.data.recordings import (
     Listing,
     Recording,
     count_aloud,
-    described,
     evaluation_clips,
     generated,
     in_folder,
@@ -30,20 +23,11 @@ from earmark.job import Job
 from earmark.plan import config, folder, foreign
 from earmark.plan.generated import is_generated
 from earmark.plan.methods import adopts
-from earmark.progress import Progress
-from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_settings
 from earmark.sound.module import Module
 from earmark.sound.spectrogram import Spectrogram
 from earmark.store import artifacts
 from earmark.store.layout import Layout, slug, slugs
-
-BATCH = 64
-"""Clips whose inputs are computed at once; fixed, because the last digits may depend on it."""
-
-Item = TypeVar("Item")
-
-Result = TypeVar("Result")
 
 
 def run(job: Job, listing: Listing | None = None) -> None:
@@ -80,7 +64,7 @@ def run(job: Job, listing: Listing | None = None) -> None:
 
     with artifacts.replacing(job.layout.clips) as temporary:
         with temporary.open("wb") as file:
-            recordings = _store(found, decoded, frontend, limit, file, workers, f"ingest {job.dataset}: decode")
+            recordings = store(found, decoded, frontend, limit, file, workers, f"ingest {job.dataset}: decode")
         count_aloud(recordings)
         if job.config["source"] == "folder":
             recordings = with_replicas(recordings, temporary, frontend.sample_rate, workers)
@@ -95,54 +79,11 @@ def run(job: Job, listing: Listing | None = None) -> None:
     inputs = {}
     if isinstance(frontend, Spectrogram):  # waveforms are in the clips
         offsets = [clip["offset"] for clip in clips]
-        inputs["logmel"] = _inputs(job.layout.clips, offsets, frontend, f"ingest {job.dataset}: {frontend.title}s")
+        inputs["logmel"] = inputs_of(job.layout.clips, offsets, frontend, f"ingest {job.dataset}: {frontend.title}s")
     about = {"clip_samples": frontend.clip_samples, "frontend": settings}
     if isinstance(frontend, Module):
         about["code"] = foreign.contents(frontend.module, "frontend.module")
     artifacts.write_tensors(job.layout.logmel, inputs, job.made, **about)
-
-
-def _store(
-    found: Sequence[Recording],
-    read: Callable[[Recording], Decoded],
-    frontend: Frontend,
-    limit: int | None,
-    file: BinaryIO,
-    workers: int,
-    label: str,
-) -> list[Recording]:
-    """Decode recordings, up to `limit` samples of each, and write them to a ``.npy`` file one after the other."""
-    progress = Progress(label, len(found))
-    recordings: list[Recording] = []
-    offset = 0
-    _write_header(file, 0)
-    contents = _in_order(read, found, workers)
-    for one, content in zip(found, contents, strict=True):
-        samples = content.samples[:limit]
-        recording = described(one, content, samples, frontend, offset)
-        file.write(samples.data)
-        file.write(bytes((recording.stored - len(samples)) * samples.itemsize))
-        offset += recording.stored
-        recordings.append(recording)
-        progress(len(recordings))
-    file.seek(0)
-    _write_header(file, offset)
-    return recordings
-
-
-def _in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """Map over threads, results in the items' order; only a few wait to be fetched."""
-    with ThreadPoolExecutor(workers) as pool:
-        rest = iter(items)
-        waiting = collections.deque(pool.submit(work, item) for item in itertools.islice(rest, 4 * workers))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in itertools.islice(rest, 1))
-
-
-def _write_header(file: BinaryIO, samples: int) -> None:
-    """Write the header of a 1-D array; NumPy pads it, so that its size does not depend on the number of samples."""
-    np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": (samples,)})
 
 
 def _write_manifest(
@@ -169,15 +110,3 @@ def _write_manifest(
     counts = collections.Counter(one.cls for one in recordings if one.labelled)
     listed = [(short, name, counts[name]) for name, short in called.items()]
     artifacts.write_csv(layout.classes, ("slug", "name", "recordings"), listed, made)
-
-
-def _inputs(path: Path, offsets: Sequence[int], frontend: Frontend, label: str) -> torch.Tensor:
-    """Compute the inputs of clips: float32 ``[N, *I]``."""
-    samples = np.load(path, mmap_mode="r")
-    inputs = torch.empty(len(offsets), *frontend.shape)
-    progress = Progress(label, len(offsets))
-    for start in range(0, len(offsets), BATCH):
-        batch = np.stack([samples[first : first + frontend.clip_samples] for first in offsets[start : start + BATCH]])
-        inputs[start : start + len(batch)] = frontend(torch.from_numpy(batch).float() / FULL_SCALE)
-        progress(start + len(batch))
-    return inputs
