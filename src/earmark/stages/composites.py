@@ -7,8 +7,7 @@ clips decide: rules chosen by test clips would flatter every score that those cl
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -21,8 +20,9 @@ from earmark.job import Job
 from earmark.lrp import attributor
 from earmark.lrp.attributor import Attributor
 from earmark.lrp.rules import Rules, from_config
-from earmark.metrics.flipping import REPLACEMENTS, patch_flipping
-from earmark.metrics.scores import batches, ties_seeds
+from earmark.metrics.flipped import Flipped, flip
+from earmark.metrics.flipping import REPLACEMENTS
+from earmark.metrics.scores import FLIPPED, ties_seeds
 from earmark.models import base as models
 from earmark.models.base import Model
 from earmark.plan.config import CHANCE, CONFIGURED
@@ -30,28 +30,9 @@ from earmark.store import artifacts
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("cls", "clip", "path", "group", "candidate", "logit", "thesis", "fair_zero", "fair_floor", "left_out")
+COLUMNS = ("cls", "clip", "path", "group", "candidate", "logit", *FLIPPED, "left_out")
 
 CURVE_COLUMNS = ("cls", "clip", "group", "candidate", "replacement", "fraction", "ratio")
-
-
-@dataclass(frozen=True)
-class Flipped:
-    """What flipping told of the clips of one class under one set of rules.
-
-    Attributes
-    ----------
-    scores : Tensor [B, 3]
-        ``thesis``, ``fair_zero``, ``fair_floor``.
-    ratios : Tensor [B, 2, T + 1]
-        Logit over the clip's own logit, by replacement and step.
-    fractions : Tensor [T + 1]
-        Fraction of the patches flipped at each step.
-    """
-
-    scores: Tensor
-    ratios: Tensor
-    fractions: Tensor
 
 
 def run(job: Job) -> None:
@@ -121,41 +102,6 @@ def relevance(model: Model, inputs: Tensor, targets: Tensor, rules: Rules | None
     if rules is not None:
         return attributor.heatmaps(model, inputs, targets, rules)
     return torch.randn(len(inputs), *model.frontend.grid, generator=torch.Generator().manual_seed(seed)).to(inputs)
-
-
-def flip(model: Model, inputs: Tensor, targets: Tensor, heatmaps: Tensor, patch: int, seeds: Sequence[int]) -> Flipped:
-    """Flip the patches of clips by one heatmap each.
-
-    Parameters
-    ----------
-    model : Model
-        The explained one.
-    inputs : Tensor [B, 1, F, T]
-        Log-mel spectrograms of at least one clip.
-    targets : Tensor [B]
-        Explained classes.
-    heatmaps : Tensor [B, 1, F, T]
-        Relevance.
-    patch : int
-        Side of a patch, in cells.
-    seeds : sequence of int [B]
-        From :func:`earmark.metrics.scores.ties_seeds`.
-
-    Returns
-    -------
-    Flipped
-        On the CPU.
-    """
-    scores, ratios = [], []
-    for part in batches(len(inputs)):
-        maps = heatmaps[part].unsqueeze(1)  # [B, 1, 1, F, T]
-        zero, floor = (
-            patch_flipping(model, inputs[part], targets[part], maps, patch, name, seeds[part]) for name in REPLACEMENTS
-        )
-        scores.append(torch.stack([zero.thesis, zero.fair, floor.fair], dim=1))
-        logits = torch.stack([zero.curve[1], floor.curve[1]], dim=1).double()  # [B, 2, T + 1]
-        ratios.append(logits / logits[:, :, :1])
-    return Flipped(torch.cat(scores).cpu(), torch.cat(ratios).cpu(), zero.curve[0].cpu())
 
 
 def curve_rows(
