@@ -6,21 +6,18 @@ validation, on which choices are made, and once for test. What is only reported 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import torch
+from torch import Tensor
 
 from earmark.data import chosen, dataset
 from earmark.data.chosen import SETS
-from earmark.data.dataset import TEST, DataSet, require_stems, stems_of
+from earmark.data.dataset import TEST, require_stems, stems_of
 from earmark.explainers import base as explainers
 from earmark.explainers import explanation
 from earmark.job import Job
-from earmark.metrics.objects import BACKGROUND, object_cells, rank_accuracy, relevance_on
-from earmark.metrics.sound import si_sdr
+from earmark.metrics.recovery import MEASURED, recovery
 from earmark.models import base as models
 from earmark.plan.methods import method_of
 from earmark.sound.base import Frontend
@@ -28,20 +25,7 @@ from earmark.sound.masks import render
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, STANDARD
 
-COLUMNS = (
-    "set",
-    "cls",
-    "clip",
-    "path",
-    "group",
-    "logit",
-    "concept",
-    "object",
-    "cells",
-    "relevance",
-    "rank_accuracy",
-    "si_sdr",
-)
+COLUMNS = ("set", "cls", "clip", "path", "group", "logit", *MEASURED)
 
 
 def run(job: Job) -> None:
@@ -73,15 +57,18 @@ def run(job: Job) -> None:
         told = dict(zip(clips.tolist(), logits.tolist(), strict=True))
         for batch in explainers.batches(source, clips, cls, job.method, device):
             parts = explain(batch)
-            heatmaps = explanation.maps_of(parts)  # [B, K, 1, F, T]
+            heatmaps = explanation.maps_of(parts)[:, :, 0]  # [B, K, F, T]
             own = parts.sounds if method_of(job.method).parts else None  # the sound of one part is what `mask` scores
             rendered = batch.first(sounds)
-            standard = explanation.maps_of(whole(rendered))  # [R, 1, 1, F, T]
+            standard = explanation.maps_of(whole(rendered))[:, 0]  # [R, 1, F, T]
             sounds -= len(rendered.clips)
-            maps = standard[:, 0], heatmaps[:, :, 0]
-            measured = measure(
-                source, model.frontend, batch.clips, *maps, job.config, ranked=which == TEST, summing=summing, own=own
-            )
+            stems, waveforms = stems_of(source, batch.clips), source.waveforms(batch.clips)
+            made: Iterable[Tensor]
+            if own is not None:
+                made = own[: len(standard)].cpu()
+            else:
+                made = concept_sounds(model.frontend, waveforms, standard, heatmaps, job.config["sonify"], summing)
+            measured = recovery(model.frontend, waveforms, stems, heatmaps, made, ranked=which == TEST)
             index = source.clips.iloc[batch.clips]
             about = zip(batch.clips.tolist(), index["path"], index["group"], measured, strict=True)
             for clip, path, group, found in about:
@@ -89,80 +76,37 @@ def run(job: Job) -> None:
     artifacts.write_csv(job.folder / "objects.csv", COLUMNS, rows, job.made)
 
 
-def measure(
-    source: DataSet,
+def concept_sounds(
     frontend: Frontend,
-    clips: np.ndarray,
-    standard: torch.Tensor,
-    heatmaps: torch.Tensor,
-    config: dict[str, Any],
-    ranked: bool,
+    waveforms: Tensor,
+    standard: Tensor,
+    heatmaps: Tensor,
+    settings: Mapping[str, Any],
     summing: bool,
-    own: torch.Tensor | None = None,
-) -> list[list[tuple[Any, ...]]]:
-    """Compare concepts with objects.
+) -> Iterator[Tensor]:
+    """Render the concepts of the first R of B clips.
 
     Parameters
     ----------
-    source, frontend
-        What the clips and their stems are read from and seen through.
-    clips : array of int [B]
-        Rows of the clip index.
-    standard : torch.Tensor
-        ``[R, 1, F, T]`` of the first R clips, which are rendered as sound.
-    heatmaps : torch.Tensor
+    frontend : Frontend
+        What the clips are seen through.
+    waveforms : Tensor
+        ``[B, S]``.
+    standard : Tensor
+        Standard heatmaps ``[R, 1, F, T]``.
+    heatmaps : Tensor
         ``[B, K, F, T]``.
-    config : dict
+    settings : mapping
         ``sonify``.
-    ranked : bool
-        Whether to compute rank accuracies.
     summing : bool
         Whether the concepts are parts of the standard heatmap, but for what passes their layer by.
-    own : torch.Tensor, optional
-        ``[B, K, S]``, where the method makes its concepts' sounds itself.
 
-    Returns
-    -------
-    list of list of tuple
-        Per clip the rows (concept, object, cells, relevance, rank_accuracy, si_sdr), empty where not computed; an
-        object that is silent in a clip has no row.
-
-    Raises
+    Yields
     ------
-    EarmarkError
-        If the data set has no stems.
+    Tensor
+        ``[K, S]``.
     """
-    stems, waveforms = stems_of(source, clips), source.waveforms(clips)
-    cells = object_cells(frontend, waveforms, stems)  # [B, O, F, T]
-    everywhere = torch.cat([~cells.any(dim=1, keepdim=True), cells], dim=1)  # [B, 1 + O, F, T], the background first
-    relevance = relevance_on(heatmaps, everywhere)  # [B, K, 1 + O]
-    unknown = torch.full((*heatmaps.shape[:2], stems.shape[1]), torch.nan, dtype=torch.float64)  # [B, K, O]
-    accuracy = rank_accuracy(heatmaps, cells) if ranked else unknown
-    ratios = unknown.clone()
-    sizes = everywhere.flatten(2).sum(dim=2)  # [B, 1 + O]
-    options = config["sonify"]["percentile"], config["sonify"]["inverse"]
-    for row in range(len(standard)):
-        around = explanation.bypass(heatmaps[row], standard[row, 0]) if summing else None
-        if own is not None:
-            sounds = own[row].cpu()  # [K, S]
-        else:
-            sounds = render(frontend, waveforms[row], standard[row], heatmaps[row], *options, around)
-        ratios[row] = si_sdr(sounds, stems[row])
-    sounding = stems.abs().amax(dim=2) > 0  # [B, O]
-    return [list(_rows(*parts)) for parts in zip(relevance, accuracy, sizes, ratios, sounding, strict=True)]
-
-
-def _rows(
-    relevance: torch.Tensor,
-    accuracy: torch.Tensor,
-    sizes: torch.Tensor,
-    ratios: torch.Tensor,
-    sounding: torch.Tensor,
-) -> Iterator[tuple[Any, ...]]:
-    for concept, (sums, hits) in enumerate(zip(relevance.tolist(), accuracy.tolist(), strict=True), start=1):
-        yield concept, BACKGROUND, int(sizes[BACKGROUND]), sums[BACKGROUND], "", ""
-        for place in torch.nonzero(sounding).squeeze(1).tolist():
-            number = place + 1
-            scores = hits[place], float(ratios[concept - 1, place])
-            known = ("" if math.isnan(score) else score for score in scores)
-            yield concept, number, int(sizes[number]), sums[number], *known
+    options = settings["percentile"], settings["inverse"]
+    for row, whole in enumerate(standard):
+        around = explanation.bypass(heatmaps[row], whole[0]) if summing else None
+        yield render(frontend, waveforms[row], whole, heatmaps[row], *options, around)
