@@ -13,12 +13,13 @@ from earmark.data import dataset
 from earmark.data.dataset import DataSet
 from earmark.explainers import explanation
 from earmark.explainers.explanation import TOP, Explanation
+from earmark.explainers.sounds import concept_sound, explanation_sounds
 from earmark.job import Job
 from earmark.sound import wav
 from earmark.sound.audible import audible
 from earmark.sound.base import Frontend
 from earmark.sound.kinds import from_config
-from earmark.sound.masks import apply_masks, masks, matched, render
+from earmark.sound.masks import matched
 from earmark.store import artifacts
 
 log = logging.getLogger(__name__)
@@ -110,9 +111,8 @@ def write_cards(
             if found.sounds is not None:
                 sounds["concept"] = found.sounds[place, concept]
             elif frontend.frequencies is not None:
-                around = explanation.bypass(found.heatmaps[place], standard[place, 0])
-                mask = masks(standard[place, 0], found.heatmaps[place], settings["percentile"], around)[concept]
-                sounds["concept"] = apply_masks(frontend, waveform, mask.unsqueeze(0), settings["inverse"])[0]
+                maps = standard[place, 0], found.heatmaps[place]
+                sounds["concept"] = concept_sound(frontend, waveform, *maps, settings, concept)
             folder.mkdir(parents=True)
             for name, samples in sounds.items():
                 wav.write(folder / f"{name}.wav", samples, frontend.sample_rate)
@@ -121,42 +121,6 @@ def write_cards(
                 [concept + 1, rank, clip, source.clips["path"].iloc[clip], value, value / total if total else math.nan]
             )
     return listed
-
-
-def explanation_sounds(
-    frontend: Frontend,
-    waveform: torch.Tensor,
-    standard: torch.Tensor,
-    heatmaps: torch.Tensor,
-    settings: dict[str, Any],
-    own: torch.Tensor | None = None,
-) -> dict[str, torch.Tensor]:
-    """Render a clip's explanation, a sound ``[S]`` each.
-
-    Sounds that the method made itself, `own` ``[K, S]``, stay as they are.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        ``input``, ``standard``, ``concept1`` ... ``conceptK``, ``rest``, what the concepts lack of the clip; also
-        ``bypass``, where relevance passes the layer by. Without ``standard``, and without concepts that are no sounds
-        of their own, where the front end does not say where heatmaps lie.
-    """
-    options = settings["percentile"], settings["inverse"]
-    sounds = {"input": waveform}
-    if frontend.frequencies is not None:
-        sounds["standard"] = render(frontend, waveform, standard, standard.unsqueeze(0), *options)[0]
-    if own is not None:
-        made = {f"concept{number}": sound for number, sound in enumerate(own, start=1)}
-        return {**sounds, **made, "rest": waveform - own.sum(dim=0)}
-    if frontend.frequencies is None:
-        return sounds
-    around = explanation.bypass(heatmaps, standard)
-    concepts = render(frontend, waveform, standard, heatmaps, *options, around)
-    sounds |= {f"concept{number}": sound for number, sound in enumerate(concepts, start=1)}
-    if around is not None:
-        sounds["bypass"] = render(frontend, waveform, standard, torch.cat([around[None], heatmaps]), *options)[0]
-    return {**sounds, "rest": waveform - sounds["standard"]}
 
 
 def write_sounds(folder: Path, sounds: dict[str, torch.Tensor], sample_rate: int) -> None:

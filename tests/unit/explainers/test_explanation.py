@@ -12,6 +12,7 @@ import torch
 from earmark.errors import EarmarkError
 from earmark.explainers import explanation
 from earmark.explainers.explanation import Explanation
+from earmark.explainers.sounds import explanation_sounds
 from earmark.explainers.subspaces.basis import Subspaces
 from earmark.explainers.subspaces.decompose import concept_heatmaps
 from earmark.lrp.attributor import heatmaps
@@ -19,7 +20,6 @@ from earmark.lrp.rules import Rules
 from earmark.models.base import Network
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import masks
-from earmark.stages.sonify import explanation_sounds
 from tests.unit.networks import Residual, drawn
 
 

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from earmark.errors import EarmarkError
 from earmark.explainers.explanation import Explanation, heard
+from earmark.explainers.sounds import explanation_sounds
 from earmark.sound.base import Frontend
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks, masks, matched, render
@@ -174,7 +175,7 @@ def test_level_follows_the_clip(scene) -> None:
 
 def test_explanation_is_complete_and_matched_to_the_clips_loudness(scene) -> None:
     settings = {"percentile": 90, "inverse": "additive"}
-    sounds = sonify.explanation_sounds(FRONTEND, scene["clip"], scene["standard"], scene["maps"], settings)
+    sounds = explanation_sounds(FRONTEND, scene["clip"], scene["standard"], scene["maps"], settings)
     assert list(sounds) == ["input", "standard", "concept1", "concept2", "rest"]
     assert torch.allclose(sounds["standard"] + sounds["rest"], scene["clip"], atol=1e-6)
     loud = matched(torch.stack(list(sounds.values())), scene["clip"])
@@ -232,12 +233,12 @@ def test_cards_hold_each_concepts_strongest_clips_at_their_true_level(scene, tmp
 def test_sounds_that_a_method_made_itself_are_heard_as_they_are(scene, tmp_path) -> None:
     made = torch.stack([scene["clip"].roll(1) / 2, scene["clip"].flip(0) / 4])  # [K, S]
     settings = {"percentile": 90, "inverse": "additive"}
-    sounds = sonify.explanation_sounds(FRONTEND, scene["clip"], scene["standard"], scene["maps"], settings, made)
+    sounds = explanation_sounds(FRONTEND, scene["clip"], scene["standard"], scene["maps"], settings, made)
     assert list(sounds) == ["input", "standard", "concept1", "concept2", "rest"]
     assert torch.equal(torch.stack([sounds["concept1"], sounds["concept2"]]), made)
     assert torch.allclose(sounds["rest"] + made.sum(dim=0), scene["clip"], atol=1e-6)
     unseen = types.SimpleNamespace(frequencies=None)
-    nowhere = sonify.explanation_sounds(unseen, scene["clip"], scene["standard"], scene["maps"], settings, made)
+    nowhere = explanation_sounds(unseen, scene["clip"], scene["standard"], scene["maps"], settings, made)
     assert list(nowhere) == ["input", "concept1", "concept2", "rest"]
     maps, all_clips = scene["maps"].unsqueeze(0), torch.tensor([True])
     found = replace(explained(torch.tensor([0]), all_clips, maps), sounds=made.unsqueeze(0))

@@ -13,6 +13,7 @@ from torch import nn
 from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
 from earmark.explainers.base import Batch
+from earmark.explainers.sounds import explanation_sounds
 from earmark.lrp import attributor
 from earmark.lrp.rules import from_config as rules_of
 from earmark.metrics.flipping import patch_flipping
@@ -23,7 +24,6 @@ from earmark.sound.kinds import from_settings
 from earmark.sound.logmel import LogMel
 from earmark.sound.masks import apply_masks
 from earmark.sound.module import shares
-from earmark.stages.sonify import explanation_sounds
 from tests.unit.sound.test_masks import holds_what_is_heard, si_sdr
 
 RATE, SAMPLES = 8000, 4000
