@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 
 from earmark.data import dataset, predictions
-from earmark.data.dataset import FULL_SCALE, ClassInfo, DataSet
-from earmark.data.decode import Decoded, decode
+from earmark.data.dataset import ClassInfo, DataSet
+from earmark.data.decode import decode
 from earmark.errors import EarmarkError
 from earmark.explainers import base as explainers
 from earmark.explainers import tracks
-from earmark.explainers.explanation import ROUNDING
 from earmark.job import Job
 from earmark.models import base as models
-from earmark.models.base import Network
 from earmark.page import reel
-from earmark.sound.tracks import Joined, Scale, Tiling, rendered, scale_of
+from earmark.sound.base import Frontend
+from earmark.sound.tracks import Joined, Tiling
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, STANDARD, asked_for
 
 log = logging.getLogger(__name__)
-
-TENTHS = 0.1
-"""Seconds that a row of ``score.csv`` stands for, as nearly as whole frames allow."""
-
-DEPTH = "PCM_24"
-"""Of sounds: concepts that are faint at their true level are not rounded away."""
 
 
 def run(job: Job) -> None:
@@ -84,7 +74,7 @@ def run(job: Job) -> None:
             state, seed = explainers.state_of(job, cls.slug), explainers.seed_of(job, cls.slug)
             parts = explainers.build(job.method, model, job.layer, job.config, state, seed)
             joined = tracks.explained(model, (standard, parts), heard.samples, tiling, cls, folder, told)
-            gains[cls.slug] = write(own, job, model, heard, joined)
+            gains[cls.slug] = write(own, job, model.frontend, heard.samples, joined)
             times = (f"{second:.4f}" for second in tiling.middles(model.frontend))
             rows = [[time, *map(str, logits)] for time, logits in zip(times, answers.tolist(), strict=True)]
             artifacts.write_csv(own / "logits.csv", ["second", *model.classes], rows, job.made)
@@ -132,46 +122,12 @@ def classes_of(job: Job, source: DataSet, mean: torch.Tensor, asked: list[str]) 
     return list(chosen.values()), remarks
 
 
-def write(folder: Path, job: Job, model: Network, heard: Decoded, joined: Joined) -> float:
+def write(folder: Path, job: Job, frontend: Frontend, track: NDArray[np.int16], joined: Joined) -> float:
     """Write the sounds of a track for a class, and how relevant each concept is over time; the gain of all sounds."""
     folder.mkdir()
-    scale = scale_of(joined, job.config["sonify"]["percentile"], ROUNDING)
-    gain = 1.0
-    while (peak := _write_sounds(folder, model, heard, joined, scale, gain)) > 1.0:
-        gain *= 0.99 / peak
+    gain = tracks.write_sounds(folder, frontend, track, joined, job.config["sonify"]["percentile"])
+    if gain < 1:
         log.warning("%s: all sounds are lowered to %.3f of their level, where none is clipped", job.track, gain)
-    rows = scores(joined, model.frontend.hop, model.frontend.sample_rate)
-    artifacts.write_csv(folder / "score.csv", ("second", "concept", "relevance"), rows, job.made)
+    scores = tracks.scores(joined, frontend)
+    artifacts.write_csv(folder / "score.csv", ("second", "concept", "relevance"), scores, job.made)
     return gain
-
-
-def _write_sounds(folder: Path, model: Network, heard: Decoded, joined: Joined, scale: Scale, gain: float) -> float:
-    """Write sounds, multiplied by a gain, as FLAC; their peak then."""
-    concepts = [f"concept{number}" for number in range(1, joined.parts)]
-    names = ["input", "standard", *concepts, *(["bypass"] if scale.bypassed else []), "rest"]
-    rate, peak, done = model.frontend.sample_rate, 0.0, 0
-    with ExitStack() as opened:
-        files = [
-            opened.enter_context(soundfile.SoundFile(folder / f"{name}.flac", "w", rate, 1, DEPTH, format="FLAC"))
-            for name in names
-        ]
-        for block in rendered(model.frontend, heard.samples, joined, scale):
-            whole = torch.from_numpy(heard.samples[done : done + block.shape[1]].astype(np.float32))
-            done += len(whole)
-            for file, sound in zip(files, (whole, *block, whole - block[0]), strict=True):
-                scaled = sound.numpy() * np.float32(gain / FULL_SCALE)
-                peak = max(peak, float(np.abs(scaled).max()))
-                file.write(scaled)
-    return peak
-
-
-def scores(joined: Joined, hop: int, rate: int) -> list[list[Any]]:
-    """List the relevance of every concept in every tenth of a second: its middle, the concept, and the sum of cells."""
-    width = max(round(TENTHS * rate / hop), 1)
-    sums: NDArray[np.float32] = np.concatenate([maps[1:].sum(dim=1).numpy() for *_, maps in joined.blocks()], axis=1)
-    rows: list[list[Any]] = []
-    for first in range(0, sums.shape[1], width):
-        cells = sums[:, first : first + width]
-        second = (first + (cells.shape[1] - 1) / 2) * hop / rate
-        rows += [[f"{second:.4f}", number, float(value)] for number, value in enumerate(cells.sum(axis=1), start=1)]
-    return rows
