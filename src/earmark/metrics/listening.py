@@ -96,12 +96,20 @@ def sounds(
 PEAK = 0.99
 """Of the most spiked of sounds that are equally loud."""
 
+FULL_SCALE = 32767
+"""Largest of 16-bit samples, which every player knows."""
+
 
 def equally_loud(sounds: Sequence[Tensor]) -> list[Tensor]:
     """Scale sounds ``[S]`` to one root mean square, the largest at which none is clipped; silence stays silent."""
     levels = [(float(sound.square().mean().sqrt()), float(sound.abs().max())) for sound in sounds]
     wanted = min((PEAK * level / peak for level, peak in levels if peak > 0), default=0.0)
     return [sound * (wanted / level) if level > 0 else sound for sound, (level, _) in zip(sounds, levels, strict=True)]
+
+
+def sixteen_bit(sound: Tensor) -> NDArray[np.int16]:
+    """Round a sound ``[S]`` in [-1, 1] to 16 bits."""
+    return (FULL_SCALE * sound).round().short().numpy()
 
 
 def mask_of(cells: Tensor, percentile: float) -> Tensor:

@@ -17,7 +17,7 @@ from earmark.data.submissions import ANSWERS, COLUMNS
 from earmark.explainers import base as explainers
 from earmark.explainers.stimuli import answers, stimuli
 from earmark.job import Job
-from earmark.metrics.listening import SILENCE, equally_loud, pictures
+from earmark.metrics.listening import SILENCE, equally_loud, pictures, sixteen_bit
 from earmark.models import base as models
 from earmark.store import artifacts
 from earmark.store.layout import INPUT_LAYER, STANDARD
@@ -25,9 +25,6 @@ from earmark.store.layout import INPUT_LAYER, STANDARD
 log = logging.getLogger(__name__)
 
 KEY = ("file", "sha256", "clip", "path", "group", "cls", "answer", "stimulus")
-
-FULL_SCALE = 32767
-"""Largest of 16-bit samples, which every player knows."""
 
 PIXELS = 4
 """Along each side of a picture's cell."""
@@ -72,8 +69,7 @@ def run(job: Job) -> None:
         for number, place in enumerate(order, start=1):
             path = folder / f"{number:0{len(str(len(order)))}d}{'.wav' if place in sounds else '.png'}"
             if place in sounds:
-                samples = (FULL_SCALE * sounds[place]).round().short().numpy()
-                wavfile.write(path, model.frontend.sample_rate, samples)
+                wavfile.write(path, model.frontend.sample_rate, sixteen_bit(sounds[place]))
             else:
                 write_picture(path, seen[place])
             key.append((path.name, hashlib.sha256(path.read_bytes()).hexdigest(), *about[place]))

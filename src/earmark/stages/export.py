@@ -6,26 +6,21 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import soxr
 import torch
-from numpy.typing import NDArray
 from scipy.io import wavfile
-from torch import Tensor
 
 from earmark.data import dataset
 from earmark.data.dataset import ClassInfo, DataSet
 from earmark.data.selection import evenly
 from earmark.errors import EarmarkError
 from earmark.job import Job
-from earmark.metrics.listening import equally_loud
 from earmark.metrics.ratings import REFERENCE, REST
 from earmark.page.kit import folder as kit
 from earmark.page.kit import webmushra
-from earmark.page.kit.webmushra import RATES, Trial
+from earmark.page.kit.stimuli import Stimulus, names_of, played, trials
 from earmark.plan.generated import is_generated
 from earmark.plan.methods import by_ear
 from earmark.store import artifacts
@@ -41,21 +36,8 @@ LICENCES = ("trial", "recording", "licence")
 OURS, UNKNOWN = "CC0-1.0", "unknown"
 """Licence of recordings that are generated, and of those of which nobody told it."""
 
-FULL_SCALE = 32767
-"""Largest of 16-bit samples, which every player knows."""
-
 DIGITS = 8
 """Of the sounds' checksum, by which the results of one test are told from those of another."""
-
-
-class Stimulus(NamedTuple):
-    """A sound ``[S]`` that is rated, at its true level: of which clip, and how it was made of it."""
-
-    trial: str
-    cls: ClassInfo
-    clip: int
-    condition: str
-    sound: Tensor
 
 
 def run(job: Job) -> None:
@@ -69,8 +51,7 @@ def run(job: Job) -> None:
     source = dataset.of(job)
     rate, stimuli = heard(job, source)
     rate, waves = played([one.sound for one in stimuli], rate)
-    lot = np.random.default_rng(job.seed("listening-test")).permutation(len(waves)).tolist()
-    names = [f"s{number + 1:0{len(str(len(waves)))}d}" for number in lot]
+    names = names_of(len(waves), job.seed("listening-test"))
     test = f"{job.dataset}-{hashlib.sha256(b''.join(wave.tobytes() for wave in waves)).hexdigest()[:DIGITS]}"
     asked = trials(stimuli, names)
     power = found_by(None, len(asked), len(job.config["listening_test"]["methods"]))
@@ -138,24 +119,6 @@ def chosen(job: Job, source: DataSet, folders: Sequence[Path]) -> Iterator[tuple
     for cls, clips, count in zip(classes, there, evenly([len(clips) for clips in there], wanted), strict=True):
         drawn = np.random.default_rng(job.seed("listening-test", cls.slug)).permutation(len(clips))[:count]
         yield from ((cls, clips[place]) for place in sorted(drawn.tolist()))
-
-
-def played(sounds: Sequence[Tensor], rate: int) -> tuple[int, list[NDArray[np.int16]]]:
-    """Make sounds equally loud, at a rate that every player knows: the rate, and the samples of each."""
-    wanted = min((known for known in RATES if known >= rate), default=RATES[-1])
-    resampled = [torch.from_numpy(soxr.resample(sound.numpy(), rate, wanted)) for sound in sounds]
-    return wanted, [(FULL_SCALE * sound).round().short().numpy() for sound in equally_loud(resampled)]
-
-
-def trials(stimuli: Sequence[Stimulus], names: Sequence[str]) -> list[Trial]:
-    """List the clips with the names of what is heard of them, in the order of the names, which tells nothing."""
-    found: dict[str, tuple[str, dict[str, str]]] = {}
-    for one, name in zip(stimuli, names, strict=True):
-        found.setdefault(one.trial, (one.cls.name, {}))[1][one.condition] = name
-    return [
-        Trial(trial, answer, own[REFERENCE], tuple(sorted(name for how, name in own.items() if how != REFERENCE)))
-        for trial, (answer, own) in found.items()
-    ]
 
 
 def licences(job: Job, source: DataSet, stimuli: Sequence[Stimulus]) -> list[tuple[str, str, str]]:
