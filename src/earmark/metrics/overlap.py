@@ -181,13 +181,16 @@ class Apart:
     twins: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, shares: ArrayLike, cosines: ArrayLike) -> Apart:
-        """Judge K concepts by their shares ``[K]`` of the relevance and the cosines between them ``[K, K]``."""
+    def of(cls, number: float, shares: ArrayLike, cosines: ArrayLike) -> Apart:
+        """Judge K concepts by their shares ``[K]`` of the relevance and the cosines between them ``[K, K]``.
+
+        None is empty where shares are NaN, because the relevance sums to 0 or less: nothing is a part of that.
+        """
         parts, table = np.asarray(shares, dtype=float), np.asarray(cosines, dtype=float)
         empty = tuple(int(place) + 1 for place in np.flatnonzero(parts < EMPTY))
         others = [place + 1 for place in range(len(parts)) if place + 1 not in empty]
         twins = tuple(pair for pair in combinations(others, 2) if table[pair[0] - 1, pair[1] - 1] > TWINS)
-        return cls(float(effective_number(table, parts)), empty, twins)
+        return cls(number, empty, twins)
 
     @property
     def text(self) -> str:
@@ -224,4 +227,5 @@ def apart(heatmaps: Tensor) -> Apart:
     relevance = heatmaps.double().flatten(2).sum(dim=(0, 2)).numpy()  # [K]
     total = relevance.sum()
     shares = relevance / total if total > 0 else np.full_like(relevance, np.nan)
-    return Apart.of(shares, pooled(cosines(heatmaps).sum(dim=0)))
+    alike = pooled(cosines(heatmaps).sum(dim=0))
+    return Apart.of(float(effective_number(alike, relevance)), shares, alike)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -64,8 +64,7 @@ class Concepts:
         table = np.eye(len(self.shares))
         for (one, other), found in self.cosines.items():
             table[one - 1, other - 1] = table[other - 1, one - 1] = found.estimate
-        judged = Apart.of([share.estimate for share in self.shares], table)
-        return replace(judged, number=self.number.estimate)  # known though shares are not
+        return Apart.of(self.number.estimate, [share.estimate for share in self.shares], table)
 
 
 def measure(study: Study) -> dict[tuple[At, str], Concepts | None]:

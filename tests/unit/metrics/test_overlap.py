@@ -72,19 +72,28 @@ def test_cosines_over_clips_are_their_mean_where_all_concepts_are_present() -> N
 def test_empty_and_twin_concepts_are_named() -> None:
     table = np.eye(4)
     table[0, 1] = table[1, 0] = table[1, 2] = table[2, 1] = 0.95
-    found = Apart.of([0.4, 0.3, 0.295, 0.005], table)
+    found = Apart.of(1.4, [0.4, 0.3, 0.295, 0.005], table)
     assert found.empty == (4,)
     assert found.twins == ((1, 2), (2, 3))
-    assert found.text.endswith("concepts in effect; concept 4 is empty; 1 and 2 are twins; 2 and 3 are twins")
+    assert found.text == "1.4 concepts in effect; concept 4 is empty; 1 and 2 are twins; 2 and 3 are twins"
     assert [found.of_concept(number) for number in (1, 2, 4)] == ["twin of 2", "twin of 1 and 3", "empty"]
     table[:3, 3] = table[3, :3] = 0.95  # an empty concept is nobody's twin
-    assert Apart.of([0.4, 0.3, 0.295, 0.005], table).twins == ((1, 2), (2, 3))
-    assert Apart.of([0.2] * 5, np.ones((5, 5))).text == "1.0 concepts in effect; 10 pairs are twins"
-    assert apart(-torch.ones(2, 3, 1, 4, 4)).text == "no relevance for the class"
-    apart_ = Apart.of([0.5, 0.5], np.eye(2))
+    assert Apart.of(1.4, [0.4, 0.3, 0.295, 0.005], table).twins == ((1, 2), (2, 3))
+    assert Apart.of(1.0, [0.2] * 5, np.ones((5, 5))).text == "1.0 concepts in effect; 10 pairs are twins"
+    apart_ = Apart.of(2.0, [0.5, 0.5], np.eye(2))
     assert apart_.text == "2.0 concepts in effect"
     assert apart_.of_concept(1) == ""
-    assert Apart.of([0.99, 0.005, 0.005], np.eye(3)).text.endswith("concepts 2 and 3 are empty")
+    assert Apart.of(1.1, [0.99, 0.005, 0.005], np.eye(3)).text.endswith("concepts 2 and 3 are empty")
+
+
+def test_concepts_whose_relevance_sums_to_nothing_are_counted_by_what_speaks_for_the_class() -> None:
+    assert apart(-torch.ones(2, 3, 1, 4, 4)).text == "no relevance for the class"
+    maps = cues(2, 2)
+    maps[:, 1] *= maps[:, 0].sum() / maps[:, 1].sum()
+    against = torch.cat([maps, -3 * maps.sum(dim=1, keepdim=True)], dim=1)  # [B, 3, 1, 8, 8]
+    found = apart(against)
+    assert found.text == "2.0 concepts in effect"
+    assert not found.empty
 
 
 def window_by_window(one: np.ndarray, other: np.ndarray, side: int = 7) -> float:
