@@ -44,6 +44,24 @@ def test_a_room_uses_only_rooms_below_it(path):
     assert used <= set(allowed)
 
 
+def test_imports_are_found_in_the_text_as_python_finds_them():
+    """Of the package; what the plan reads of a text, it reads without parsing all of it."""
+
+    def run(statements):
+        for node in statements:
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                continue
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                yield ast.unparse(node)
+            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from run(getattr(node, block, ()))
+
+    for path in MODULES:
+        text = (PACKAGE / path).read_text()
+        found = [ast.unparse(ast.parse(one[1])) for one in code.IMPORT.finditer(code.FOR_TYPES.sub("", text))]
+        assert found == list(run(ast.parse(text).body)), path
+
+
 def test_a_job_knows_where_files_lie_and_nothing_that_is_read_from_them():
     used = {room_of(other) for other in code.imported(f"{code.PACKAGE}.job") if "." in other}
     assert used - {"errors", "seeds", "progress"} == {"store"}
@@ -128,7 +146,9 @@ def test_what_is_read_at_parse_time_loads_neither_numpy_nor_torch():
 def loaded():
     """Return the files of the package that each stage loads, in a process of its own forked after what is not ours."""
     script = f"""
-import os, sys, matplotlib.figure, pandas, scipy.signal, sklearn, torch, torchaudio, zennit
+import gc, os, sys, matplotlib.figure, pandas, safetensors.torch, scipy.io.wavfile, scipy.signal, soundfile, soxr
+import sklearn.model_selection, torch, torchaudio, zennit
+gc.freeze()
 for stage in {list(STAGES)}:
     if os.fork():
         os.wait()
