@@ -75,14 +75,12 @@ class Project:
         (self.folder / "changes.yaml").write_text(yaml.safe_dump(changes))
 
     def snakemake(self, *arguments: str, cold: bool = False) -> Called:
-        """Call Snakemake with the changes and return what it printed; jobs that are not cold are forks."""
+        """Call Snakemake with the changes and return what it printed; unless it is cold, it and its jobs are forks."""
         options = ["--configfile", "changes.yaml", *arguments]
-        if JOBLESS.intersection(arguments):
-            return forked(self.folder, options)
-        command, environment = [sys.executable, "-m", "snakemake", *options], None if cold else os.environ | warm()[1]
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        if not cold:
+            return forked(self.folder, options, {} if JOBLESS.intersection(arguments) else warm()[1])
+        command = [sys.executable, "-m", "snakemake", *options]
+        done = subprocess.run(command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return Called(done.returncode, done.stdout)
 
     def copy(self, folder: Path) -> Project:
@@ -107,12 +105,13 @@ def server() -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def forked(folder: Path, arguments: list[str]) -> Called:
+def forked(folder: Path, arguments: list[str], environment: dict[str, str]) -> Called:
     """Call Snakemake as a fork of a process that has imported it, in half the time."""
     asked, told = server().stdin, server().stdout
     assert asked and told
     with tempfile.NamedTemporaryFile("r") as output:
-        print(json.dumps([str(folder), arguments, output.name]), file=asked, flush=True)
+        call = [str(folder), arguments, output.name, os.environ | environment]
+        print(json.dumps(call), file=asked, flush=True)
         return Called(int(told.readline()), output.read())
 
 

@@ -1,6 +1,7 @@
 """Snakemake by the dozen: it is imported once, and each call is a fork of that process.
 
-Reads one JSON list per line, the folder, the arguments and the file for the output, and answers with the exit status.
+Reads one JSON list per line, the folder, the arguments, the file for the output and the environment, and answers with
+the exit status.
 """
 
 import gc
@@ -18,9 +19,11 @@ for name in ("smart_open", "jsonschema", "requests", "yaml"):  # what Snakemake 
 gc.freeze()
 
 
-def call(folder: str, arguments: list[str], output: str) -> None:
+def call(folder: str, arguments: list[str], output: str, environment: dict[str, str]) -> None:
     """Be Snakemake."""
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

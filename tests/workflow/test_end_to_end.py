@@ -169,12 +169,6 @@ AFTER_FIT = {  # of DRSA, and of the oracle that starts from it
 }
 
 
-def test_an_edit_of_the_search_makes_fits_stale_and_never_training(changed):
-    path = changed.folder / "src/earmark/explainers/subspaces/drsa.py"
-    path.write_text(path.read_text() + "\n# edited\n")
-    assert changed.plan() == AFTER_FIT
-
-
 @pytest.mark.parametrize(
     ("section", "change", "jobs"),
     [
@@ -198,7 +192,7 @@ def test_a_second_network_is_trained_explained_and_compared(complete, tmp_path):
     project = complete.copy(tmp_path / "project")
     grid = {"layers": ["conv4"], "methods": ["drsa", "random~0"], "k": [4]}
     project.configure(TINY | {"datasets": {"synthetic": TINY["datasets"]["synthetic"] | {"grid": grid, "networks": 2}}})
-    called = project.snakemake("--cores", "2")
+    called = project.snakemake("--cores", "2", "results/synthetic/tables/networks.csv")
     assert called.status == 0, called.output
     assert (called.jobs["train"], called.jobs["agree"]) == (1, 1)
     root = results(project)
@@ -214,4 +208,3 @@ def test_a_second_network_is_trained_explained_and_compared(complete, tmp_path):
     pairs = pd.read_csv(root / "main/conv4/agreement/K~4.csv")
     assert set(zip(pairs["network"], pairs["other"], strict=True)) == {("main", "net1"), ("net1", "main")}
     assert "of 1" in (root / "tables/agreement.md").read_text()
-    assert (root / "figures/choice.png").stat().st_size > 0

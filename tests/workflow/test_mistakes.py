@@ -6,7 +6,19 @@ import sys
 import pytest
 import yaml
 
-from tests.workflow.conftest import TINY, Called
+from tests.workflow.conftest import TINY, Called, new_project
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return new_project(tmp_path_factory.mktemp("mistakes") / "project")
+
+
+@pytest.fixture
+def project(folder):
+    """Return a project without results, of which tests change no more than what it configures."""
+    folder.configure(TINY)
+    return folder
 
 
 def said(called):
@@ -67,7 +79,8 @@ def test_in_the_way_a_path_is_named(project):
     assert "there is no metrix.json; did you mean metrics.json?" in said(called)
 
 
-def test_in_the_order_of_arguments(project):
+def test_in_the_order_of_arguments(tmp_path):
+    project = new_project(tmp_path / "project")
     path = project.folder / "results/synthetic/main/metrics.json"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
@@ -89,7 +102,8 @@ def test_recordings_that_are_gone_do_not_stop_other_data_sets(project):
     assert said(called) == "earmark: The folder of recordings 'nowhere' does not exist."
 
 
-def test_a_failing_stage_shows_its_sentence(project):
+def test_a_failing_stage_shows_its_sentence(tmp_path):
+    project = new_project(tmp_path / "project")
     config = yaml.safe_load((project.folder / "config.yaml").read_text())
     assert config["run"] == ["synthetic"]
     (project.folder / "src/earmark/stages/generate.py").write_text(

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, Called
+from tests.workflow.conftest import ROOT, Called, new_project
 from tests.workflow.conftest import TINY as ONE_K
 
 BLOCK = ONE_K["datasets"]["synthetic"]
@@ -17,15 +17,27 @@ CHAIN = {"generate": 1, "ingest": 1, "train": 1, "predict": 1}
 CHOICE = {**CHAIN, "choose": 1}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return new_project(tmp_path_factory.mktemp("plan") / "project")
+
+
 @pytest.fixture
-def project(project):
-    """Return a project whose grid has two K."""
-    project.configure(TINY)
-    return project
+def project(folder):
+    """Return a project whose grid has two K; no test changes more of it than what it configures."""
+    folder.configure(TINY)
+    return folder
 
 
-def test_a_plain_call_builds_the_grid(project):
-    assert project.plan() == {
+@pytest.fixture(scope="module")
+def usual(folder):
+    """Return what a plain call would run."""
+    folder.configure(TINY)
+    return folder.plan()
+
+
+def test_a_plain_call_builds_the_grid(usual):
+    assert usual == {
         **CHOICE,
         "collect_synthetic": 2,
         "fit_synthetic": 2 * 3 * 2,
@@ -134,31 +146,30 @@ def test_several_networks_are_explained_scored_and_compared(project):
     assert project.plan("results/synthetic/net1/conv4/drsa/K~4/scores.csv")["train"] == 1
 
 
-def test_what_the_model_shall_hear_is_explained_for_it_alone(project):
+def test_what_the_model_shall_hear_is_explained_for_it_alone(usual, project):
     block = TINY["datasets"]["synthetic"]
     asked = {**block["evaluate"], "masking": ["standard", "drsa", "noise~0", "noise~1"]}
     project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked}}})
     jobs = project.plan()
     assert jobs["mask"] == 2 * 2 + 3  # DRSA at every layer and K
-    project.configure(TINY)
-    assert jobs["explain_synthetic"] == project.plan()["explain_synthetic"] + 1  # noise~1
-    assert "mask" not in project.plan()
+    assert jobs["explain_synthetic"] == usual["explain_synthetic"] + 1  # noise~1
+    assert "mask" not in usual
 
 
-def test_maps_are_tried_where_it_is_asked_for_and_need_no_explanation(project):
+def test_maps_are_tried_where_it_is_asked_for_and_need_no_explanation(usual, project):
     block = TINY["datasets"]["synthetic"]
     asked = {**block["evaluate"], "sanity": ["standard", "drsa", "other-clip", "oracle-stems"]}
     project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked}}})
     jobs = project.plan()
     assert jobs["sanity"] == 2 * 2 + 3  # DRSA at every layer and K
-    project.configure(TINY)
-    usual = project.plan()
     assert jobs == {**usual, "sanity": jobs["sanity"]}
     alone = project.plan("results/synthetic/main/input/other-clip/K~1/sanity.csv")
     assert alone == {**CHOICE, "sanity": 1}
 
 
-def test_contaminated_clips_are_explained_where_it_is_asked_for_and_need_the_other_data_set_s_clips_alone(project):
+def test_contaminated_clips_are_explained_where_it_is_asked_for_and_need_the_other_data_set_s_clips_alone(
+    usual, project
+):
     block = TINY["datasets"]["synthetic"]
     asked = {**block["evaluate"], "outside": ["standard", "drsa", "other-clip"], "outside_speech": "voices"}
     project.configure(TINY | {"run": ["synthetic"], "datasets": {"synthetic": block | {"evaluate": asked}}})
@@ -167,11 +178,10 @@ def test_contaminated_clips_are_explained_where_it_is_asked_for_and_need_the_oth
     assert jobs["generate"] == jobs["ingest"] == 2 and jobs["train"] == 1
     alone = project.plan("results/synthetic/main/input/other-clip/K~1/outside.csv")
     assert alone == {**CHOICE, "generate": 2, "ingest": 2, "outside": 1}
-    project.configure(TINY | {"run": ["synthetic"]})
-    assert {**project.plan(), "outside": jobs["outside"], "generate": 2, "ingest": 2} == jobs
+    assert {**usual, "outside": jobs["outside"], "generate": 2, "ingest": 2} == jobs
 
 
-def test_what_is_trained_is_trained_once_for_explanations_and_tables(project):
+def test_what_is_trained_is_trained_once_for_explanations_and_tables(usual, project):
     block = TINY["datasets"]["synthetic"]
     grid = {**block["grid"], "methods": [*block["grid"]["methods"], "lmac-ft"]}
     heard = {**block["evaluate"], "masking": ["lmac"]}
@@ -181,15 +191,13 @@ def test_what_is_trained_is_trained_once_for_explanations_and_tables(project):
     assert alone == {**CHAIN, "learn": 2}
     explained = project.plan("results/synthetic/main/input/lmac/K~1/masking.csv")
     assert explained == {**CHOICE, "learn": 1, "explain_synthetic": 2, "mask": 1}
-    project.configure(TINY)
-    assert "learn" not in project.plan()
+    assert "learn" not in usual
 
 
-def test_an_interpreter_is_trained_once_for_all_that_rests_on_it(project):
+def test_an_interpreter_is_trained_once_for_all_that_rests_on_it(usual, project):
     block = TINY["datasets"]["synthetic"]
     asked = {**block["evaluate"], "fidelity": ["l2i", "l2i-by-design"], "masking": ["l2i-parts"]}
     grid = {**block["grid"], "methods": [*block["grid"]["methods"], "l2i-parts"]}
-    usual = project.plan()
     project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked, "grid": grid}}})
     jobs = project.plan()
     assert (jobs["learn"], jobs["imitate"]) == (2, 2)
@@ -213,9 +221,8 @@ def test_samples_are_flipped_where_it_is_asked_for_and_a_network_hears_them(proj
     assert "there is no flipped.csv" in refused.output
 
 
-def test_clips_are_scaled_where_it_is_asked_for_and_need_no_explanation(project):
+def test_clips_are_scaled_where_it_is_asked_for_and_need_no_explanation(usual, project):
     block = TINY["datasets"]["synthetic"]
-    usual = project.plan()
     asked = {**block["evaluate"], "scaling": {"class1": 1.5}}
     project.configure(TINY | {"datasets": {"synthetic": block | {"evaluate": asked}}})
     assert project.plan() == {**usual, "scale": 1}
@@ -380,8 +387,9 @@ def test_a_stage_is_given_its_own_sections_and_the_gpus_that_are_there(project):
     assert "--gpu 1 " in project.snakemake("--dry-run", "--resources", "gpu=1", "--", target).output
 
 
-def test_reading_the_workflow_imports_nothing_heavy(project):
+def test_reading_the_workflow_imports_nothing_heavy(tmp_path):
     """Modules of these names that fail on import stand in the way of every rule file."""
+    project = new_project(tmp_path / "project")
     for name in ("torch", "torchaudio", "librosa", "soundfile", "sklearn", "zennit"):
         (project.folder / "src" / f"{name}.py").write_text("raise RuntimeError('imported while parsing')\n")
     assert project.plan()["compare"] == 1
@@ -390,14 +398,14 @@ def test_reading_the_workflow_imports_nothing_heavy(project):
 def test_reading_the_workflow_runs_nothing_of_the_user_s(project):
     for cls in ("robin", "wren"):
         for number in range(3):
-            path = project.folder / f"recordings/{cls}/{number}.wav"
+            path = project.folder / f"birds/{cls}/{number}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     for name in ("my_net.py", "my_input.py"):
         (project.folder / name).write_text("raise RuntimeError('run while parsing')\n")
     block = {
         "source": "folder",
-        "root": "recordings",
+        "root": "birds",
         "model": {"network": "my_net.py:build", "classes": ["robin", "wren"], "layers": {"late": "features.7"}},
         "frontend": {"kind": "module", "module": "my_input.py:build", "n_samples": 8000},
     }

@@ -209,6 +209,14 @@ def test_the_same_track_gives_the_same_bytes(project, tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.fixture(scope="module")
+def unmade(tmp_path_factory):
+    """Return a project with a file and without results."""
+    project = new_project(tmp_path_factory.mktemp("unmade") / "project")
+    (project.folder / "a.wav").touch()
+    return project
+
+
 @pytest.mark.parametrize(
     ("told", "sentence"),
     [
@@ -221,11 +229,9 @@ def test_the_same_track_gives_the_same_bytes(project, tmp_path):
         ({"DATASET": "synthetic", "FILE": "a.wav", "LAYER": "conv9"}, "earmark: results/synthetic/main/conv9/drsa"),
     ],
 )
-def test_a_mistake_is_one_sentence(tmp_path, told, sentence, monkeypatch):
-    project = new_project(tmp_path / "project")
-    (project.folder / "a.wav").touch()
+def test_a_mistake_is_one_sentence(unmade, told, sentence, monkeypatch):
     for key, value in told.items():
         monkeypatch.setenv(f"EARMARK_TRACK_{key}", value)
-    called = project.snakemake("--cores", "1")
+    called = unmade.snakemake("--cores", "1")
     assert called.status == 1 and sentence in called.output, called.output
     assert "Traceback" not in called.output and called.jobs == {}
