@@ -75,13 +75,9 @@ class Project:
         (self.folder / "changes.yaml").write_text(yaml.safe_dump(changes))
 
     def snakemake(self, *arguments: str, cold: bool = False) -> Called:
-        """Call Snakemake with the changes and return what it printed; unless it is cold, it and its jobs are forks."""
-        options = ["--configfile", "changes.yaml", *arguments]
-        if not cold:
-            return forked(self.folder, options, {} if JOBLESS.intersection(arguments) else warm()[1])
-        command = [sys.executable, "-m", "snakemake", *options]
-        done = subprocess.run(command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        return Called(done.returncode, done.stdout)
+        """Call Snakemake with the changes and return what it printed; unless they are cold, its jobs are forks too."""
+        served = {} if cold or JOBLESS.intersection(arguments) else warm()[1]
+        return forked(self.folder, ["--configfile", "changes.yaml", *arguments], served)
 
     def copy(self, folder: Path) -> Project:
         """Return a new clone with the results copied in; all files are as old as the copy."""

@@ -99,9 +99,18 @@ def jobs_in(project):
     return found
 
 
+def targets(*stages):
+    return ["--cores", "1", *(f"results/synthetic/{JOBS[stage][1][0]}" for stage in stages)]
+
+
+def make(project, *stages):
+    """Call for the results of stages; each job is a process of its own."""
+    return project.snakemake(*targets(*stages), cold=True)
+
+
 def start(project, *stages):
-    targets = [f"results/synthetic/{JOBS[stage][1][0]}" for stage in stages]
-    command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", "--cores", "1", *targets]
+    """Call for the results of stages, and do not wait for them."""
+    command = [sys.executable, "-m", "snakemake", "--configfile", "changes.yaml", *targets(*stages)]
     running = Running(project, None)
     with running.log.open("w") as log:
         running.process = subprocess.Popen(command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT)
@@ -121,7 +130,7 @@ def seconds(complete, tmp_path_factory):
     """CPU seconds of the jobs that take part, by stage: each is a process of its own here, as where it is killed."""
     project = complete.copy(tmp_path_factory.mktemp("seconds") / "project")
     drop(project, *JOBS)
-    called = start(project, *JOBS).wait()
+    called = make(project, *JOBS)
     assert called.status == 0, called.output
     assert JOBS.keys() <= {rule.removesuffix("_synthetic") for rule in called.jobs}
     logs = {stage: project.folder / f"logs/synthetic/{log}.tsv" for stage, (log, _) in JOBS.items()}
@@ -162,7 +171,7 @@ def test_a_killed_job_is_made_by_the_same_command(complete, disturbed, moments, 
         drop(disturbed, stage)
         for _ in range(2):
             killed += kill(disturbed, stage, stage, moments.uniform(0, seconds[stage]))
-        assert start(disturbed, stage).wait().status == 0
+        assert make(disturbed, stage).status == 0
         assert_same(disturbed, complete)
 
 
@@ -175,10 +184,10 @@ def test_a_killed_snakemake_needs_one_more_command(complete, disturbed, moments,
             stage = moments.choice(chain)
             hit = kill(disturbed, "fit", stage, moments.uniform(0, seconds[stage]), snakemake=True)
             if hit:
-                assert "--unlock" in start(disturbed, "fit").wait().output
+                assert "--unlock" in make(disturbed, "fit").output
                 assert disturbed.snakemake("--unlock").status == 0
             killed += hit
-        completed = start(disturbed, "fit").wait()
+        completed = make(disturbed, "fit")
         assert completed.status == 0, completed.output
         psutil.wait_procs(jobs_in(disturbed))
         assert_same(disturbed, complete)
@@ -189,7 +198,7 @@ def test_a_second_user_is_told_to_wait(complete, disturbed):
     drop(disturbed, "fit")
     first = start(disturbed, "fit")
     assert first.reaches("fit", 0.0)
-    second = disturbed.snakemake("--cores", "1", f"results/synthetic/{JOBS['fit'][1][0]}")
+    second = make(disturbed, "fit")
     assert second.status == 1
     assert "no other Snakemake process" in second.output
     assert "Traceback" not in second.output

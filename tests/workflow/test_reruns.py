@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,7 +14,7 @@ import yaml
 from earmark.plan.code import files
 from earmark.plan.methods import methods
 from earmark.plan.stages import STAGES
-from tests.workflow.conftest import ROOT, TINY, new_project
+from tests.workflow.conftest import ROOT, TINY, Called, new_project
 
 RULES = """
     generate ingest train predict choose collect fit explain picture sonify score cross ablate objects composites
@@ -154,10 +156,10 @@ def test_what_a_job_read_is_read_once_for_its_record(complete, tmp_path, monkeyp
     (tmp_path / "sitecustomize.py").write_text(COUNTING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("READ", str(tmp_path / "read"))
-    called = complete.copy(tmp_path / "project").snakemake(
-        "--cores", "2", "--forcerun", "compare", "--until", "compare", cold=True
-    )
-    assert called.jobs == {"compare": 1}
+    call = "--configfile changes.yaml --cores 2 --forcerun compare --until compare".split()
+    folder = complete.copy(tmp_path / "project").folder
+    done = subprocess.run([sys.executable, "-m", "snakemake", *call], cwd=folder, capture_output=True, text=True)
+    assert Called(done.returncode, done.stderr).jobs == {"compare": 1}
     read = (tmp_path / "read").read_text().splitlines()
     maps = [name for name in read if name.endswith("heatmaps.safetensors")]
     assert len(maps) == len(set(maps)) > 10
