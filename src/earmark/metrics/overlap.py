@@ -24,6 +24,9 @@ WINDOW = 7
 LUMINANCE, CONTRAST = 0.01, 0.03
 """Differences, in parts of the range of the values, that count for little (K1 and K2 of Wang et al. 2004)."""
 
+CLIPS = 16
+"""Clips that are compared at once: few enough for what is computed of them to stay in the processor's cache."""
+
 NAMED = 3
 """Pairs of twins that are named one by one; more are counted."""
 
@@ -79,14 +82,20 @@ def similarities(heatmaps: Tensor) -> Tensor:
     Tensor of float64 [B, K, K]
         Mean over the windows, 1 for equal maps. A window without relevance of either concept counts as equal.
     """
-    maps = heatmaps[:, :, 0].double().clamp(min=0)  # [B, K, F, T]
+    return torch.cat([_similar(part.double().clamp(min=0)) for part in heatmaps[:, :, 0].split(CLIPS)])
+
+
+def _similar(maps: Tensor) -> Tensor:
+    """Compute :func:`similarities` of positive relevance ``[B, K, F, T]``."""
     n_concepts = maps.shape[1]
     window = tuple(min(WINDOW, size) for size in maps.shape[2:])
     cells = math.prod(window)
     unbiased = cells / max(cells - 1, 1)
 
     def over_windows(values: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(values, window, stride=1)
+        for dim, size in zip((-2, -1), window, strict=True):
+            values = _in_turn(values, size, dim)
+        return values / cells
 
     means = over_windows(maps)  # [B, K, f, t]
     variances = unbiased * (over_windows(maps.square()) - means.square())
@@ -103,6 +112,15 @@ def similarities(heatmaps: Tensor) -> Tensor:
         similar = torch.where(most > 0, alike / most, 1.0).mean(dim=(1, 2))  # 0 / 0 where both are empty
         found[:, one, other] = found[:, other, one] = similar
     return found
+
+
+def _in_turn(values: Tensor, size: int, dim: int) -> Tensor:
+    """Sum every `size` neighbours along a dimension: in half the time of pooling, which knows no order of sums."""
+    first, *others = (values.narrow(dim, start, values.shape[dim] - size + 1) for start in range(size))
+    total = first.clone()
+    for other in others:
+        total += other
+    return total
 
 
 def similarity(heatmaps: Tensor) -> Tensor:
