@@ -32,6 +32,8 @@ predicted all clips, the oracle was a stage of its own, `explain` drew its heatm
 truth was judged on 200 clips and 50 sounds of a class, now on 100 and 20. Intervals of the
 concepts' information on sound objects then reach .009 either way over both classes, and .015 to .018 for one; below .01
 for one they are with 300 clips (`objects.clips` and `synthetic.all_objects_clips`), for some 80 seconds of jobs more.
+*Now* is the default run as it is today, on another day (`python -m benchmarks.workflow FOLDER`): with `info` in its
+grid and its matrices, structural similarity in its scores and tables, and the page.
 
 """
 ON_GPU = """
@@ -43,6 +45,7 @@ of eight differs by 4e-4 of the largest value between single and double precisio
 double precision GPU and CPU agree to 1e-9, and every method gives the same explanations on both, to 1e-4 of the largest
 value (`make test-gpu`).
 """
+RUNS = ("before", "after", "now")
 COLUMNS = ("case", "published", "Earmark", "ratio", "asked for", "met", "results", "floor", "x floor")
 
 
@@ -110,13 +113,14 @@ def page(figures: dict[str, Any]) -> str:
     return "".join(parts)
 
 
-def stages(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Render what each stage cost in two runs, see :func:`benchmarks.workflow.costs`, as Markdown."""
-    runs = [run["stages"] for run in (before, after)]
-    lines = ["| stage | jobs | | seconds | | most MB | |", "|---|---|---|---|---|---|---|"]
-    lines.append("| | before | after | before | after | before | after |")
+def stages(*costs: dict[str, Any]) -> str:
+    """Render what each stage cost in the runs of `RUNS`, see :func:`benchmarks.workflow.costs`, as Markdown."""
+    runs = [cost["stages"] for cost in costs]
+    others = " |" * len(runs)
+    lines = [f"| stage | jobs{others} seconds{others} most MB{others}", f"|---{'|---' * 3 * len(runs)}|"]
+    lines.append(f"| | {' | '.join(3 * RUNS[: len(runs)])} |")
     for stage in [stage for stage in dict.fromkeys([*STAGES, *runs[0]]) if any(stage in run for run in runs)]:
-        lines.append(_pairs(stage, *(run.get(stage) for run in runs)))
+        lines.append(_columns(stage, *(run.get(stage) for run in runs)))
     totals = [
         {
             "jobs": sum(cost["jobs"] for cost in run.values()),
@@ -125,13 +129,13 @@ def stages(before: dict[str, Any], after: dict[str, Any]) -> str:
         }
         for run in runs
     ]
-    lines.append(_pairs("**all**", *totals))
-    walls = " | ".join(f"**{run['wall_s']:.0f}**" for run in (before, after))
-    lines.append(f"| **on the clock** | | | {walls} | | |")
+    lines.append(_columns("**all**", *totals))
+    walls = " | ".join(f"**{cost['wall_s']:.0f}**" for cost in costs)
+    lines.append(f"| **on the clock** |{others} {walls} |{others}")
     return "\n".join(lines) + "\n"
 
 
-def _pairs(name: str, *costs: dict[str, float] | None) -> str:
+def _columns(name: str, *costs: dict[str, float] | None) -> str:
     values = ["" if cost is None else f"{cost[key]:.0f}" for key in ("jobs", "seconds", "memory_mb") for cost in costs]
     return f"| {name} | {' | '.join(values)} |"
 

@@ -1,7 +1,7 @@
 """The command ``python -m benchmarks.workflow BEFORE AFTER``: what each stage of two runs of the workflow cost.
 
-Both folders hold a run from scratch, made one after the other on the same idle machine. The figures go into
-``benchmarks/latest.json`` and ``docs/benchmarks.md``.
+Both folders hold a run from scratch, made one after the other on the same idle machine; a single one holds a run of the
+present. The figures go into ``benchmarks/latest.json`` and ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from benchmarks.run import LATEST, write
 
 
 def main() -> None:
-    """Read what Snakemake noted of two runs."""
+    """Read what Snakemake noted of runs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workflow", description=__doc__)
-    parser.add_argument("folders", nargs=2, type=Path, metavar="FOLDER", help="of a run from scratch: before, after")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="of a run from scratch: before, after; or of today's"
+    )
     figures: dict[str, Any] = json.loads(LATEST.read_text())
-    figures["workflow"] = [costs(folder) for folder in parser.parse_args().folders]
+    found = [costs(folder) for folder in parser.parse_args().folders]
+    places = slice(2, None) if len(found) == 1 else slice(0, len(found))
+    figures["workflow"][places] = found
     write(figures)
     print(report.stages(*figures["workflow"]))
 

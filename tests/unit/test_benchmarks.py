@@ -122,13 +122,16 @@ def test_the_cost_of_a_run_is_summed_stage_by_stage(tmp_path) -> None:
     found = workflow.costs(tmp_path)
     assert found == {"wall_s": 3723.5, "stages": {"fit": {"jobs": 3, "seconds": 4.1, "memory_mb": 700.6}}}
     before = {"wall_s": 4000, "stages": {"oracle": {"jobs": 1, "seconds": 9, "memory_mb": 5}}}
-    rows = report.stages(before, found).splitlines()[3:]
-    assert rows == [
+    assert report.stages(before, found).splitlines() == [
+        "| stage | jobs | | seconds | | most MB | |",
+        "|---|---|---|---|---|---|---|",
+        "| | before | after | before | after | before | after |",
         "| fit |  | 3 |  | 4 |  | 701 |",
         "| oracle | 1 |  | 9 |  | 5 |  |",
         "| **all** | 1 | 3 | 9 | 4 | 5 | 701 |",
         "| **on the clock** | | | **4000** | **3724** | | |",
     ]
+    assert report.stages(before, found, found).splitlines()[3] == "| fit |  | 3 | 3 |  | 4 | 4 |  | 701 | 701 |"
 
 
 def test_a_run_that_did_not_end_is_no_benchmark(tmp_path) -> None:

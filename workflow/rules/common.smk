@@ -265,6 +265,7 @@ shell.prefix(
 )
 
 
+@functools.cache
 def code(*modules):
     """List the files that modules below the package run, such as ``stages.fit``: an edit of one makes results stale."""
     return [os.path.relpath(path) for path in files(*modules)]

@@ -275,6 +275,7 @@ def methods(which: Callable[[Method], bool] = lambda method: True) -> list[Metho
     return [method for family in families().values() for method in family.methods.values() if which(method)]
 
 
+@functools.cache
 def method_of(name: str) -> Method:
     """Return the method that a name such as ``drsa`` or ``noise~0`` stands for.
 
