@@ -58,7 +58,7 @@ def digest_of(block: Mapping[str, Any], name: str, memory: Path | None = None) -
 
 
 def check(config: Mapping[str, Any], dataset: str) -> None:
-    """Raise unless a data set's tracks have names of their own, and its model knows the classes that they name.
+    """Raise unless a data set's tracks have names of their own, and the classes that they name are explained.
 
     Raises
     ------
@@ -73,10 +73,14 @@ def check(config: Mapping[str, Any], dataset: str) -> None:
             raise EarmarkError(f"{where}: two tracks are called {name}: give one of them another `name`")
     if any(track["classes"] for track in block["tracks"]):
         known = slugs_of(block)
+        explained = asked_for(known, block["explain"]["classes"])
         for track, name in zip(block["tracks"], names, strict=True):
             for cls in track["classes"]:
-                if not asked_for(known, [cls]):
+                own = asked_for(known, [cls])
+                if not own:
                     raise EarmarkError(f"{where}: {name} is to be explained for {cls}, no class{choices(cls, known)}")
+                if own[0] not in explained:
+                    raise EarmarkError(f"{where}: {name} is to be explained for {cls}: it is not among explain.classes")
 
 
 def explains(method: Method) -> bool:

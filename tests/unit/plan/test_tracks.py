@@ -56,6 +56,14 @@ def test_a_class_that_the_model_does_not_know_is_a_sentence():
         tracks.check(config, "synthetic")
 
 
+def test_a_class_that_is_not_explained_is_a_sentence():
+    config = configured({"file": "song.wav", "classes": ["class2"]})
+    tracks.check(config, "synthetic")
+    config["datasets"]["synthetic"]["explain"]["classes"] = ["class1"]
+    with pytest.raises(EarmarkError, match=r"song is to be explained for class2: it is not among explain\.classes"):
+        tracks.check(config, "synthetic")
+
+
 def test_which_methods_explain_any_recording():
     assert all(tracks.explains(method_of(name)) for name in ("info", "drsa", "random~0", "oracle", "l2i-parts"))
     others = ("standard", "saliency", "oracle-stems", "audiolime-stems", "l2i-by-design")
