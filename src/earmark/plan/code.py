@@ -26,8 +26,10 @@ WITHOUT_EFFECT = frozenset(
 """What these decide is in the rules' params and paths, or on the terminal: an edit of them changes no result."""
 
 
-IMPORT = re.compile(r"^[ \t]*((?:from[ \t]+[\w.]+[ \t]+import\b|import[ \t])(?:[^\n(]*\([^)]*\)|[^\n]*))", re.MULTILINE)
-"""An import statement as this package writes it, in functions too. Parsing whole files would take half of the plan."""
+IMPORT = re.compile(
+    r"(?:^|[:;])[ \t]*((?:from[ \t]+[\w.]+[ \t]*(?:import\b|\\$)|import[ \t])(?:[^\n(]*\([^)]*\)|[^\n]*))", re.MULTILINE
+)
+"""What looks like an import statement, in functions too. Parsing whole files would take a third of a plan's time."""
 
 FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+[^\n]*\n|\n)*", re.MULTILINE)
 """What is not run."""
@@ -77,23 +79,32 @@ def imported(module: str) -> frozenset[str]:
     """
     path = file_of(module)
     text = FOR_TYPES.sub(lambda block: "\n" * block[0].count("\n"), path.read_text(encoding="utf-8"))
-    return frozenset(name for found in IMPORT.finditer(text) for name in _imports(found, path))
+    return frozenset(name for statement in statements(text) for name in _imports(statement, path))
 
 
-def _imports(found: re.Match[str], path: Path) -> Iterator[str]:
-    """Yield what an import statement in a file's text imports."""
-    place = f"{path}:{found.string.count(chr(10), 0, found.start(1)) + 1}"
-    for node in ast.parse(found[1]).body:
-        if isinstance(node, ast.ImportFrom):
-            yield from _from(node, place)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == PACKAGE:
-                    yield from _prefixes(_known(alias.name, place))
+def statements(text: str) -> Iterator[ast.AST]:
+    """Yield the import statements in a module's text; others, and some twice, where it is not as plain as it seems."""
+    try:
+        for found in IMPORT.finditer(text):
+            for statement in ast.parse(found[1]).body:
+                yield ast.increment_lineno(statement, text.count("\n", 0, found.start(1)))
+    except SyntaxError:  # words of a sentence, or a statement that goes on in the next line
+        yield from ast.walk(ast.parse(text))
 
 
-def _from(node: ast.ImportFrom, place: str) -> Iterator[str]:
+def _imports(statement: ast.AST, path: Path) -> Iterator[str]:
+    """Yield what a statement imports."""
+    if isinstance(statement, ast.ImportFrom):
+        yield from _from(statement, path)
+    elif isinstance(statement, ast.Import):
+        for alias in statement.names:
+            if alias.name.split(".")[0] == PACKAGE:
+                yield from _prefixes(_known(alias.name, f"{path}:{statement.lineno}"))
+
+
+def _from(node: ast.ImportFrom, path: Path) -> Iterator[str]:
     """Yield the modules behind ``from module import name``: the module, and the name where it is one itself."""
+    place = f"{path}:{node.lineno}"
     if node.level:
         raise Unreadable(f"{place}: a relative import, which is not followed; write the whole name")
     if (node.module or "").split(".")[0] != PACKAGE:
