@@ -160,6 +160,12 @@ def project(tmp_path: Path) -> Project:
     return new_project(tmp_path / "project")
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project without results for all tests of a module, of which they change no more than what it is told."""
+    return new_project(tmp_path_factory.mktemp("shared") / "project")
+
+
 @pytest.fixture
 def digits(project: Project) -> Project:
     """Add recordings to the project, as far as a dry-run looks at them: 10 digits by 4 speakers, 3 times."""

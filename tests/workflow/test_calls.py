@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.workflow.conftest import TINY, new_project
+from tests.workflow.conftest import TINY
 from tests.workflow.test_mistakes import said
 
 TWO = TINY | {
@@ -56,10 +56,9 @@ for one in workflow.rules:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    project = new_project(tmp_path_factory.mktemp("calls") / "project")
-    project.configure(TWO)
-    return project
+def project(shared):
+    shared.configure(TWO)
+    return shared
 
 
 def rules_of(*stages):

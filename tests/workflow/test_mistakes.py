@@ -9,16 +9,10 @@ import yaml
 from tests.workflow.conftest import TINY, Called, new_project
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return new_project(tmp_path_factory.mktemp("mistakes") / "project")
-
-
 @pytest.fixture
-def project(folder):
-    """Return a project without results, of which tests change no more than what it configures."""
-    folder.configure(TINY)
-    return folder
+def project(shared):
+    shared.configure(TINY)
+    return shared
 
 
 def said(called):

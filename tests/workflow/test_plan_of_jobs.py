@@ -17,23 +17,18 @@ CHAIN = {"generate": 1, "ingest": 1, "train": 1, "predict": 1}
 CHOICE = {**CHAIN, "choose": 1}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return new_project(tmp_path_factory.mktemp("plan") / "project")
-
-
 @pytest.fixture
-def project(folder):
-    """Return a project whose grid has two K; no test changes more of it than what it configures."""
-    folder.configure(TINY)
-    return folder
+def project(shared):
+    """Return a project whose grid has two K."""
+    shared.configure(TINY)
+    return shared
 
 
 @pytest.fixture(scope="module")
-def usual(folder):
+def usual(shared):
     """Return what a plain call would run."""
-    folder.configure(TINY)
-    return folder.plan()
+    shared.configure(TINY)
+    return shared.plan()
 
 
 def test_a_plain_call_builds_the_grid(usual):

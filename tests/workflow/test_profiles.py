@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from earmark.plan.stages import STAGES
-from tests.workflow.conftest import ROOT, new_project
+from tests.workflow.conftest import ROOT
 
 PROFILES = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("profiles/*/config.yaml"))}
 ON_GPU = {stage for stage, one in STAGES.items() if "gpu" in one.coordinates}
@@ -23,8 +23,8 @@ for one in workflow.rules:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return new_project(tmp_path_factory.mktemp("profiles") / "project")
+def project(shared):
+    return shared
 
 
 @pytest.fixture(scope="module")
